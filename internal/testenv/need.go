@@ -1,0 +1,96 @@
+// Package testenv starts the real parts that keyreeve's tests run against: a slapd on loopback, a sshd with accounts of
+// its own, and the homes of those accounts.
+//
+// Everything it starts is stopped by pid when the test ends, listens on loopback only and lives in a folder of the test.
+// A part that this machine lacks is a skip with its reason; where the environment variable KEYREEVE_TEST_REQUIRE names
+// the part (a list like "root,sshd,slapd") it is a failure instead, so that a green run in CI means that all of it ran.
+//
+// Only _test.go files import this package.
+package testenv
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// requireVariable names the parts whose absence is a failure.
+const requireVariable = "KEYREEVE_TEST_REQUIRE"
+
+// Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
+// client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems).
+func Need(t testing.TB, parts ...string) {
+	t.Helper()
+	required := strings.Split(os.Getenv(requireVariable), ",")
+	for _, part := range parts {
+		missing := lack(part)
+		switch {
+		case missing == "":
+		case slices.Contains(required, part):
+			t.Fatalf("%s is required by %s, but %s", part, requireVariable, missing)
+		default:
+			t.Skipf("needs %s: %s", part, missing)
+		}
+	}
+}
+
+// lack says why a part is not there, or nothing when it is.
+func lack(part string) string {
+	switch part {
+	case "root":
+		if os.Geteuid() != 0 {
+			return "the test does not run as root"
+		}
+		return ""
+	case "sshd":
+		return lackPrograms("sshd", "ssh", "ssh-keygen")
+	case "slapd":
+		return lackPrograms("slapd", "slapadd", "ldapmodify")
+	case "mount":
+		return lackMount()
+	default:
+		return fmt.Sprintf("%q is not a part that testenv knows", part)
+	}
+}
+
+// lackPrograms names the first program that is not there.
+func lackPrograms(names ...string) string {
+	for _, name := range names {
+		if _, err := Program(name); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+// Program finds a program of the system, in the administrator's folders too: Debian keeps sshd and slapd in
+// /usr/sbin, which an ordinary user's PATH does not name.
+func Program(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
+		if path, err := exec.LookPath(dir + "/" + name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("the program %s is not installed", name)
+}
+
+// lackMount looks for CAP_SYS_ADMIN (bit 21 of capabilities(7)) in this process's effective set.
+func lackMount() string {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err.Error()
+	}
+	for line := range strings.Lines(string(status)) {
+		var effective uint64
+		if n, _ := fmt.Sscanf(line, "CapEff:\t%x", &effective); n == 1 && effective&(1<<21) != 0 {
+			return ""
+		}
+	}
+	return "the test has no CAP_SYS_ADMIN"
+}
