@@ -1,0 +1,105 @@
+// Package statefile reads and writes the daemon's own files: those that root alone may change.
+//
+// Two kinds of file go through here: what the administrator hands to the daemon (the LDIF registry, a CA bundle, the
+// password of the LDAP account) and what the daemon keeps for itself (the last good registry, the published grants, the
+// quarantine, the lock). Neither lies in a user's home; homes have a door of their own, internal/homes.
+//
+// [Read] believes a file only when nobody but root and the daemon's own user could have written it. [Create] and
+// [Replace] return when the bytes and the name are on the disk, so that a crash leaves the old file or the new one and
+// nothing in between. [Lock] keeps a second daemon away.
+//
+// Every error names the path and what is wrong with it. Where the kernel gave the error it is wrapped, so that
+// errors.Is with fs.ErrNotExist, fs.ErrExist and fs.ErrPermission answers as usual.
+package statefile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// Read returns the whole file at path, at most max bytes.
+//
+// The last component must be the file itself and no link; it must be a regular file, owned by root or by the user this
+// process runs as, writable by neither group nor others, and the same before and after the read. Anything else is an
+// error: half a registry must never be taken for a registry. A FIFO or a device is refused without waiting for it.
+func Read(path string, max int64) (data []byte, err error) {
+	// open(O_NOFOLLOW|O_NONBLOCK) fstat read fstat close
+	file, err := os.OpenFile(path, readFlags, 0)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+
+	before, err := inspect(file, path)
+	if err != nil {
+		return nil, err
+	}
+	if before.size > max {
+		return nil, fmt.Errorf("%s: %d bytes, more than the %d allowed", path, before.size, max)
+	}
+	// One byte more than allowed shows a file that has grown since it was measured.
+	data, err = io.ReadAll(io.LimitReader(file, max+1))
+	if err != nil {
+		return nil, err
+	}
+	after, err := inspect(file, path)
+	if err != nil {
+		return nil, err
+	}
+	if before != after || int64(len(data)) != after.size {
+		return nil, fmt.Errorf("%s: changed while it was read", path)
+	}
+	return data, nil
+}
+
+// EnsureDir makes sure that path is a directory of the daemon: a missing one is made with perm (missing parents with
+// 0755), one that is there must be a directory and no link, owned by root or by the user this process runs as, and
+// writable by neither group nor others. The mode of a directory that is there already is left as it is: an
+// administrator or the service manager chose it.
+func EnsureDir(path string, perm fs.FileMode) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := makeDir(path, perm); err != nil {
+			return err
+		}
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("%s: is a symbolic link, not a directory", path)
+	case !info.IsDir():
+		return fmt.Errorf("%s: is not a directory", path)
+	}
+	return trusted(info, path)
+}
+
+// inspect measures an open file and refuses one that somebody else may have written.
+func inspect(file *os.File, path string) (identity, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return identity{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return identity{}, fmt.Errorf("%s: is not a regular file", path)
+	}
+	if err := trusted(info, path); err != nil {
+		return identity{}, err
+	}
+	return identify(info), nil
+}
+
+// trusted says whether only root and the user of this process can have shaped what info describes.
+func trusted(info fs.FileInfo, path string) error {
+	if uid, ok := owner(info); !ok || (uid != 0 && uid != os.Geteuid()) {
+		return fmt.Errorf("%s: is owned by uid %d, neither root nor the user of this process", path, uid)
+	}
+	if perm := info.Mode().Perm(); perm&0o022 != 0 {
+		return fmt.Errorf("%s: mode %04o lets group or others write", path, perm)
+	}
+	return nil
+}

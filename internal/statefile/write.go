@@ -1,0 +1,86 @@
+package statefile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Create makes the new file dir/name with mode 0600 and the bytes of data. A file of that name is an error that
+// errors.Is fs.ErrExist and stays untouched. When Create returns nil, bytes and name survive a crash of the machine;
+// when it returns an error, it has taken its own file away again.
+func Create(dir, name string, data []byte) error {
+	// open(O_CREAT|O_EXCL) write fsync close fsync(dir)
+	if name == "" || name == "." || name == ".." || name != filepath.Base(name) {
+		return fmt.Errorf("%q is not the name of a file in %s", name, dir)
+	}
+	path := filepath.Join(dir, name)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(fill(file, data), syncDir(dir)); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// Replace puts data in the place of the file at path, or makes it, with mode 0600. A reader sees all of the old bytes or
+// all of the new ones, before and after a crash: the bytes go to a new file in the same directory, which takes the name
+// by rename(2) once it is on the disk. A link at path is replaced, never followed. After an error the old file stands,
+// but for an error of the last step, the fsync of the directory: then the new one is in place and may not survive a crash.
+func Replace(path string, data []byte) error {
+	// open(O_CREAT|O_EXCL) write fsync close rename fsync(dir)
+	dir, name := filepath.Split(filepath.Clean(path))
+	if dir == "" {
+		dir = "."
+	}
+	file, err := os.CreateTemp(dir, "."+name+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	if err := fill(file, data); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return syncDir(dir)
+}
+
+// fill writes data, brings it to the disk and closes the file; a full disk shows in any of the three.
+func fill(file *os.File, data []byte) error {
+	_, err := file.Write(data)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+// syncDir brings the names in a directory to the disk: fsync(2) of a file does not do that for its name.
+func syncDir(dir string) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// makeDir makes a directory with exactly perm, whatever the umask, and the parents it lacks.
+func makeDir(path string, perm fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // parents such as /var/lib are for everybody to pass
+		return err
+	}
+	if err := os.Mkdir(path, perm.Perm()); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil // somebody was faster; EnsureDir looks at what is there
+		}
+		return err
+	}
+	if err := os.Chmod(path, perm.Perm()); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
