@@ -1,0 +1,166 @@
+package authkeys
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// flagOptions are the options without a value, with the canonical name that "no-" may be put before, or not.
+type flagOption struct {
+	name      string
+	negatable bool
+}
+
+// flags lists the options without value in the order in which sshauthopt_parse tries them. It compares prefixes, so
+// a longer word fails only because no comma follows the prefix.
+func flags() [9]flagOption {
+	return [...]flagOption{
+		{"restrict", false},
+		{"cert-authority", false},
+		{"port-forwarding", true},
+		{"agent-forwarding", true},
+		{"x11-forwarding", true},
+		{"touch-required", true},
+		{"verify-required", true},
+		{"pty", true},
+		{"user-rc", true},
+	}
+}
+
+// valueOptions lists the options with a value.
+func valueOptions() [8]string {
+	return [...]string{
+		"command", "principals", "from", "expiry-time", "environment", "permitopen", "permitlisten", "tunnel",
+	}
+}
+
+// optionScanner reads an options field item by item.
+type optionScanner struct {
+	rest string
+	text []byte // canonical text so far
+	once map[string]bool
+}
+
+// parseOptions reads options up to a blank outside quotes or the end; rest begins with that blank.
+func parseOptions(field string) (options Options, rest string, err error) {
+	s := &optionScanner{rest: field, once: map[string]bool{}}
+	for s.rest != "" && s.rest[0] != ' ' && s.rest[0] != '\t' {
+		if err := s.item(); err != nil {
+			return Options{}, "", err
+		}
+		if len(s.text) > maxOptions {
+			return Options{}, "", badOptions("more than %d bytes of options", maxOptions)
+		}
+		if s.rest == "" || s.rest[0] == ' ' || s.rest[0] == '\t' {
+			break
+		}
+		if s.rest[0] != ',' {
+			return Options{}, "", badOptions("unknown option or text after it: %s", quoted(s.rest))
+		}
+		s.rest = s.rest[1:]
+	}
+	return Options{text: string(s.text)}, s.rest, nil
+}
+
+// item reads one item, perhaps an empty or an unknown one: then it takes nothing, and the caller sees what is there.
+func (s *optionScanner) item() error {
+	for _, flag := range flags() {
+		rest, negated := s.rest, ""
+		if flag.negatable && hasPrefixFold(rest, "no-") {
+			rest, negated = rest[len("no-"):], "no-"
+		}
+		if hasPrefixFold(rest, flag.name) {
+			s.rest = rest[len(flag.name):]
+			s.add(negated + flag.name)
+			return nil
+		}
+	}
+	for _, name := range valueOptions() {
+		if hasPrefixFold(s.rest, name) && strings.HasPrefix(s.rest[len(name):], "=") {
+			s.rest = s.rest[len(name)+1:]
+			return s.value(name)
+		}
+	}
+	return nil
+}
+
+// value reads and checks the value of an option.
+func (s *optionScanner) value(name string) error {
+	value, rest, err := dequote(s.rest)
+	if err != nil {
+		return badOptions("%s: %s", name, err.Error())
+	}
+	if !printable(value) {
+		return badOptions("%s: the value holds bytes that are not printable text", name)
+	}
+	switch name {
+	case "command", "principals", "from":
+		if s.once[name] {
+			return badOptions("%s stands twice", name)
+		}
+		s.once[name] = true
+	default:
+		if !validValue(name, value) {
+			return badOptions("%s: bad value %s", name, quoted(value))
+		}
+	}
+	s.rest = rest
+	s.add(name + `="` + strings.ReplaceAll(value, `"`, `\"`) + `"`)
+	return nil
+}
+
+// add appends one canonical item.
+func (s *optionScanner) add(item string) {
+	if len(s.text) > 0 {
+		s.text = append(s.text, ',')
+	}
+	s.text = append(s.text, item...)
+}
+
+// dequote takes a value in double quotes from the start of text (opt_dequote of misc.c): `\"` is a quote, every other
+// backslash stands for itself.
+func dequote(text string) (value, rest string, err error) {
+	if !strings.HasPrefix(text, `"`) {
+		return "", "", errNoQuote
+	}
+	var b strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] == '"':
+			return b.String(), text[i+1:], nil
+		case text[i] == '\\' && strings.HasPrefix(text[i+1:], `"`):
+			i++
+		}
+		b.WriteByte(text[i])
+	}
+	return "", "", errOpenQuote
+}
+
+// printable reports whether text is valid UTF-8 of printable characters and tabs. Controls of the writing direction are not
+// printable in the sense of package unicode.
+func printable(text string) bool {
+	for _, r := range text {
+		if r != '\t' && !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return utf8.ValidString(text)
+}
+
+// lower makes ASCII letters small and leaves all other bytes alone, as tolower does in the C locale: Unicode folding would
+// take a Kelvin sign for a k, which sshd does not.
+func lower(text string) string {
+	b := []byte(text)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + ('a' - 'A')
+		}
+	}
+	return string(b)
+}
+
+// hasPrefixFold reports whether text begins with prefix, which is in lower case, in any ASCII case.
+func hasPrefixFold(text, prefix string) bool {
+	return len(text) >= len(prefix) && lower(text[:len(prefix)]) == prefix
+}
