@@ -1,0 +1,109 @@
+package enforcer
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// Homes reads and replaces the files of users; homes.Door is the real one.
+type Homes interface {
+	Read(account homes.Account, name string) (homes.File, error)
+	Replace(account homes.Account, name string, before homes.Version, after []byte) error
+}
+
+// Trail takes audit records; it returns when all of them are on disk.
+type Trail func(...audit.Record) error
+
+// Enforcer carries plans out.
+type Enforcer struct {
+	Homes      Homes
+	Trail      Trail
+	Quarantine Quarantine
+	Now        func() time.Time
+}
+
+// Apply carries out a plan that has a change: intent on disk, copy in quarantine, replacement, outcome on disk. The error wraps
+// homes.ErrChanged when the file is no longer the version that the plan was made from: then nothing was changed, and a
+// new plan is due.
+func (e *Enforcer) Apply(p Plan) error {
+	if !p.Change {
+		return nil
+	}
+	now, id := e.Now(), rand.Text()
+	intents := p.records(audit.Record{Time: now, ID: id, Outcome: audit.Intent})
+	copyPath := e.Quarantine.path(p, now, id)
+	if copyPath != "" {
+		for i := range intents {
+			intents[i].Quarantine = copyPath
+		}
+	}
+	if err := e.Trail(intents...); err != nil {
+		return fmt.Errorf("%s of %s is not changed: %w", p.Name, p.Account.Name, err)
+	}
+	err := e.Quarantine.keep(copyPath, p)
+	if err == nil {
+		err = e.Homes.Replace(p.Account, p.Name, p.Before, p.After)
+	}
+	outcome := p.record(audit.Record{Time: e.Now(), ID: id, Action: audit.ReplaceFile, Outcome: audit.Success, Message: p.Summary()})
+	if err != nil {
+		outcome.Outcome, outcome.Message = audit.Failure, err.Error()
+		err = fmt.Errorf("change %s of %s: %w", p.Name, p.Account.Name, err)
+	}
+	return errors.Join(err, e.Trail(outcome))
+}
+
+// record completes a record of the whole file.
+func (p Plan) record(r audit.Record) audit.Record {
+	r.User, r.UID = p.Account.Name, p.Account.UID
+	r.File = filepath.Join(p.Account.Home, ".ssh", p.Name)
+	if r.Reason == "" {
+		r.Reason = string(p.Whole.Reason)
+	}
+	return r
+}
+
+// records lists what the plan is going to do: the file first, then line by line.
+func (p Plan) records(with audit.Record) []audit.Record {
+	whole := with
+	whole.Action, whole.Message = audit.ReplaceFile, p.Summary()
+	list := []audit.Record{p.record(whole)}
+	add := func(action string, line authkeys.Line, verdict policy.Verdict) {
+		r := with
+		r.Action, r.Reason, r.Message = action, string(verdict.Reason), verdict.Detail
+		r.Line, r.Key, r.Comment, r.Raw = line.N, line.Key, line.Comment, line.Raw
+		list = append(list, p.record(r))
+	}
+	for _, d := range p.Remove {
+		add(audit.RemoveLine, d.Line, d.Verdict)
+	}
+	for _, d := range p.Rewrite {
+		add(audit.RewriteLine, d.Line, d.Verdict)
+	}
+	for _, g := range p.Add {
+		add(audit.AddKey, g.Line(), policy.Verdict{Reason: policy.ReasonGranted})
+	}
+	return list
+}
+
+// Summary says in one line of plain text what the plan does to its file.
+func (p Plan) Summary() string {
+	switch {
+	case p.Unresolved != "":
+		return "not decided: " + p.Unresolved
+	case !p.Change:
+		return "nothing to do"
+	}
+	text := fmt.Sprintf("%d lines removed, %d rewritten, %d added, %d kept", len(p.Remove), len(p.Rewrite), len(p.Add), len(p.Keep))
+	if p.Whole.Reason != "" {
+		text += fmt.Sprintf("; %s: %s", p.Whole.Reason, p.Whole.Detail)
+	}
+	return text
+}

@@ -1,0 +1,120 @@
+package enforcer
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// attempts bounds how often a file that changes under the look is planned again: its owner may write in a loop, and
+// must not keep a worker for himself.
+const attempts = 5
+
+// Result is what a look at one account's files found.
+type Result struct {
+	Account homes.Account
+	// Plans are those of the files, in the order of FileNames. With an act, they are the last ones that were acted on.
+	Plans []Plan
+	// NoHome is set when the account has no home yet; there are no plans then.
+	NoHome bool
+	// Err says what kept a file from being read or changed.
+	Err error
+}
+
+// Pending reports whether a plan has a change.
+func (r Result) Pending() bool {
+	for _, p := range r.Plans {
+		if p.Change {
+			return true
+		}
+	}
+	return false
+}
+
+// Looker looks at accounts.
+type Looker struct {
+	Homes   Homes
+	Grants  *policy.Grants
+	Install bool
+	// Act is called with every plan that has a change. Nil looks only.
+	Act func(Plan) error
+}
+
+// Look reads the files of one account, plans each of them and acts on the plans. A file that changed between the reading
+// and the act is read and planned again, a bounded number of times.
+func (l Looker) Look(account homes.Account) Result {
+	result := Result{Account: account}
+	var wrong []error
+	for _, name := range FileNames() {
+		plan, err := l.file(account, name)
+		if errors.Is(err, homes.ErrNoHome) {
+			return Result{Account: account, NoHome: true}
+		}
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+		if plan.Name != "" {
+			result.Plans = append(result.Plans, plan)
+		}
+	}
+	result.Err = errors.Join(wrong...)
+	return result
+}
+
+// file looks at one file; the plan's Name is empty when no plan could be made.
+func (l Looker) file(account homes.Account, name string) (Plan, error) {
+	var plan Plan
+	var err error
+	for range attempts {
+		file, readErr := l.Homes.Read(account, name)
+		if errors.Is(readErr, homes.ErrChanged) {
+			err = fmt.Errorf("read %s of %s: %w", name, account.Name, readErr)
+			continue
+		}
+		if readErr != nil {
+			return Plan{}, fmt.Errorf("read %s of %s: %w", name, account.Name, readErr)
+		}
+		plan = MakePlan(Input{Account: account, Name: name, File: file, Grants: l.Grants, Install: l.Install})
+		if !plan.Change || l.Act == nil {
+			return plan, nil
+		}
+		if err = l.Act(plan); !errors.Is(err, homes.ErrChanged) {
+			return plan, err
+		}
+	}
+	return plan, err
+}
+
+// Sweep looks at all accounts with a number of workers and yields the results in the order of the accounts, as soon as
+// they are known; it looks ahead of a slow reader by no more than that number. A yield of false ends it.
+func (l Looker) Sweep(accounts []homes.Account, workers int, yield func(Result) bool) {
+	results := make([]chan Result, len(accounts))
+	for i := range results {
+		results[i] = make(chan Result, 1)
+	}
+	slots := make(chan struct{}, max(workers, 1))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(stop)
+	wg.Go(func() {
+		for i, account := range accounts {
+			select {
+			case slots <- struct{}{}:
+			case <-stop:
+				return
+			}
+			wg.Go(func() { results[i] <- l.Look(account) })
+		}
+	})
+	for _, result := range results {
+		r := <-result
+		<-slots
+		if !yield(r) {
+			return
+		}
+	}
+}

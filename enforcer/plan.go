@@ -1,0 +1,185 @@
+package enforcer
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// The files of a user's .ssh that sshd reads by default (sshd_config(5), AuthorizedKeysFile). Both count: a key in the
+// second alone is enough for a login.
+const (
+	mainFile   = "authorized_keys"
+	secondFile = "authorized_keys2"
+)
+
+// FileNames lists the files that are kept, in the order in which sshd reads them.
+func FileNames() []string { return []string{mainFile, secondFile} }
+
+// The reasons that plans add to those of the policy. Like them they are a contract.
+const (
+	// ReasonDuplicate: an earlier line of the file says the same.
+	ReasonDuplicate policy.Reason = "duplicate"
+	// ReasonForm: the key may stay, but the line is not in the one form that this program writes.
+	ReasonForm policy.Reason = "form"
+	// ReasonOptions: the key may stay, but not with these options.
+	ReasonOptions policy.Reason = "options"
+	// ReasonSymlink: the file is a symbolic link, and what it shows can be made to differ from what sshd sees.
+	ReasonSymlink policy.Reason = "symlink"
+	// ReasonOversize: the file is larger than homes.MaxSize.
+	ReasonOversize policy.Reason = "oversize"
+	// ReasonUnreadable: the file cannot be read with the user's rights.
+	ReasonUnreadable policy.Reason = "unreadable"
+	// ReasonBadDir: .ssh is not a directory that may be followed.
+	ReasonBadDir policy.Reason = "bad-directory"
+	// ReasonUntidy: owner, mode or link count of the file let somebody else write it, or sshd refuse it.
+	ReasonUntidy policy.Reason = "untidy"
+)
+
+// Input is all that a plan is made from.
+type Input struct {
+	Account homes.Account
+	Name    string // one of FileNames
+	File    homes.File
+	Grants  *policy.Grants
+	// Install asks for a line for every granted key, not only for those that are in the file already.
+	Install bool
+}
+
+// Decision is what a plan makes of one line.
+type Decision struct {
+	Line authkeys.Line
+	policy.Verdict
+}
+
+// Plan says what one file is to become and why. It holds all that apply needs and leaves it nothing to decide.
+type Plan struct {
+	Account homes.Account
+	Name    string
+	State   homes.State
+	// Before is the version that the plan was made from; it must not be applied to any other.
+	Before homes.Version
+	// Original is what was read: the whole file, or its first homes.MaxSize bytes when State is Oversize.
+	Original []byte
+	// Keep are the lines that stay byte for byte, Rewrite those that stay in another form, Remove those that go.
+	Keep, Rewrite, Remove []Decision
+	// Add are the grants whose lines are new in the file.
+	Add []policy.Grant
+	// Whole is the reason for which the whole file is replaced, whatever its lines; its Reason is empty otherwise.
+	Whole policy.Verdict
+	// After is the exact content that the file is to have; it counts only if Change is set.
+	After  []byte
+	Change bool
+	// Unresolved says what stands in the way of a decision; nothing is changed then.
+	Unresolved string
+}
+
+// MakePlan decides about one file. It is pure: equal inputs give equal plans, so that two nodes on one shared home
+// never fight, and the plan of a planned file is empty.
+func MakePlan(in Input) Plan {
+	p := Plan{Account: in.Account, Name: in.Name, State: in.File.State, Before: in.File.Version, Original: in.File.Data}
+	grants := in.Grants.For(in.Account.Name)
+	switch in.File.State {
+	case homes.Missing:
+		p.install(in, grants)
+	case homes.Regular:
+		p.lines(in, grants)
+	case homes.Symlink:
+		p.replace(ReasonSymlink, in.File.Detail, grants)
+	case homes.Oversize:
+		p.replace(ReasonOversize, in.File.Detail, grants)
+	case homes.Unreadable:
+		p.replace(ReasonUnreadable, in.File.Detail, grants)
+	case homes.BadDir:
+		// Both files lie in the directory; the plan of the first puts it right for both.
+		if in.Name == mainFile {
+			p.replace(ReasonBadDir, in.File.Detail, grants)
+		}
+	case homes.Irregular:
+		// sshd opens nothing but regular files (auth2-pubkeyfile.c, auth_openfile), so no key gets in by this.
+		p.Unresolved = in.File.Detail
+		p.install(in, grants)
+	default:
+		p.Unresolved = fmt.Sprintf("unknown state %d of the file", in.File.State)
+	}
+	p.bound(grants)
+	return p
+}
+
+// install plans a file of all grants where none can be read and the centre wants one.
+func (p *Plan) install(in Input, grants []policy.Grant) {
+	if !in.Install || in.Name != mainFile || len(grants) == 0 {
+		return
+	}
+	p.Unresolved = ""
+	p.Add = grants
+	p.After, p.Change = appendGrants(nil, grants), true
+}
+
+// replace plans a file of all grants in place of one whose lines cannot be trusted or seen: what it hides must neither
+// let anybody in nor lock a registered user out.
+func (p *Plan) replace(reason policy.Reason, detail string, grants []policy.Grant) {
+	p.Whole = policy.Verdict{Reason: reason, Detail: detail}
+	p.Add = grants
+	p.After, p.Change = appendGrants(nil, grants), true
+}
+
+// bound holds the plan to a file that can be read again. Grants come from the registry alone, so no user can make
+// them too many.
+func (p *Plan) bound(grants []policy.Grant) {
+	if len(p.After) <= homes.MaxSize {
+		return
+	}
+	p.replace(ReasonOversize, "with its missing keys the file would be too large to be read again", grants)
+	p.Keep, p.Rewrite = nil, nil
+	if len(p.After) > homes.MaxSize {
+		*p = Plan{
+			Account: p.Account, Name: p.Name, State: p.State, Before: p.Before,
+			Unresolved: fmt.Sprintf("the user's %d granted keys do not fit into %d bytes", len(grants), homes.MaxSize),
+		}
+	}
+}
+
+// lines plans a file that was read whole.
+func (p *Plan) lines(in Input, grants []policy.Grant) {
+	lines := authkeys.Parse(in.File.Data)
+	w := newWriter(lines, grants)
+	for i, line := range lines {
+		verdict := in.Grants.Judge(in.Account.Name, line)
+		if verdict.Granted() {
+			verdict = w.write(line)
+		}
+		if verdict.Granted() && i == len(lines)-1 && !bytes.HasSuffix(in.File.Data, []byte("\n")) {
+			verdict = policy.Verdict{Reason: ReasonForm, Detail: "the last line has no newline: what is appended next would be glued to it"}
+		}
+		decision := Decision{line, verdict}
+		switch verdict.Reason {
+		case policy.ReasonGranted:
+			p.Keep = append(p.Keep, decision)
+		case ReasonForm, ReasonOptions:
+			p.Rewrite = append(p.Rewrite, decision)
+		default:
+			p.Remove = append(p.Remove, decision)
+		}
+	}
+	if in.Install && in.Name == mainFile {
+		p.Add = w.missing()
+		w.out = appendGrants(w.out, p.Add)
+	}
+	p.After = w.out
+	p.Change = !bytes.Equal(p.After, in.File.Data)
+	if !in.File.Tidy {
+		p.Whole = policy.Verdict{Reason: ReasonUntidy, Detail: in.File.Detail}
+		p.Change = true
+	}
+}
+
+func appendGrants(dst []byte, grants []policy.Grant) []byte {
+	for _, g := range grants {
+		dst = g.Line().AppendTo(dst)
+	}
+	return dst
+}

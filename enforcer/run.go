@@ -1,0 +1,280 @@
+package enforcer
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// Source reads the whole registry, or says why it could not. A snapshot that comes with a nil error is complete.
+type Source interface {
+	Fetch(ctx context.Context) (*registry.Snapshot, error)
+}
+
+// Settings is what a new configuration may change while the daemon runs.
+type Settings struct {
+	Source Source
+	// SourceID tells registries apart: settings with the same one read the same registry.
+	SourceID string
+	Policy   *policy.Policy
+	Scope    Scope
+	Install  bool
+	// Act carries out a plan; nil only reports what it would do.
+	Act func(Plan) error
+	// Refresh is the time between two readings of the registry, Sweep that between two looks at every home, FastCheck
+	// that between two looks at the homes of users with a process on this host (0: none).
+	Refresh, Sweep, FastCheck time.Duration
+}
+
+// Runner is the daemon's loop. All fields are set before Run and not changed afterwards.
+type Runner struct {
+	Homes   Homes
+	Log     *zap.Logger
+	Workers int
+	// Hints names users whose homes were touched; an empty name means that hints were lost, and that every home is due.
+	Hints <-chan string
+	// Watch makes hints come for an account, Unwatch ends that. Watch is called before every look, from many goroutines,
+	// so that nothing happens unseen between the look and the watch.
+	Watch   func(homes.Account) error
+	Unwatch func(user string)
+	// Active lists the uids that have a process on this host.
+	Active func() (map[int]bool, error)
+	// Ready is called once, when the registry was read for the first time and every home is due.
+	Ready func()
+
+	reload chan Settings
+	poke   chan struct{}
+}
+
+// NewRunner returns a runner without its fields set.
+func NewRunner() *Runner {
+	return &Runner{reload: make(chan Settings), poke: make(chan struct{}, 1)}
+}
+
+// Reload replaces the settings and reads the registry again. It returns when the loop has taken them, or with ctx.
+func (r *Runner) Reload(ctx context.Context, settings Settings) error {
+	select {
+	case r.reload <- settings:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Poke asks for a reading of the registry now: its file changed.
+func (r *Runner) Poke() {
+	select {
+	case r.poke <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// The bounds of waiting after a failure, of the registry or of a home.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+	// farewell is how long Run waits for looks that have begun when it is told to end.
+	farewell = 10 * time.Second
+	// turnCheck bounds how long a change of the wall clock can delay the end of a registration.
+	turnCheck = time.Minute
+)
+
+// errAbandoned ends a look whose world is no longer the current one, before it acts by it.
+var errAbandoned = errors.New("the registry or the rules changed during the look")
+
+// loop is the state of one Run; only its goroutine touches it, but for epoch.
+type loop struct {
+	*Runner
+	settings Settings
+	// world is nil until the registry was read: nothing is looked at then.
+	world *World
+	// epoch counts worlds and settings; a look that began in an earlier one does not act.
+	epoch atomic.Uint64
+
+	queue   *queue
+	running int
+	done    chan finished
+	again   chan string
+	told    map[string][sha256.Size]byte // what was last said of a user
+	failed  map[string]int               // looks of a user that failed in a row
+
+	fetch                   fetch
+	refresh, sweep, due, at *time.Timer
+}
+
+// finished is a look that came to its end.
+type finished struct {
+	user   string
+	result Result
+	watch  error
+}
+
+// Run keeps homes in line until ctx ends, and returns when the looks that had begun are over.
+func (r *Runner) Run(ctx context.Context, settings Settings) error {
+	l := &loop{
+		Runner: r, settings: settings, queue: newQueue(), done: make(chan finished), again: make(chan string),
+		told: make(map[string][sha256.Size]byte), failed: make(map[string]int),
+		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(),
+	}
+	l.fetch.results = make(chan fetched)
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.startFetch(inner)
+	l.resetTimers()
+	for {
+		l.dispatch(inner)
+		select {
+		case <-ctx.Done():
+			cancel()
+			return l.finish()
+		default:
+			l.step(inner)
+		}
+	}
+}
+
+// stopped makes a timer that fires only after a Reset.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+func (l *loop) resetTimers() {
+	l.sweep.Reset(l.settings.Sweep)
+	if l.settings.FastCheck > 0 {
+		l.due.Reset(l.settings.FastCheck)
+	} else {
+		l.due.Stop()
+	}
+}
+
+// step waits for one thing to happen and handles it.
+func (l *loop) step(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case user := <-l.Hints:
+		l.hint(user)
+	case user := <-l.again:
+		l.queue.add(user)
+	case f := <-l.done:
+		l.running--
+		l.queue.done(f.user)
+		l.account(ctx, f)
+	case result := <-l.fetch.results:
+		l.take(result)
+	case <-l.refresh.C:
+		l.startFetch(ctx)
+	case <-l.poke:
+		l.startFetch(ctx)
+	case <-l.sweep.C:
+		l.sweep.Reset(l.settings.Sweep)
+		l.all()
+	case <-l.due.C:
+		l.due.Reset(l.settings.FastCheck)
+		l.active()
+	case <-l.at.C:
+		l.turn()
+	case settings := <-l.reload:
+		l.adopt(ctx, settings)
+	}
+}
+
+func (l *loop) hint(user string) {
+	if user == "" {
+		l.Log.Warn("hints were lost: looking at every home")
+		l.all()
+		return
+	}
+	l.queue.add(user)
+}
+
+// all makes every home due.
+func (l *loop) all() {
+	if l.world == nil {
+		return
+	}
+	for _, account := range l.world.Accounts() {
+		l.queue.add(account.Name)
+	}
+}
+
+// active makes the homes due of users who have a process here: they alone can write through a mapping, of which no
+// event tells.
+func (l *loop) active() {
+	if l.world == nil {
+		return
+	}
+	uids, err := l.Active()
+	if err != nil {
+		l.Log.Warn("active users are not known: their homes wait for the sweep", zap.Error(err))
+		return
+	}
+	for _, account := range l.world.Accounts() {
+		if uids[account.UID] {
+			l.queue.add(account.Name)
+		}
+	}
+}
+
+// dispatch gives waiting users to free workers.
+func (l *loop) dispatch(ctx context.Context) {
+	for l.world != nil && l.running < l.Workers {
+		user, ok := l.queue.next()
+		if !ok {
+			return
+		}
+		account, kept := l.world.Account(user)
+		if !kept {
+			l.queue.done(user)
+			continue
+		}
+		l.running++
+		look := l.looker()
+		go func() {
+			watch := l.Watch(account)
+			l.done <- finished{user: user, result: look.Look(account), watch: watch}
+		}()
+	}
+}
+
+// looker looks by the present world and acts only as long as that is the present one.
+func (l *loop) looker() Looker {
+	look := Looker{Homes: l.Homes, Grants: l.world.Grants, Install: l.settings.Install}
+	if act, epoch := l.settings.Act, l.epoch.Load(); act != nil {
+		look.Act = func(p Plan) error {
+			if l.epoch.Load() != epoch {
+				return errAbandoned
+			}
+			return act(p)
+		}
+	}
+	return look
+}
+
+// finish waits for the looks that have begun, so that no change is cut off after its intent was recorded.
+func (l *loop) finish() error {
+	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at} {
+		t.Stop()
+	}
+	limit := time.After(farewell)
+	for l.running > 0 || l.fetch.running > 0 {
+		select {
+		case <-l.done:
+			l.running--
+		case <-l.fetch.results:
+			l.fetch.running--
+		case <-limit:
+			return errors.New("a home or the registry did not answer while the daemon was ending")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package enforcer
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// account draws the conclusions of a look: a failed one is repeated, and what a person should know is said once, not at
+// every look.
+func (l *loop) account(ctx context.Context, f finished) {
+	if errors.Is(f.result.Err, errAbandoned) {
+		l.queue.add(f.user)
+		return
+	}
+	if f.result.Err != nil {
+		l.repeat(ctx, f.user)
+	} else {
+		delete(l.failed, f.user)
+	}
+	l.tell(f)
+}
+
+// repeat makes a user due again after a wait that doubles with every failure.
+func (l *loop) repeat(ctx context.Context, user string) {
+	wait := min(firstRetry<<min(l.failed[user], 10), lastRetry)
+	l.failed[user]++
+	time.AfterFunc(wait, func() {
+		select {
+		case l.again <- user:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// tell logs what a look found, unless the last look at the same user found the same.
+func (l *loop) tell(f finished) {
+	var said []string
+	warn := func(message string, fields ...zap.Field) func() {
+		return func() { l.Log.Warn(message, append(fields, zap.String("user", f.user))...) }
+	}
+	var lines []func()
+	if f.watch != nil {
+		said, lines = append(said, "watch", f.watch.Error()), append(lines, warn("home is not watched: it waits for the sweep", zap.Error(f.watch)))
+	}
+	if f.result.Err != nil {
+		said, lines = append(said, f.result.Err.Error()), append(lines, warn("home could not be kept in line", zap.Error(f.result.Err)))
+	}
+	for _, p := range f.result.Plans {
+		switch {
+		case p.Unresolved != "":
+			said, lines = append(said, p.Name, p.Unresolved), append(lines, warn("file not decided", zap.String("file", p.Name), zap.String("why", p.Unresolved)))
+		case p.Change && l.settings.Act == nil:
+			said, lines = append(said, p.Name, string(p.After)), append(lines, warn("file would be changed (mode: report)", zap.String("file", p.Name), zap.String("summary", p.Summary())))
+		}
+	}
+	if len(said) == 0 {
+		delete(l.told, f.user)
+		return
+	}
+	now := sha256.Sum256([]byte(strings.Join(said, "\x00")))
+	if now == l.told[f.user] {
+		return
+	}
+	l.told[f.user] = now
+	for _, line := range lines {
+		line()
+	}
+}

@@ -1,0 +1,138 @@
+package enforcer
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// Scope says whose homes are kept.
+type Scope struct {
+	// MinUID is the least uid of an account that is kept without being named.
+	MinUID int
+	// Include names the accounts that are kept although their uid is lower or the registry does not know them.
+	Include []string
+	// Lookup finds an included account that the registry does not know.
+	Lookup func(name string) (homes.Account, error)
+}
+
+// Skip is an account that is left alone although it looks like one to keep.
+type Skip struct {
+	User string
+	Why  string
+}
+
+// World is everything that decides about homes, at one moment: a registry snapshot, what the policy grants of it, and
+// whose homes are kept. It is immutable.
+type World struct {
+	Snapshot *registry.Snapshot
+	Grants   *policy.Grants
+	accounts map[string]homes.Account
+	skips    []Skip
+}
+
+// NewWorld finds the accounts to keep. Left alone, and listed by [World.Skips], are those whose registry entry cannot be
+// acted on: below the least uid, without uid or home, with a name or a home that is not safe to use, or with the home of
+// another account, where one user's file would be judged by another's keys.
+func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope) *World {
+	w := &World{Snapshot: snapshot, Grants: grants, accounts: make(map[string]homes.Account, snapshot.Len())}
+	for user := range snapshot.Users() {
+		account := homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: user.Home}
+		if user.UID >= 0 && user.UID < scope.MinUID && !slices.Contains(scope.Include, user.Name) {
+			w.skip(user.Name, fmt.Sprintf("its uid %d is below %d", user.UID, scope.MinUID))
+			continue
+		}
+		w.add(account)
+	}
+	for _, name := range scope.Include {
+		if _, known := snapshot.User(name); known {
+			continue
+		}
+		account, err := scope.Lookup(name)
+		if err != nil {
+			w.skip(name, "it is included by name, but "+err.Error())
+			continue
+		}
+		w.add(account)
+	}
+	w.dropShared()
+	slices.SortFunc(w.skips, func(a, b Skip) int { return strings.Compare(a.User, b.User) })
+	return w
+}
+
+func (w *World) add(account homes.Account) {
+	if err := account.Check(); err != nil {
+		w.skip(account.Name, err.Error())
+		return
+	}
+	w.accounts[account.Name] = account
+}
+
+func (w *World) skip(user, why string) { w.skips = append(w.skips, Skip{User: user, Why: why}) }
+
+// dropShared leaves all accounts alone that name one home.
+func (w *World) dropShared() {
+	owner := make(map[string]string, len(w.accounts))
+	shared := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
+		home := w.accounts[name].Home
+		if first, taken := owner[home]; taken {
+			shared[name], shared[first] = first, name
+			continue
+		}
+		owner[home] = name
+	}
+	for name, other := range shared {
+		w.skip(name, fmt.Sprintf("its home %s is that of %s too", w.accounts[name].Home, other))
+		delete(w.accounts, name)
+	}
+}
+
+// Account returns the account of a user whose home is kept.
+func (w *World) Account(user string) (homes.Account, bool) {
+	account, ok := w.accounts[user]
+	return account, ok
+}
+
+// Accounts lists the kept accounts in the order of their names.
+func (w *World) Accounts() []homes.Account {
+	list := make([]homes.Account, 0, len(w.accounts))
+	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
+		list = append(list, w.accounts[name])
+	}
+	return list
+}
+
+// Skips lists the accounts that are left alone, in the order of their names.
+func (w *World) Skips() []Skip { return w.skips }
+
+// changed names the kept accounts of w that were other ones in old, or are granted other keys there; all of them where
+// old is nil.
+func (w *World) changed(old *World) []string {
+	var names []string
+	for name, account := range w.accounts {
+		if old != nil && old.accounts[name] == account && slices.Equal(old.Grants.For(name), w.Grants.For(name)) {
+			continue
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// left names the accounts that old kept and w does not.
+func (w *World) left(old *World) []string {
+	var names []string
+	for name := range old.accounts {
+		if _, ok := w.accounts[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

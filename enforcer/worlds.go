@@ -1,0 +1,154 @@
+package enforcer
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// fetch is the state of reading the registry: one reading at a time counts, the last that was asked for.
+type fetch struct {
+	results chan fetched
+	cancel  context.CancelFunc
+	turn    int // of the reading that counts
+	running int // readings that have not reported yet
+	wait    time.Duration
+}
+
+type fetched struct {
+	turn     int
+	snapshot *registry.Snapshot
+	err      error
+}
+
+// startFetch reads the registry in the background; a reading that is under way is given up.
+func (l *loop) startFetch(ctx context.Context) {
+	if l.fetch.cancel != nil {
+		l.fetch.cancel()
+	}
+	ctx, l.fetch.cancel = context.WithCancel(ctx)
+	l.fetch.turn++
+	l.fetch.running++
+	l.refresh.Stop()
+	turn, source := l.fetch.turn, l.settings.Source
+	go func() {
+		snapshot, err := source.Fetch(ctx)
+		l.fetch.results <- fetched{turn: turn, snapshot: snapshot, err: err}
+	}()
+}
+
+// take handles a reading that came to its end. A failed one changes nothing: the last good snapshot stays in force.
+func (l *loop) take(f fetched) {
+	l.fetch.running--
+	if f.turn != l.fetch.turn {
+		return
+	}
+	l.fetch.cancel()
+	l.fetch.cancel = nil
+	if f.err != nil {
+		l.fetch.wait = min(max(2*l.fetch.wait, firstRetry), lastRetry, l.settings.Refresh)
+		l.refresh.Reset(l.fetch.wait)
+		l.Log.Error("the registry could not be read; nothing is decided by it",
+			zap.Error(f.err), zap.Duration("retry_in", l.fetch.wait), zap.Bool("have_earlier_snapshot", l.world != nil))
+		return
+	}
+	l.fetch.wait = 0
+	l.refresh.Reset(l.settings.Refresh)
+	l.Log.Info("registry read", zap.String("source", f.snapshot.Source()), zap.Int("users", f.snapshot.Len()),
+		zap.Int("keys", f.snapshot.Keys()), zap.Int("rejected_values", f.snapshot.Rejects()))
+	l.enter(f.snapshot)
+}
+
+// enter makes a snapshot, judged by the present rules and time, the present world, and makes those users due for whom that
+// changes something.
+func (l *loop) enter(snapshot *registry.Snapshot) {
+	old := l.world
+	l.world = NewWorld(snapshot, l.settings.Policy.Evaluate(snapshot, time.Now()), l.settings.Scope)
+	l.epoch.Add(1)
+	l.resetTurn()
+	for _, user := range l.world.changed(old) {
+		l.queue.add(user)
+	}
+	l.tellWorld(old)
+	if old == nil {
+		l.Ready()
+		return
+	}
+	for _, user := range l.world.left(old) {
+		l.Unwatch(user)
+		delete(l.told, user)
+		delete(l.failed, user)
+		l.Log.Warn("account left: its home is left alone from now on", zap.String("user", user))
+	}
+}
+
+// tellWorld logs the accounts that are left alone and the registry values that are not used, each once.
+func (l *loop) tellWorld(old *World) {
+	known := make(map[Skip]bool)
+	if old != nil {
+		for _, s := range old.Skips() {
+			known[s] = true
+		}
+	}
+	for _, s := range l.world.Skips() {
+		if !known[s] {
+			l.Log.Warn("account left alone", zap.String("user", s.User), zap.String("why", s.Why))
+		}
+	}
+	for user := range l.world.Snapshot.Users() {
+		if old != nil {
+			if before, ok := old.Snapshot.User(user.Name); ok && len(before.Rejects) == len(user.Rejects) {
+				continue
+			}
+		}
+		for _, reject := range user.Rejects {
+			l.Log.Warn("registry value not used", zap.String("user", user.Name),
+				zap.String("entry", reject.Origin), zap.String("why", reject.Detail))
+		}
+	}
+}
+
+// resetTurn sets the timer for the next moment at which time alone changes a grant.
+func (l *loop) resetTurn() {
+	next := l.world.Grants.Next()
+	if next.IsZero() {
+		l.at.Stop()
+		return
+	}
+	l.at.Reset(min(max(time.Until(next), 0), turnCheck))
+}
+
+// turn judges the snapshot anew when the moment has come.
+func (l *loop) turn() {
+	if l.world == nil {
+		return
+	}
+	if time.Now().Before(l.world.Grants.Next()) {
+		l.resetTurn()
+		return
+	}
+	l.enter(l.world.Snapshot)
+}
+
+// adopt takes new settings. The present snapshot is judged by them at once, unless they name another registry: then
+// nothing is decided until that was read.
+func (l *loop) adopt(ctx context.Context, settings Settings) {
+	other := settings.SourceID != l.settings.SourceID
+	l.settings = settings
+	l.epoch.Add(1)
+	l.resetTimers()
+	switch {
+	case l.world == nil:
+	case other:
+		l.Log.Info("another registry: nothing is decided until it was read")
+		l.world = nil
+	default:
+		l.enter(l.world.Snapshot)
+		l.all()
+	}
+	l.fetch.wait = 0
+	l.startFetch(ctx)
+}

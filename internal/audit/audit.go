@@ -1,0 +1,205 @@
+// Package audit writes the trail: one JSON object a line, on disk before the change that it tells of.
+//
+// A change has two kinds of record that share an identifier: before it an "intent" for every line and file it will
+// touch, after it one "done" or "failed". An intent without its second record is a change that was interrupted. The
+// caller must not change anything when [Log.Write] returns an error.
+//
+// Field names follow the Elastic Common Schema 8 (@timestamp, event.*, user.*, file.*, message) and, for what the schema has
+// no name for, keyreeve.*. Content from a home never reaches the trail but as a fingerprint, a SHA-256 and a comment of
+// printable ASCII, cut short: what a hostile user writes must not forge a record or a terminal's screen.
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/buffer"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+)
+
+// The outcomes of a record (event.outcome). Intent is the word for what is not done yet.
+const (
+	Intent  = "intent"
+	Success = "success"
+	Failure = "failure"
+)
+
+// The actions of a record (event.action).
+const (
+	RemoveLine  = "remove-line"
+	RewriteLine = "rewrite-line"
+	AddKey      = "add-key"
+	ReplaceFile = "replace-file"
+)
+
+// Record is one entry of the trail.
+type Record struct {
+	Time    time.Time
+	ID      string // shared by the records of one change (keyreeve.change)
+	Action  string // event.action
+	Outcome string // event.outcome
+	User    string // user.name
+	UID     int    // user.id
+	File    string // file.path
+	Reason  string // event.reason: the stable code
+	Message string // message: a sentence for people
+	// Line is the line's number in the file, from 1; 0 where the record tells of the whole file (keyreeve.line).
+	Line int
+	// Key is the key of the line, where it has one (keyreeve.key.fingerprint, keyreeve.key.type).
+	Key authkeys.Key
+	// Comment is what stands after the key; Raw is the whole line, of which only its SHA-256 is written.
+	Comment, Raw string
+	// Quarantine is the path of the copy that was kept, where there is one (keyreeve.quarantine).
+	Quarantine string
+}
+
+// commentBound is how many bytes of a comment the trail takes: enough for a mail address.
+const commentBound = 64
+
+// Log is the trail's file. It is safe for concurrent use.
+type Log struct {
+	path    string
+	encoder zapcore.Encoder
+
+	mu   sync.Mutex
+	file *os.File
+}
+
+// Open opens the trail for appending and makes it, mode 0600, where it is not there. The folder must exist. A file that is
+// not regular, or that others than its owner may write, is refused.
+func Open(path string) (*Log, error) {
+	file, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the audit trail: %w", err)
+	}
+	return &Log{path: path, file: file, encoder: zapcore.NewJSONEncoder(zapcore.EncoderConfig{
+		TimeKey: "@timestamp", MessageKey: "message", LineEnding: "\n",
+		EncodeTime: zapcore.RFC3339NanoTimeEncoder,
+	})}, nil
+}
+
+// open: openat(O_APPEND|O_CREAT|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC), fstat. O_NONBLOCK keeps a FIFO in the file's place from holding
+// the daemon up for ever.
+func open(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is not a regular file", path)
+	case info.Mode().Perm()&0o022 != 0:
+		err = fmt.Errorf("%s may be written by others than its owner (mode %v)", path, info.Mode().Perm())
+	default:
+		return file, nil
+	}
+	return nil, errors.Join(err, file.Close())
+}
+
+// Write appends the records and returns when they are on disk: all of them, or none and an error.
+func (l *Log) Write(records ...Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	var text []byte
+	for _, r := range records {
+		line, err := l.encode(r)
+		if err != nil {
+			return fmt.Errorf("encode an audit record: %w", err)
+		}
+		text = append(text, line.Bytes()...)
+		line.Free()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.append(text); err != nil {
+		return fmt.Errorf("write the audit trail %s: %w", l.path, err)
+	}
+	return nil
+}
+
+// append takes a part that was written back off the file, so that the next record does not stand on half a line.
+func (l *Log) append(text []byte) error {
+	end, err := l.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if _, err := l.file.Write(text); err != nil {
+		return errors.Join(err, l.file.Truncate(end))
+	}
+	return l.file.Sync()
+}
+
+// Reopen opens the path again, for logrotate. On an error the file that was open stays in use.
+func (l *Log) Reopen() error {
+	file, err := open(l.path)
+	if err != nil {
+		return fmt.Errorf("reopen the audit trail: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.file
+	l.file = file
+	return old.Close()
+}
+
+// Close closes the file.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.file.Close()
+}
+
+func (l *Log) encode(r Record) (*buffer.Buffer, error) {
+	fields := []zapcore.Field{
+		zap.String("event.action", r.Action),
+		zap.String("event.outcome", r.Outcome),
+		zap.String("event.reason", r.Reason),
+		zap.String("keyreeve.change", r.ID),
+		zap.String("user.name", r.User),
+		zap.Int("user.id", r.UID),
+		zap.String("file.path", r.File),
+	}
+	if r.Line > 0 {
+		fields = append(fields, zap.Int("keyreeve.line", r.Line), zap.String("keyreeve.line.sha256", digest(r.Raw)))
+	}
+	if !r.Key.IsZero() {
+		fields = append(fields, zap.String("keyreeve.key.type", r.Key.Type()), zap.String("keyreeve.key.fingerprint", r.Key.Fingerprint()))
+	}
+	if r.Comment != "" {
+		fields = append(fields, zap.String("keyreeve.key.comment", Printable(r.Comment, commentBound)))
+	}
+	if r.Quarantine != "" {
+		fields = append(fields, zap.String("keyreeve.quarantine", r.Quarantine))
+	}
+	return l.encoder.EncodeEntry(zapcore.Entry{Time: r.Time, Message: Printable(r.Message, 4*commentBound)}, fields)
+}
+
+func digest(line string) string {
+	sum := sha256.Sum256([]byte(line))
+	return hex.EncodeToString(sum[:])
+}
+
+// Printable makes foreign text fit for a log: at most bound bytes of it, everything but printable ASCII escaped as in a Go
+// string.
+func Printable(text string, bound int) string {
+	cut := ""
+	if len(text) > bound {
+		text, cut = text[:bound], "..."
+	}
+	quoted := strconv.QuoteToASCII(text)
+	return quoted[1:len(quoted)-1] + cut
+}

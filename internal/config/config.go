@@ -1,0 +1,255 @@
+// Package config reads keyreeve's one configuration file.
+//
+// [Parse] is pure: bytes in, a checked [Config] out, or every error of the file at once, each with its line. A key that is not
+// known is an error that names the nearest known one; so is a key without a value, since a list that was emptied by
+// mistake must not silently mean its default. A file that has an error changes nothing.
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// Config is the whole configuration. Keys that a file leaves out have the values of [Default].
+type Config struct {
+	// Mode is Report, which changes nothing, or Enforce.
+	Mode     string       `yaml:"mode"`
+	Registry Registry     `yaml:"registry"`
+	Homes    Homes        `yaml:"homes"`
+	Policy   policy.Rules `yaml:"policy"`
+	// StateDir holds the quarantine, RuntimeDir the daemon's lock.
+	StateDir   string `yaml:"state_dir"`
+	RuntimeDir string `yaml:"runtime_dir"`
+	Audit      Audit  `yaml:"audit"`
+
+	// SHA256 is the digest of the file's bytes in hex, for the log.
+	SHA256 string `yaml:"-"`
+}
+
+// The modes.
+const (
+	Report  = "report"
+	Enforce = "enforce"
+)
+
+// The values of Registry.Source, Homes.Install and Homes.Accounts.
+const (
+	LDAPSource     = "ldap"
+	LDIFSource     = "ldif"
+	InstallPresent = "present"
+	InstallAll     = "all"
+	accountsByNSS  = "nss"
+	fromRegistry   = "registry"
+	guardUser      = "user"
+	guardRoot      = "root"
+)
+
+// Registry says where the centre's key registry is.
+type Registry struct {
+	// Source is LDAPSource or LDIFSource.
+	Source  string        `yaml:"source"`
+	LDAP    LDAP          `yaml:"ldap"`
+	LDIF    LDIF          `yaml:"ldif"`
+	Refresh time.Duration `yaml:"refresh"`
+}
+
+// LDAP is a directory server.
+type LDAP struct {
+	URLs         []string      `yaml:"urls"`
+	Base         string        `yaml:"base"`
+	Filter       string        `yaml:"filter"`
+	Schema       string        `yaml:"schema"`
+	Attributes   Attributes    `yaml:"attributes"`
+	StartTLS     bool          `yaml:"start_tls"`
+	CAFile       string        `yaml:"ca_file"`
+	ServerName   string        `yaml:"server_name"`
+	BindDN       string        `yaml:"bind_dn"`
+	PasswordFile string        `yaml:"password_file"`
+	External     bool          `yaml:"sasl_external"`
+	PageSize     int           `yaml:"page_size"`
+	Timeout      time.Duration `yaml:"timeout"`
+}
+
+// Attributes are the names of what is read of an entry.
+type Attributes struct {
+	User string `yaml:"user"`
+	Key  string `yaml:"key"`
+	UID  string `yaml:"uid"`
+	GID  string `yaml:"gid"`
+	Home string `yaml:"home"`
+}
+
+// LDIF is a registry in a file.
+type LDIF struct {
+	Path string `yaml:"path"`
+	// Attributes are those of the LDAP source, for a file that was taken from another schema.
+	Attributes Attributes `yaml:"attributes"`
+}
+
+// Homes says whose homes are kept, and how.
+type Homes struct {
+	Accounts  string        `yaml:"accounts"`
+	Include   []string      `yaml:"include"`
+	Install   string        `yaml:"install"`
+	Sweep     time.Duration `yaml:"sweep"`
+	FastCheck time.Duration `yaml:"fast_check"`
+	MinUID    int           `yaml:"min_uid"`
+	Guard     string        `yaml:"guard"`
+}
+
+// Audit is the trail.
+type Audit struct {
+	File string `yaml:"file"`
+}
+
+// openSSHLPK is the schema of openssh-lpk with RFC 2307's posixAccount.
+const openSSHLPK = "openssh-lpk"
+
+func lpkAttributes() Attributes {
+	return Attributes{User: "uid", Key: "sshPublicKey", UID: "uidNumber", GID: "gidNumber", Home: "homeDirectory"}
+}
+
+// Default is what holds for every key that a file leaves out. It has no registry: that one a file must name.
+func Default() Config {
+	return Config{
+		Mode: Report,
+		Registry: Registry{
+			Refresh: 5 * time.Minute,
+			LDAP: LDAP{
+				Filter: "(&(objectClass=posixAccount)(objectClass=ldapPublicKey))", Schema: openSSHLPK,
+				Attributes: lpkAttributes(), PageSize: 500, Timeout: 10 * time.Second,
+			},
+			LDIF: LDIF{Attributes: lpkAttributes()},
+		},
+		Homes: Homes{
+			Accounts: fromRegistry, Install: InstallPresent, Sweep: 10 * time.Minute, FastCheck: 15 * time.Second,
+			MinUID: 1000, Guard: guardUser,
+		},
+		Policy:     policy.DefaultRules(),
+		StateDir:   "/var/lib/keyreeve",
+		RuntimeDir: "/run/keyreeve",
+		Audit:      Audit{File: "/var/log/keyreeve/audit.jsonl"},
+	}
+}
+
+// Parse reads a configuration; name is the file's name in errors.
+func Parse(name string, data []byte) (Config, error) {
+	c := Default()
+	if err := decode(name, data, &c); err != nil {
+		return Config{}, err
+	}
+	if err := c.check(); err != nil {
+		return Config{}, prefix(name, err)
+	}
+	sum := sha256.Sum256(data)
+	c.SHA256 = hex.EncodeToString(sum[:])
+	return c, nil
+}
+
+// prefix puts the file's name before each of several errors.
+func prefix(name string, err error) error {
+	var list []error
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		list = append(list, fmt.Errorf("%s: %s", name, line))
+	}
+	return errors.Join(list...)
+}
+
+// check finds values that no decoder can: all of them, not only the first.
+func (c Config) check() error {
+	_, rules := policy.Compile(c.Policy)
+	return errors.Join(
+		oneOf("mode", c.Mode, Report, Enforce),
+		c.Registry.check(),
+		c.Homes.check(),
+		rules,
+		absolute("state_dir", c.StateDir),
+		absolute("runtime_dir", c.RuntimeDir),
+		absolute("audit.file", c.Audit.File),
+	)
+}
+
+func (r Registry) check() error {
+	list := []error{
+		oneOf("registry.source", r.Source, LDAPSource, LDIFSource),
+		between("registry.refresh", r.Refresh, time.Second, 24*time.Hour),
+	}
+	switch r.Source {
+	case LDAPSource:
+		list = append(list, r.LDAP.check(), r.LDAP.Attributes.check("registry.ldap.attributes"))
+	case LDIFSource:
+		list = append(list, absolute("registry.ldif.path", r.LDIF.Path), r.LDIF.Attributes.check("registry.ldif.attributes"))
+	}
+	return errors.Join(list...)
+}
+
+func (l LDAP) check() error {
+	var list []error
+	if len(l.URLs) == 0 {
+		list = append(list, errors.New("registry.ldap.urls: the list is empty"))
+	}
+	if l.Base == "" {
+		list = append(list, errors.New("registry.ldap.base: it is empty"))
+	}
+	return errors.Join(append(list,
+		oneOf("registry.ldap.schema", l.Schema, openSSHLPK),
+		between("registry.ldap.timeout", l.Timeout, 100*time.Millisecond, 10*time.Minute))...)
+}
+
+func (a Attributes) check(at string) error {
+	if slices.Contains([]string{a.User, a.Key, a.UID, a.GID, a.Home}, "") {
+		return fmt.Errorf("%s: a name is empty", at)
+	}
+	return nil
+}
+
+func (h Homes) check() error {
+	list := []error{
+		oneOf("homes.accounts", h.Accounts, fromRegistry, accountsByNSS),
+		oneOf("homes.install", h.Install, InstallPresent, InstallAll),
+		oneOf("homes.guard", h.Guard, guardUser, guardRoot),
+		between("homes.sweep", h.Sweep, time.Second, 24*time.Hour),
+	}
+	if h.Accounts == accountsByNSS {
+		list = append(list, errors.New(`homes.accounts: "nss" is not built yet; the registry's posixAccount attributes are used`))
+	}
+	if h.Guard == guardRoot {
+		list = append(list, errors.New(`homes.guard: "root" is not built yet`))
+	}
+	if h.FastCheck != 0 {
+		list = append(list, between("homes.fast_check", h.FastCheck, time.Second, 24*time.Hour))
+	}
+	if h.MinUID < 1 {
+		list = append(list, fmt.Errorf("homes.min_uid: %d is below 1; an account is named under homes.include instead", h.MinUID))
+	}
+	return errors.Join(list...)
+}
+
+func oneOf(at, value string, known ...string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is not one of %s", at, value, strings.Join(known, ", "))
+}
+
+func between(at string, value, low, high time.Duration) error {
+	if value >= low && value <= high {
+		return nil
+	}
+	return fmt.Errorf("%s: %v is not between %v and %v", at, value, low, high)
+}
+
+func absolute(at, path string) error {
+	if filepath.IsAbs(path) && filepath.Clean(path) == path && path != "/" {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is not a plain absolute path", at, path)
+}

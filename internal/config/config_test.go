@@ -1,0 +1,141 @@
+package config_test
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+const small = "registry: {source: ldif, ldif: {path: /etc/keyreeve/registry.ldif}}\n"
+
+func TestSmallestFile(t *testing.T) {
+	c, err := config.Parse("k.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Registry.Source, want.Registry.LDIF.Path, want.SHA256 = "ldif", "/etc/keyreeve/registry.ldif", c.SHA256
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Error(diff)
+	}
+	if c.Mode != config.Report || c.Homes.MinUID != 1000 || c.Registry.Refresh != 5*time.Minute || len(c.SHA256) != 64 {
+		t.Errorf("defaults: %+v", c)
+	}
+}
+
+func TestValues(t *testing.T) {
+	c, err := config.Parse("k.yaml", []byte(small+`
+mode: enforce
+homes: {install: all, include: [root], sweep: 1h, fast_check: 0s, min_uid: 500}
+policy: {keys: [{type: rsa, min_bits: 3072}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 3072}}}, c.Policy); diff != "" {
+		t.Errorf("a list in the file must replace the default one, not add to it: %s", diff)
+	}
+	want := config.Default().Homes
+	want.Install, want.Include, want.Sweep, want.FastCheck, want.MinUID = "all", []string{"root"}, time.Hour, 0, 500
+	if diff := cmp.Diff(want, c.Homes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The example is the reference: it names every key, and where it shows a default, that is the default.
+func TestExample(t *testing.T) {
+	const path = "../../configs/keyreeve.yaml"
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse(path, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.SHA256, want.Registry.Source = c.SHA256, "ldap"
+	want.Registry.LDAP.URLs = []string{"ldaps://ldap1.example.org", "ldaps://ldap2.example.org"}
+	want.Registry.LDAP.Base = "ou=people,dc=example,dc=org"
+	want.Homes.Include = []string{}
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Errorf("the example differs from the defaults: %s", diff)
+	}
+	for _, key := range keys(reflect.TypeFor[config.Config]()) {
+		if !strings.Contains(string(data), key+":") {
+			t.Errorf("the example does not show %s", key)
+		}
+	}
+}
+
+func keys(t reflect.Type) []string {
+	var list []string
+	for field := range t.Fields() {
+		key := field.Tag.Get("yaml")
+		if key == "-" || key == "" {
+			continue
+		}
+		list = append(list, key)
+		for t = field.Type; t.Kind() == reflect.Slice; t = t.Elem() {
+		}
+		if t.Kind() == reflect.Struct {
+			list = append(list, keys(t)...)
+		}
+	}
+	return list
+}
+
+func TestErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"empty":          {"", []string{"k.yaml: no documents in stream"}},
+		"no mapping":     {"- a\n", []string{"k.yaml:1: cannot construct !!seq into config.Config"}},
+		"two documents":  {small + "---\n" + small, []string{"k.yaml: expected single document, found multiple"}},
+		"no source":      {"mode: report\n", []string{`k.yaml: registry.source: "" is not one of ldap, ldif`}},
+		"broken":         {"mode: [", []string{"k.yaml:2: did not find expected node content"}},
+		"double":         {small + "mode: report\nmode: enforce\n", []string{`k.yaml:3: mapping key "mode" already defined at line 2`}},
+		"misspelt":       {small + "mod: enforce\n", []string{"k.yaml:2: unknown key mod (did you mean mode?)"}},
+		"misspelt below": {small + "homes:\n  minuid: 5\n", []string{"k.yaml:3: unknown key homes.minuid (did you mean min_uid?)"}},
+		"in a list":      {small + "policy:\n  keys:\n  - {type: rsa, bits: 4096}\n", []string{"k.yaml:4: unknown key policy.keys[0].bits (did you mean min_bits?)"}},
+		"far off":        {small + "zzzzzz: 1\n", []string{"k.yaml:2: unknown key zzzzzz"}},
+		"two at once":    {small + "mod: 1\nhome: 2\n", []string{"k.yaml:2: unknown key mod (did you mean mode?)", "k.yaml:3: unknown key home (did you mean homes?)"}},
+		"no value":       {small + "policy:\n  keys:\n", []string{"k.yaml:3: policy.keys has no value"}},
+		"number":         {small + "homes: {sweep: 10}\n", []string{"k.yaml:2: cannot construct !!int `10` into time.Duration"}},
+		"empty keys":     {small + "policy: {keys: []}\n", []string{"k.yaml: policy.keys: the list is empty, which would refuse every key"}},
+		"bad rules":      {small + "policy: {keys: [{type: dsa}, {type: rsa}]}\n", []string{`k.yaml: policy.keys[0]: the type "dsa" is not one of ed25519, sk-ed25519, rsa`, "k.yaml: policy.keys[1]: min_bits is 0; an rsa rule needs 2048 to 16384"}},
+		"relative":       {small + "state_dir: var/lib\n", []string{`k.yaml: state_dir: "var/lib" is not a plain absolute path`}},
+		"mode":           {small + "mode: enforcing\n", []string{`k.yaml: mode: "enforcing" is not one of report, enforce`}},
+		"not built":      {small + "homes: {guard: root, accounts: nss}\n", []string{`"nss" is not built yet`, `"root" is not built yet`}},
+		"uid 0":          {small + "homes: {min_uid: 0}\n", []string{"homes.min_uid: 0 is below 1"}},
+		"ldap":           {"registry: {source: ldap}\n", []string{"registry.ldap.urls: the list is empty", "registry.ldap.base: it is empty"}},
+		"scalar":         {"registry: 5\n", []string{"k.yaml:1: cannot construct !!int `5` into config.Registry"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := config.Parse("k.yaml", []byte(c.text))
+			if err == nil {
+				t.Fatalf("no error; config %+v", got)
+			}
+			if diff := cmp.Diff(config.Config{}, got); diff != "" {
+				t.Errorf("an error came with a configuration: %s", diff)
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) != len(c.want) {
+				t.Fatalf("errors:\n%v\nwant %d of them", err, len(c.want))
+			}
+			for i, want := range c.want {
+				if !strings.HasPrefix(lines[i], "k.yaml") || !strings.Contains(lines[i], want) {
+					t.Errorf("error %q, want %q", lines[i], want)
+				}
+			}
+		})
+	}
+}

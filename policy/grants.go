@@ -1,0 +1,157 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// Grant is one key that works for one user now.
+type Grant struct {
+	Key authkeys.Key
+	// Options is what every line with this key must carry. None leaves the user his own narrowing options, unless the
+	// same key is granted with other options too.
+	Options authkeys.Options
+	// Label is the comment of a line that is written for this grant.
+	Label string
+}
+
+// Line is the canonical line of the grant.
+func (g Grant) Line() authkeys.Line {
+	return authkeys.Line{Kind: authkeys.Entry, Key: g.Key, Options: g.Options, Comment: g.Label}
+}
+
+// Denial is a registered key that does not work now.
+type Denial struct {
+	Key    authkeys.Key
+	Origin string
+	Verdict
+}
+
+// Grants is what the policy makes of a snapshot at one moment. It is immutable.
+type Grants struct {
+	policy *Policy
+	users  map[string]userGrants
+	next   time.Time
+}
+
+type userGrants struct {
+	grants []Grant
+	denied []Denial
+}
+
+// Evaluate decides about every record of the snapshot at the moment now.
+func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time) *Grants {
+	g := &Grants{policy: p, users: make(map[string]userGrants, snapshot.Len())}
+	for user := range snapshot.Users() {
+		var of userGrants
+		for _, record := range user.Records {
+			if verdict := p.judge(record, now); verdict.Granted() {
+				of.add(Grant{Key: record.Key, Options: record.Options, Label: record.Label})
+			} else {
+				of.denied = append(of.denied, Denial{Key: record.Key, Origin: record.Origin, Verdict: verdict})
+			}
+			g.turn(record.NotBefore, now)
+			g.turn(record.NotAfter, now)
+		}
+		g.users[user.Name] = of
+	}
+	return g
+}
+
+// add leaves out what says the same as an earlier grant: two records that differ in their labels alone.
+func (u *userGrants) add(grant Grant) {
+	for _, g := range u.grants {
+		if g.Key == grant.Key && g.Options == grant.Options {
+			return
+		}
+	}
+	u.grants = append(u.grants, grant)
+}
+
+// turn remembers the earliest moment after now at which a bound is crossed.
+func (g *Grants) turn(at, now time.Time) {
+	if at.After(now) && (g.next.IsZero() || at.Before(g.next)) {
+		g.next = at
+	}
+}
+
+func (p *Policy) judge(record registry.Record, now time.Time) Verdict {
+	switch {
+	case record.Options.CertAuthority():
+		return certAuthority()
+	case now.Before(record.NotBefore):
+		return Verdict{ReasonNotYet, "the registration is not valid before " + moment(record.NotBefore)}
+	case !record.NotAfter.IsZero() && !now.Before(record.NotAfter):
+		return Verdict{ReasonExpired, "the registration ended at " + moment(record.NotAfter)}
+	}
+	return p.check(record.Key)
+}
+
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// For lists what is granted to a user, in the registry's order; nothing to one whom the registry does not know.
+func (g *Grants) For(user string) []Grant { return g.users[user].grants }
+
+// Denied lists the registered keys of a user that do not work now.
+func (g *Grants) Denied(user string) []Denial { return g.users[user].denied }
+
+// Policy is what the grants were decided by.
+func (g *Grants) Policy() *Policy { return g.policy }
+
+// Next is the first moment after the evaluation at which time alone changes the answer; the zero time if none does.
+func (g *Grants) Next() time.Time { return g.next }
+
+// Judge says whether a line of the user's file may stay, and if not, why. A key that the policy refuses is refused by the
+// policy's reason, registered or not; only then comes the question whose key it is.
+func (g *Grants) Judge(user string, line authkeys.Line) Verdict {
+	switch line.Kind {
+	case authkeys.Blank, authkeys.Comment:
+		if line.Plain() {
+			return Verdict{Reason: ReasonGranted}
+		}
+		return Verdict{ReasonNotPlain, "a comment that holds control characters or is too long"}
+	case authkeys.Entry:
+		return g.judgeEntry(user, line)
+	case authkeys.Malformed:
+		return malformed(line.Err)
+	default:
+		return malformed(fmt.Errorf("unknown kind of line %d", line.Kind))
+	}
+}
+
+func (g *Grants) judgeEntry(user string, line authkeys.Line) Verdict {
+	if line.Options.CertAuthority() {
+		return certAuthority()
+	}
+	of := g.users[user]
+	for _, grant := range of.grants {
+		if grant.Key == line.Key {
+			return Verdict{Reason: ReasonGranted}
+		}
+	}
+	if verdict := g.policy.check(line.Key); !verdict.Granted() {
+		return verdict
+	}
+	for _, denial := range of.denied {
+		if denial.Key == line.Key {
+			return denial.Verdict
+		}
+	}
+	return Verdict{ReasonUnregistered, "the key registry does not list this key for the user"}
+}
+
+// certAuthority refuses a line that admits every key which its own key has signed (sshd(8), AUTHORIZED_KEYS).
+func certAuthority() Verdict {
+	return Verdict{ReasonCertAuthority, "the line admits any key with a certificate, not one registered key"}
+}
+
+func malformed(err error) Verdict {
+	if parse, ok := errors.AsType[*authkeys.ParseError](err); ok {
+		return Verdict{Reason(parse.Reason), parse.Detail}
+	}
+	return Verdict{ReasonMalformed, fmt.Sprintf("the line cannot be read: %v", err)}
+}

@@ -1,0 +1,138 @@
+// Package policy decides which registered keys may be used now, and says why a key may not.
+//
+// [Compile] turns the centre's [Rules] into a [Policy]; [Policy.Evaluate] turns a registry snapshot and a moment into
+// [Grants]: for every user the keys that work, with the options that they must carry. Home files, sshd's answer and
+// reports are printouts of the same Grants, so that they cannot differ.
+//
+// Rules are a list of what is accepted. A key that no rule names is refused, whatever it is: DSA, ECDSA, certificates,
+// types invented after this program. A decision is made on the parsed key, never on the text that stands before it.
+//
+// The package is pure: no I/O, no clock, no log.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+)
+
+// Rule accepts one type of key.
+type Rule struct {
+	// Type is "ed25519", "sk-ed25519" or "rsa".
+	Type string `yaml:"type"`
+	// MinBits is the least size of the modulus of an RSA key, in bits; for other types it must be 0.
+	MinBits int `yaml:"min_bits"`
+}
+
+// Rules is the centre's key policy as it stands in the configuration.
+type Rules struct {
+	// Keys lists what is accepted.
+	Keys []Rule `yaml:"keys"`
+}
+
+// DefaultRules is what IPSL ESPRI's user documentation asks for, with hardware keys: ed25519, sk-ed25519, or RSA of at
+// least 4096 bits.
+func DefaultRules() Rules {
+	return Rules{Keys: []Rule{{Type: ed25519}, {Type: skEd25519}, {Type: rsa, MinBits: 4096}}}
+}
+
+// The names of key types in rules.
+const (
+	ed25519   = "ed25519"
+	skEd25519 = "sk-ed25519"
+	rsa       = "rsa"
+)
+
+// leastRSABits is the smallest bound that a rule may set: NIST SP 800-131A Rev. 2 disallows signatures by RSA keys of
+// less than 2048 bits.
+const leastRSABits = 2048
+
+// mostRSABits is the largest RSA key that sshd takes (sshkey.c, SSH_RSA_MAXIMUM_MODULUS_SIZE).
+const mostRSABits = 16384
+
+// Policy is a compiled set of rules. It is immutable.
+type Policy struct {
+	accepts map[string]Rule // by the key type's name on the wire
+	summary string
+}
+
+// Compile checks the rules and returns all that is wrong with them at once. A list without a rule is an error: it is the
+// sign of a broken file, and would take every key from everybody.
+func Compile(rules Rules) (*Policy, error) {
+	if len(rules.Keys) == 0 {
+		return nil, errors.New("policy.keys: the list is empty, which would refuse every key")
+	}
+	p := &Policy{accepts: make(map[string]Rule)}
+	var wrong []error
+	var words []string
+	for i, rule := range rules.Keys {
+		wire, word, err := rule.compile()
+		if err == nil && p.accepts[wire].Type != "" {
+			err = fmt.Errorf("the type %q stands there twice", rule.Type)
+		}
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("policy.keys[%d]: %w", i, err))
+			continue
+		}
+		p.accepts[wire] = rule
+		words = append(words, word)
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
+	}
+	p.summary = enumerate(words)
+	return p, nil
+}
+
+// compile gives the rule's name on the wire and its words for people.
+func (r Rule) compile() (wire, word string, err error) {
+	if r.Type != rsa && r.MinBits != 0 {
+		return "", "", fmt.Errorf("min_bits belongs to rsa, not to %q", r.Type)
+	}
+	switch r.Type {
+	case ed25519:
+		return ssh.KeyAlgoED25519, "ed25519", nil
+	case skEd25519:
+		return ssh.KeyAlgoSKED25519, "sk-ed25519", nil
+	case rsa:
+		if r.MinBits < leastRSABits || r.MinBits > mostRSABits {
+			return "", "", fmt.Errorf("min_bits is %d; an rsa rule needs %d to %d", r.MinBits, leastRSABits, mostRSABits)
+		}
+		return ssh.KeyAlgoRSA, fmt.Sprintf("RSA of at least %d bits", r.MinBits), nil
+	default:
+		return "", "", fmt.Errorf("the type %q is not one of ed25519, sk-ed25519, rsa", r.Type)
+	}
+}
+
+// enumerate joins words as a person would.
+func enumerate(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// String names what is accepted, for people.
+func (p *Policy) String() string { return p.summary }
+
+// check judges a key alone, whoever owns it. The unknown is refused first, so that later checks may trust the type.
+func (p *Policy) check(key authkeys.Key) Verdict {
+	rule, ok := p.accepts[key.Type()]
+	switch {
+	case !ok && strings.Contains(key.Type(), "dss"):
+		return Verdict{ReasonDSA, fmt.Sprintf("DSA keys are not accepted; this centre requires %s", p)}
+	case !ok:
+		return Verdict{ReasonType, fmt.Sprintf("keys of type %s are not accepted; this centre requires %s", key.Type(), p)}
+	case key.Bits() < rule.MinBits:
+		return Verdict{ReasonRSAShort, fmt.Sprintf("RSA key has %d bits; this centre requires %d", key.Bits(), rule.MinBits)}
+	}
+	if flaw := weakness(key); flaw != "" {
+		return Verdict{ReasonWeak, flaw}
+	}
+	return Verdict{Reason: ReasonGranted}
+}

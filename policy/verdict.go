@@ -1,0 +1,40 @@
+package policy
+
+// Reason is the stable code of a verdict. Codes are a contract: reports, audit records and metrics carry them, and one
+// that was published never changes its meaning.
+type Reason string
+
+// The reasons of this package. Lines that are no key lines carry the codes of [authkeys.ParseError] instead.
+const (
+	// ReasonGranted: the registry knows the key and the policy accepts it.
+	ReasonGranted Reason = "granted"
+	// ReasonUnregistered: the policy would accept the key, but the registry does not list it for this user.
+	ReasonUnregistered Reason = "unregistered"
+	// ReasonDSA: a DSA key. OpenSSH 7.0 turned them off and 10.0 dropped them.
+	ReasonDSA Reason = "dsa"
+	// ReasonType: a type that no rule accepts.
+	ReasonType Reason = "type"
+	// ReasonRSAShort: an RSA key below the rule's size.
+	ReasonRSAShort Reason = "rsa-too-short"
+	// ReasonWeak: a key of an accepted type and size with which anybody can log in.
+	ReasonWeak Reason = "weak"
+	// ReasonCertAuthority: a line with the option cert-authority or principals.
+	ReasonCertAuthority Reason = "cert-authority"
+	// ReasonNotYet: registered, but only from a later moment on.
+	ReasonNotYet Reason = "not-yet-valid"
+	// ReasonExpired: registered until an earlier moment.
+	ReasonExpired Reason = "expired"
+	// ReasonNotPlain: a comment line that is not plain text.
+	ReasonNotPlain Reason = "not-plain-text"
+	// ReasonMalformed: a line that sshd would not read as a key either.
+	ReasonMalformed Reason = "malformed"
+)
+
+// Verdict is a decision about a key or a line, with a sentence for people (empty when granted).
+type Verdict struct {
+	Reason Reason
+	Detail string
+}
+
+// Granted reports whether the key or line may stay.
+func (v Verdict) Granted() bool { return v.Reason == ReasonGranted }

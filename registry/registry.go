@@ -1,0 +1,124 @@
+// Package registry says who has which key.
+//
+// A [Snapshot] is one complete reading of the centre's key registry: immutable, and complete or not made at all. There is
+// no way to hold half of one, because everything downstream removes what a snapshot does not name: "the directory said
+// little" must be an error long before it becomes "these keys are unknown".
+//
+// The package is pure: no I/O, no clock, no log.
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+)
+
+// Record is one registered key of one user.
+type Record struct {
+	Key authkeys.Key
+	// Options is what the registry demands of every line with this key; none means that the user's own narrowing
+	// options may stay.
+	Options authkeys.Options
+	// Label is the comment of the registered key, for people.
+	Label string
+	// NotBefore and NotAfter bound the time in which the key counts; the zero time is no bound. NotAfter is the first
+	// moment at which the key no longer counts.
+	NotBefore, NotAfter time.Time
+	// Origin says where in the registry the record stands, such as an entry's DN.
+	Origin string
+}
+
+// Reject is one value of a user's entry that could not be used. It costs that value only.
+type Reject struct {
+	Origin string
+	// Detail is a sentence in plain ASCII.
+	Detail string
+}
+
+// User is one entry of the registry.
+type User struct {
+	Name string
+	// UID and GID are -1 where the entry does not tell them.
+	UID, GID int
+	Home     string
+	Records  []Record
+	Rejects  []Reject
+}
+
+// ErrEmpty is what New says of a registry without users or without any key: never a reason to remove a key.
+var ErrEmpty = errors.New("the registry is empty")
+
+// Snapshot is one complete reading of the registry.
+type Snapshot struct {
+	source string
+	users  map[string]User
+	names  []string // sorted
+	keys   int
+}
+
+// New makes a snapshot of all users that a source named. It refuses, and says why: no users, no key at all, a user
+// without a name or with one that holds control bytes, and two entries with one name, since it could not say which
+// of the two people the keys belong to.
+func New(users []User, source string) (*Snapshot, error) {
+	s := &Snapshot{source: source, users: make(map[string]User, len(users))}
+	for _, u := range users {
+		if u.Name == "" || strings.ContainsFunc(u.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, fmt.Errorf("%s: user name %q cannot be used", source, u.Name)
+		}
+		if _, double := s.users[u.Name]; double {
+			return nil, fmt.Errorf("%s: two entries for the user %q", source, u.Name)
+		}
+		u.Records, u.Rejects = slices.Clone(u.Records), slices.Clone(u.Rejects)
+		s.users[u.Name] = u
+		s.names = append(s.names, u.Name)
+		s.keys += len(u.Records)
+	}
+	if len(s.names) == 0 {
+		return nil, fmt.Errorf("%s: %w: it names no user", source, ErrEmpty)
+	}
+	if s.keys == 0 {
+		return nil, fmt.Errorf("%s: %w: none of its %d users has a usable key", source, ErrEmpty, len(s.names))
+	}
+	slices.Sort(s.names)
+	return s, nil
+}
+
+// User returns the entry of one user; the name is compared byte for byte.
+func (s *Snapshot) User(name string) (User, bool) {
+	u, ok := s.users[name]
+	return u, ok
+}
+
+// Users yields all entries in the order of their names.
+func (s *Snapshot) Users() iter.Seq[User] {
+	return func(yield func(User) bool) {
+		for _, name := range s.names {
+			if !yield(s.users[name]) {
+				return
+			}
+		}
+	}
+}
+
+// Len is the number of users.
+func (s *Snapshot) Len() int { return len(s.names) }
+
+// Keys is the number of records of all users.
+func (s *Snapshot) Keys() int { return s.keys }
+
+// Rejects is the number of values that could not be used.
+func (s *Snapshot) Rejects() int {
+	n := 0
+	for u := range s.Users() {
+		n += len(u.Rejects)
+	}
+	return n
+}
+
+// Source names the server or file that was read.
+func (s *Snapshot) Source() string { return s.source }
