@@ -116,30 +116,37 @@ func parseLine(raw string) Line {
 }
 
 // parseEntry reads a key line as auth_check_authkey_line does: first "TYPE BLOB" at the start; if there is none, the start is
-// the options field and "TYPE BLOB" follows it. A known type at the start whose blob is bad is tried as options there too,
-// which never succeeds: no type name is an option.
+// the options field and "TYPE BLOB" follows it. sshd tries a known type with a bad blob as options too, which never
+// succeeds: no name of a type is an option.
 func parseEntry(seen string) (Key, Options, string, error) {
-	key, comment, err := readKey(seen)
-	if err == nil {
+	first, _, _ := cutBlank(seen)
+	if typeByName(first) != "" {
+		key, comment, err := readKey(seen)
+		if err != nil {
+			return Key{}, Options{}, "", err
+		}
 		return key, Options{}, comment, nil
-	}
-	if err.Reason == ReasonMalformedKey || err.Reason == ReasonCertificate {
-		return Key{}, Options{}, "", err
 	}
 	end, open := optionsEnd(seen)
 	if open {
 		return Key{}, Options{}, "", badOptions("a double quote is not closed")
 	}
-	key, comment, err = readKey(trimBlanks(seen[end:]))
+	rest := trimBlanks(seen[end:])
+	second, _, found := cutBlank(rest)
+	switch {
+	case !found:
+		return Key{}, Options{}, "", &ParseError{Reason: ReasonNoKey, Detail: "fewer fields than a key type and a key"}
+	case typeByName(second) == "":
+		detail := "neither " + quoted(first) + " nor " + quoted(second) + " is a key type"
+		return Key{}, Options{}, "", &ParseError{Reason: ReasonTypeUnknown, Detail: detail}
+	}
+	key, comment, err := readKey(rest)
 	if err != nil {
 		return Key{}, Options{}, "", err
 	}
-	options, rest, failed := parseOptions(seen)
-	if failed != nil {
-		return key, Options{}, "", failed
-	}
-	if len(rest) != len(seen)-end {
-		return key, Options{}, "", badOptions("the options field ends in two places")
+	options, _, err := parseOptions(seen)
+	if err != nil {
+		return key, Options{}, "", err
 	}
 	return key, options, comment, nil
 }
@@ -160,15 +167,12 @@ func optionsEnd(text string) (end int, open bool) {
 	return len(text), open
 }
 
-// readKey reads "TYPE BLOB" and gives what follows the blanks after it (sshkey_read of sshkey.c).
+// readKey reads "TYPE BLOB", where TYPE is a known name, and gives what follows the blanks after it (sshkey_read of
+// sshkey.c).
 func readKey(text string) (Key, string, *ParseError) {
-	name, rest, found := cutBlank(text)
-	if !found {
-		return Key{}, "", &ParseError{Reason: ReasonNoKey, Detail: "fewer fields than a key type and a key"}
-	}
-	kind := typeByName(name)
-	if kind == "" {
-		return Key{}, "", &ParseError{Reason: ReasonTypeUnknown, Detail: quoted(name) + " in place of a key type"}
+	name, rest, _ := cutBlank(text)
+	if rest == "" {
+		return Key{}, "", &ParseError{Reason: ReasonNoKey, Detail: "no key after " + quoted(name)}
 	}
 	encoded, comment, _ := cutBlank(rest)
 	blob, ok := decodeBase64(encoded)
@@ -179,7 +183,7 @@ func readKey(text string) (Key, string, *ParseError) {
 	if err != nil {
 		return Key{}, "", err
 	}
-	if key.Type() != kind {
+	if key.Type() != typeByName(name) {
 		return Key{}, "", malformedKey("the line says %s, the key is %s", quoted(name), key.Type())
 	}
 	return key, comment, nil

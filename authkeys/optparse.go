@@ -1,15 +1,16 @@
 package authkeys
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// flagOptions are the options without a value, with the canonical name that "no-" may be put before, or not.
+// flagOption is an option without a value.
 type flagOption struct {
-	name      string
-	negatable bool
+	name      string // in lower case
+	negatable bool   // "no-" may stand before it
 }
 
 // flags lists the options without value in the order in which sshauthopt_parse tries them. It compares prefixes, so
@@ -38,13 +39,13 @@ func valueOptions() [8]string {
 // optionScanner reads an options field item by item.
 type optionScanner struct {
 	rest string
-	text []byte // canonical text so far
-	once map[string]bool
+	text []byte   // canonical text so far
+	once []string // options seen that may stand once only
 }
 
 // parseOptions reads options up to a blank outside quotes or the end; rest begins with that blank.
-func parseOptions(field string) (options Options, rest string, err error) {
-	s := &optionScanner{rest: field, once: map[string]bool{}}
+func parseOptions(field string) (options Options, rest string, err *ParseError) {
+	s := &optionScanner{rest: field}
 	for s.rest != "" && s.rest[0] != ' ' && s.rest[0] != '\t' {
 		if err := s.item(); err != nil {
 			return Options{}, "", err
@@ -63,8 +64,8 @@ func parseOptions(field string) (options Options, rest string, err error) {
 	return Options{text: string(s.text)}, s.rest, nil
 }
 
-// item reads one item, perhaps an empty or an unknown one: then it takes nothing, and the caller sees what is there.
-func (s *optionScanner) item() error {
+// item reads one item. An empty or unknown one takes nothing, and the caller sees what stands there.
+func (s *optionScanner) item() *ParseError {
 	for _, flag := range flags() {
 		rest, negated := s.rest, ""
 		if flag.negatable && hasPrefixFold(rest, "no-") {
@@ -86,7 +87,7 @@ func (s *optionScanner) item() error {
 }
 
 // value reads and checks the value of an option.
-func (s *optionScanner) value(name string) error {
+func (s *optionScanner) value(name string) *ParseError {
 	value, rest, err := dequote(s.rest)
 	if err != nil {
 		return badOptions("%s: %s", name, err.Error())
@@ -96,10 +97,10 @@ func (s *optionScanner) value(name string) error {
 	}
 	switch name {
 	case "command", "principals", "from":
-		if s.once[name] {
+		if slices.Contains(s.once, name) {
 			return badOptions("%s stands twice", name)
 		}
-		s.once[name] = true
+		s.once = append(s.once, name)
 	default:
 		if !validValue(name, value) {
 			return badOptions("%s: bad value %s", name, quoted(value))
