@@ -1,0 +1,32 @@
+// Package ldapsource reads the centre's key registry from an LDAP directory or from an LDIF file.
+//
+// A user of the registry is an entry with a user name, an account (uid number, gid number, home directory: posixAccount of
+// RFC 2307) and any number of keys, one line of authorized_keys in each value (the openssh-lpk schema). [Schema] names
+// the attributes. [LDAP] asks a server, [LDIF] reads a file; both give their entries to [Decode], which is pure, so that the
+// same entries make the same registry wherever they come from.
+//
+// # All or error
+//
+// What the registry does not name is removed from people's homes. So a Fetch gives the whole registry or an error, and an
+// error means that nothing is known. It is an error when
+//
+//   - the server answers with any result code but success (a size limit is code 4, a referral code 10);
+//   - a page of the result comes without the paging control of RFC 2696, whose empty cookie is the only proof of the end;
+//   - the server names another place to search (a search continuation, RFC 4511 section 4.5.3);
+//   - the connection ends or stalls, a message cannot be read, or the context is done;
+//   - an entry lies outside the search base or comes twice;
+//   - the directory returned a part of the values of an attribute (the "range" option of Active Directory);
+//   - no entry at all carries the key attribute: directories hide what the reader may not see, and success proves nothing;
+//   - no user, no usable key, or one user name on two entries.
+//
+// One bad value costs that value only: it becomes a [registry.Reject] of its user, and the user's other keys count. An entry
+// whose account cannot be used (no uid number, two homes) stays in the registry with the uid -1 and a Reject, so that
+// its keys are known and its files are left alone.
+//
+// # Trust
+//
+// The server is known by its certificate: ldaps, or ldap with StartTLS, against the CA of the configuration or the system's.
+// The socket ldapi is trusted because of where it lies, and so is plain ldap to a loopback port below 1024, which only
+// root can listen on. There is no switch that turns verification off. Files (LDIF, CA, password) are read
+// by internal/statefile and refused when somebody else could have written them.
+package ldapsource

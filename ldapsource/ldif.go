@@ -1,0 +1,44 @@
+package ldapsource
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// maxLDIF bounds an LDIF file, in bytes: about 200,000 users with a key or two each.
+const maxLDIF = 256 << 20
+
+// LDIF is a registry in an LDIF file, such as slapcat(8) or ldapsearch(1) write.
+type LDIF struct {
+	path   string
+	schema Schema
+}
+
+// NewLDIF names a file; it is read by Fetch.
+func NewLDIF(path string, schema Schema) *LDIF {
+	return &LDIF{path: path, schema: schema.orDefault()}
+}
+
+// Fetch reads the whole registry. The file must hold entries and no changes, in the strict form of RFC 2849, and end
+// with a newline: a file that was cut in the middle of a line is an error. It must be trustworthy as internal/statefile
+// says. Errors name the file and, where one is wrong, the line.
+func (l *LDIF) Fetch(ctx context.Context) (*registry.Snapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", l.path, err)
+	}
+	data, err := statefile.Read(l.path, maxLDIF)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := parseLDIF(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.path, err)
+	}
+	return Decode(entries, l.schema, l.path)
+}
+
+// Stamp returns a text that changes whenever the file does, so that it is read again only then. It does not read the file.
+func (l *LDIF) Stamp() (string, error) { return statefile.Stamp(l.path) }

@@ -1,0 +1,101 @@
+package ldapsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+const (
+	// maxEntries bounds a registry. A server that never ends a search reaches it.
+	maxEntries = 1_000_000
+	// maxIdle bounds the pages without entries that may follow one another: a server may send some (RFC 2696 section 3).
+	maxIdle = 1_000
+)
+
+// search reads all entries of the registry, page by page over one connection, because a paging cookie is good for its
+// connection only.
+func (l *LDAP) search(ctx context.Context, c *conn) ([]Entry, error) {
+	var (
+		entries []Entry
+		cookie  []byte
+		seen    = make(map[string]bool)
+		idle    int
+	)
+	for page := 1; ; page++ {
+		result, next, err := l.page(ctx, c, cookie)
+		if err != nil {
+			return nil, fmt.Errorf("page %d of the search below %q: %w", page, l.config.Base, err)
+		}
+		for _, found := range result {
+			if err := l.belongs(found.DN); err != nil {
+				return nil, err
+			}
+			if seen[found.DN] {
+				return nil, fmt.Errorf("entry %q came twice, again on page %d", found.DN, page)
+			}
+			seen[found.DN] = true
+			entries = append(entries, convert(found))
+		}
+		if len(next) == 0 {
+			return entries, nil
+		}
+		if idle++; len(result) > 0 {
+			idle = 0
+		}
+		if idle > maxIdle || len(entries) > maxEntries {
+			return nil, fmt.Errorf("the search does not end: %d entries on %d pages", len(entries), page)
+		}
+		cookie = next
+	}
+}
+
+// page asks for one page and proves that it came whole. An empty cookie says that it was the last.
+func (l *LDAP) page(ctx context.Context, c *conn, cookie []byte) ([]*ldap.Entry, []byte, error) {
+	paging := ldap.NewControlPaging(uint32(l.config.PageSize)) //nolint:gosec // NewLDAP bounds it
+	paging.SetCookie(cookie)
+	// A new request for every page: the library writes into requests.
+	request := ldap.NewSearchRequest(l.config.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
+		l.config.Filter, l.config.Schema.names(), []ldap.Control{paging})
+	var result *ldap.SearchResult
+	err := c.step(ctx, func() (err error) {
+		result, err = c.lib.Search(request)
+		return err
+	})
+	switch {
+	case err != nil: // whatever the library gave with it is thrown away
+		return nil, nil, err
+	case result == nil:
+		return nil, nil, errors.New("no answer")
+	case len(result.Referrals) > 0:
+		return nil, nil, fmt.Errorf("the server names other places to search: %q", result.Referrals)
+	}
+	answer, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+	if !ok {
+		return nil, nil, errors.New("the answer has no paging control, so that nothing proves its end")
+	}
+	return result.Entries, answer.Cookie, nil
+}
+
+// belongs says whether an entry lies at or below the base (RFC 4512 section 2.3).
+func (l *LDAP) belongs(dn string) error {
+	parsed, err := ldap.ParseDN(dn)
+	if err != nil {
+		return fmt.Errorf("entry %q: %w", dn, err)
+	}
+	if !l.base.EqualFold(parsed) && !l.base.AncestorOfFold(parsed) {
+		return fmt.Errorf("entry %q lies outside the base %q", dn, l.config.Base)
+	}
+	return nil
+}
+
+// convert takes an entry out of the library's types.
+func convert(found *ldap.Entry) Entry {
+	e := Entry{DN: found.DN, Attributes: make([]Attribute, 0, len(found.Attributes))}
+	for _, a := range found.Attributes {
+		e.Attributes = append(e.Attributes, Attribute{Name: a.Name, Values: a.ByteValues})
+	}
+	return e
+}
