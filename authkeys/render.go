@@ -54,11 +54,16 @@ func (l Line) appendEntry(dst []byte) []byte {
 // UTF-8, printable characters and tabs only, so no control byte, no NUL and no control of the writing direction. It is false
 // for other kinds.
 func (l Line) Plain() bool {
-	if l.Kind != Blank && l.Kind != Comment {
-		return false
-	}
 	text := strings.TrimSuffix(l.Raw, "\r")
-	return len(text) <= maxLine && printable(text)
+	switch l.Kind {
+	case Blank:
+		return len(text) <= maxLine && trimBlanks(text) == ""
+	case Comment:
+		// Asked again, because a Line may be made by hand.
+		return len(text) <= maxLine && strings.HasPrefix(trimBlanks(text), "#") && printable(text)
+	case Entry, Malformed:
+	}
+	return false
 }
 
 // cleanComment makes a comment safe to show and to store: what is not printable becomes a space, what is no UTF-8 becomes
