@@ -1,30 +1,111 @@
-// Package homes is the only way into the homes of users.
+// Package homes is the only door to the files of users.
+//
+// A home belongs to its user, and so does every name in it: links, FIFOs,
+// leases, mounts and renames between two system calls are his tools. The
+// package answers with one rule: below "/" everything is done with the user's
+// own rights. Each call runs on a thread of its own that holds the user's fsuid
+// and fsgid, no supplementary groups and no capability at all, and that dies
+// with the call. Whatever a link points to, the worst that can happen is what
+// the user could have done himself; root's rights cannot be borrowed. It also
+// works where root has none (root_squash), and the process itself needs
+// CAP_SETUID and CAP_SETGID only.
+//
+//	door, err := homes.Open()
+//	file, err := door.Read(account, "authorized_keys")
+//	err = door.Replace(account, "authorized_keys", file.Version, canonical)
+//
+// Read changes nothing and never follows the file itself. Replace installs a
+// new inode by rename, and only when the file is still the Version that was
+// read. What cannot be read is moved aside under a name the user can find,
+// never deleted:
+//
+//	~/.ssh/.authorized_keys.keyreeve-aside-<random>
+//	~/.ssh.keyreeve-aside-<random>
+//
+// # Limits
+//
+// The new file is owned by the user. He can open it for writing, keep the
+// descriptor or a shared mapping, and change it later; the next Read shows it.
+// Calls may hang as long as a dead file server lets them: the caller bounds
+// how many users may hang at once. The security context of a new file is what
+// the policy gives to files made in .ssh; an old file's label is copied where
+// the policy allows it.
+//
+// A process that is not root serves its own uid only, with the rights it has.
 package homes
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"os"
 
-var errStub = errors.New("not built")
+	"golang.org/x/sys/unix"
+)
 
-// Door opens homes.
-type Door struct{ own int }
+// nobody is the overflow uid of the kernel (/proc/sys/kernel/overflowuid), the
+// identity of the start-up canary: it owns nothing.
+const nobody = 65534
 
-// Open returns a Door.
-func Open() (*Door, error) { return &Door{}, nil }
+// anyUser in Door.own: the process is root.
+const anyUser = -1
 
-// Read reads.
-func (d *Door) Read(a Account, name string) (File, error) { return File{}, errStub }
+// Door opens the homes of users. Its methods may be called from many goroutines
+// at once. Make one with Open.
+type Door struct {
+	own    int // the only uid that can be served, or anyUser
+	mounts *mounts
+}
 
-// Replace replaces.
-func (d *Door) Replace(a Account, name string, before Version, after []byte) error { return errStub }
+// Open makes a Door. When the process is root (effective uid 0), it first
+// proves that an identity change takes root's rights away: as nobody, a file
+// that is root's alone must be out of reach. A process without CAP_SETUID or
+// CAP_SETGID, or in a user namespace without uid 65534, gets an error.
+func Open() (*Door, error) {
+	table, err := openMounts()
+	if err != nil {
+		return nil, fmt.Errorf("homes: %w", err)
+	}
+	door := &Door{own: os.Geteuid(), mounts: table}
+	if door.own != 0 {
+		return door, nil
+	}
+	door.own = anyUser
+	if err := door.canary(); err != nil {
+		return nil, errors.Join(fmt.Errorf("homes: start-up check of the identity change: %w", err), table.close())
+	}
+	return door, nil
+}
 
-// Seize is Replace whatever is there: it is moved aside.
-func (d *Door) Seize(a Account, name string, after []byte) error { return errStub }
+// Close releases what the Door holds. No method may be running.
+func (d *Door) Close() error {
+	return d.mounts.close()
+}
 
-// Dirs returns the directories to watch.
-func (d *Door) Dirs(a Account) (home, ssh string, err error) { return "", "", errStub }
-
-// As runs fn as the user.
-func (d *Door) As(a Account, fn func() error) error { return errStub }
-
-// ActiveUIDs returns the uids of live processes.
-func ActiveUIDs() (map[int]bool, error) { return nil, errStub }
+// canary opens a pipe of root's (mode 0600, in no file system) as root and as
+// nobody: the first must work, the second must not.
+func (d *Door) canary() error {
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return fmt.Errorf("pipe: %w", err)
+	}
+	defer closeFD(ends[0])
+	defer closeFD(ends[1])
+	peek := func() error {
+		fd, err := reopen(ends[0], unix.O_RDONLY)
+		if err == nil {
+			closeFD(fd)
+		}
+		return err
+	}
+	if err := peek(); err != nil {
+		return fmt.Errorf("root cannot open its own file: %w", err)
+	}
+	err := d.as(nobody, nobody, peek)
+	if err == nil {
+		return errors.New("nobody could open a file that is root's alone")
+	}
+	if !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package homes
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// As runs fn with the user's rights: on a locked thread with his fsuid and
+// fsgid, without supplementary groups and without capabilities. fn must not
+// start goroutines: they would run as root. The error is fn's own, or says why
+// the identity could not be taken; then fn did not run.
+//
+// fsuid rather than euid: a thread with fsuid is still root to signals and
+// ptrace, so the user cannot touch it, while every file system check counts him
+// (setfsuid(2), credentials(7)).
+func (d *Door) As(a Account, fn func() error) error {
+	if err := a.Check(); err != nil {
+		return err
+	}
+	if d.own != anyUser {
+		if a.UID != d.own {
+			return fmt.Errorf("account %s: %w: a process of uid %d serves no other uid than its own", a.Name, ErrRefused, d.own)
+		}
+		return fn()
+	}
+	return d.as(a.UID, a.GID, fn)
+}
+
+// as does the work of As for root.
+//
+// The thread is never given back: its goroutine ends while locked, and the
+// runtime then ends the thread. That costs some 50 microseconds, and there is no
+// restoring that could fail, and no right left on the thread that fn or a bug
+// could take up again. (The runtime makes new threads from a clean one of its
+// own, never as children of a locked one.)
+func (d *Door) as(uid, gid int, fn func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err := errors.New("the work ended without a result")
+		defer func() {
+			if fault := recover(); fault != nil {
+				err = fmt.Errorf("internal fault: %v", fault)
+			}
+			result <- err
+		}()
+		err = perform(uid, gid, fn)
+	}()
+	return <-result
+}
+
+func perform(uid, gid int, fn func() error) error {
+	if err := become(uid, gid); err != nil {
+		return err
+	}
+	return fn()
+}
+
+// become gives this thread the identity and reads it back. Order: groups and
+// fsgid first, for they need rights that the last steps give up.
+func become(uid, gid int) error {
+	// The raw call changes this thread only; syscall.Setgroups changes all.
+	// An empty list needs no pointer, and no 16-bit variant differs for it.
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("setgroups: %w", errno)
+	}
+	// setfsgid and setfsuid report no error: the second call, with an id that
+	// is never valid, returns what is in force (setfsuid(2), RETURN VALUE).
+	if _, err := unix.SetfsgidRetGid(gid); err != nil {
+		return fmt.Errorf("setfsgid: %w", err)
+	}
+	if _, err := unix.SetfsuidRetUid(uid); err != nil {
+		return fmt.Errorf("setfsuid: %w", err)
+	}
+	// Needed most for uid 0, whose fsuid would keep every CAP_DAC_*; for the
+	// others setfsuid dropped those, and the rest goes too.
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		return fmt.Errorf("capset: %w", err)
+	}
+	return confirm(uid, gid)
+}
+
+// confirm reads back what become asked for.
+func confirm(uid, gid int) error {
+	nowUID, err := unix.SetfsuidRetUid(-1)
+	if err != nil {
+		return fmt.Errorf("setfsuid: %w", err)
+	}
+	nowGID, err := unix.SetfsgidRetGid(-1)
+	if err != nil {
+		return fmt.Errorf("setfsgid: %w", err)
+	}
+	if nowUID != uid || nowGID != gid {
+		return fmt.Errorf("file system identity is %d:%d, not %d:%d: CAP_SETUID or CAP_SETGID is missing, or the id is not mapped here", nowUID, nowGID, uid, gid)
+	}
+	groups, err := unix.Getgroups()
+	if err != nil {
+		return fmt.Errorf("getgroups: %w", err)
+	}
+	if len(groups) != 0 {
+		return fmt.Errorf("%d supplementary groups are left", len(groups))
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var held [2]unix.CapUserData
+	if err := unix.Capget(&header, &held[0]); err != nil {
+		return fmt.Errorf("capget: %w", err)
+	}
+	if held != [2]unix.CapUserData{} {
+		return errors.New("capabilities are left")
+	}
+	return nil
+}

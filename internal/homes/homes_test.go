@@ -1,0 +1,182 @@
+package homes
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// The ids of tests: nobody on this host has them.
+const (
+	testUID  = 65001
+	otherUID = 65002
+)
+
+const (
+	name = "authorized_keys"
+	bad  = "ssh-ed25519 AAAAunregistered\n"
+	good = "ssh-ed25519 AAAAregistered\n"
+)
+
+// home is a home of testUID below a directory of root's.
+type home struct {
+	testing.TB
+	door *Door
+	Account
+	base string // root 0755, parent of the home
+}
+
+func newHome(t testing.TB) *home {
+	t.Helper()
+	testenv.Need(t, "root")
+	door, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := door.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	base, err := os.MkdirTemp("", "keyreeve-homes-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(base); err != nil {
+			t.Error(err)
+		}
+	})
+	h := &home{TB: t, door: door, base: base}
+	h.Account = Account{Name: "alice", UID: testUID, GID: testUID, Home: filepath.Join(base, "alice")}
+	h.must(os.Chmod(base, 0o755))
+	h.mkdir(h.Home, 0o755, testUID)
+	return h
+}
+
+// newSSH is newHome with a .ssh, and an authorized_keys of the given content.
+func newSSH(t testing.TB, content string) *home {
+	t.Helper()
+	h := newHome(t)
+	h.mkdir(h.path(".ssh"), 0o700, testUID)
+	h.write(h.keys(), content, 0o600, testUID)
+	return h
+}
+
+func (h *home) path(elements ...string) string {
+	return filepath.Join(append([]string{h.Home}, elements...)...)
+}
+
+func (h *home) keys() string { return h.path(".ssh", name) }
+
+func (h *home) must(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *home) mkdir(path string, mode os.FileMode, uid int) {
+	h.Helper()
+	h.must(os.Mkdir(path, mode))
+	h.must(os.Chown(path, uid, uid))
+	h.must(os.Chmod(path, mode))
+}
+
+func (h *home) write(path, content string, mode os.FileMode, uid int) {
+	h.Helper()
+	h.must(os.WriteFile(path, []byte(content), mode))
+	h.must(os.Chown(path, uid, uid))
+	h.must(os.Chmod(path, mode))
+}
+
+func (h *home) link(target, path string, uid int) {
+	h.Helper()
+	h.must(os.Symlink(target, path))
+	h.must(os.Lchown(path, uid, uid))
+}
+
+func (h *home) content(path string) string {
+	h.Helper()
+	data, err := os.ReadFile(path)
+	h.must(err)
+	return string(data)
+}
+
+func (h *home) read() File {
+	h.Helper()
+	file, err := h.door.Read(h.Account, name)
+	h.must(err)
+	return file
+}
+
+// expect reads and wants a state.
+func (h *home) expect(state State) File {
+	h.Helper()
+	file := h.read()
+	if file.State != state {
+		h.Fatalf("state %v (%s), want %v", file.State, file.Detail, state)
+	}
+	return file
+}
+
+// enforce replaces what was read by the registered key, and wants it in place,
+// tidy, the user's own, and no temporary file left.
+func (h *home) enforce(before File) {
+	h.Helper()
+	if err := h.door.Replace(h.Account, name, before.Version, []byte(good)); err != nil {
+		h.Fatalf("Replace: %v", err)
+	}
+	h.settled()
+}
+
+func (h *home) settled() {
+	h.Helper()
+	now := h.expect(Regular)
+	if string(now.Data) != good || !now.Tidy {
+		h.Errorf("after Replace: %q tidy %v", now.Data, now.Tidy)
+	}
+	info, err := os.Lstat(h.keys())
+	h.must(err)
+	var st unix.Stat_t
+	h.must(unix.Lstat(h.keys(), &st))
+	if info.Mode() != 0o600 || st.Uid != testUID || st.Gid != testUID {
+		h.Errorf("after Replace: mode %v owner %d:%d", info.Mode(), st.Uid, st.Gid)
+	}
+	for _, entry := range h.entries(".ssh") {
+		if strings.HasPrefix(entry, ".keyreeve-new-") {
+			h.Errorf("left behind: %s", entry)
+		}
+	}
+}
+
+func (h *home) entries(dir string) []string {
+	h.Helper()
+	entries, err := os.ReadDir(h.path(dir))
+	h.must(err)
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// aside is the path of the one thing that was moved aside in a directory.
+func (h *home) aside(dir, prefix string) string {
+	h.Helper()
+	var found []string
+	for _, entry := range h.entries(dir) {
+		if strings.HasPrefix(entry, prefix+".keyreeve-aside-") {
+			found = append(found, h.path(dir, entry))
+		}
+	}
+	if len(found) != 1 {
+		h.Fatalf("aside in %s: %q", dir, found)
+	}
+	return found[0]
+}

@@ -1,0 +1,172 @@
+package homes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// sshDir is where sshd and ssh keep a user's files (FILES in sshd(8)).
+const sshDir = ".ssh"
+
+// place is a home and its .ssh, found once and held by descriptors.
+type place struct {
+	home handle
+	ssh  handle // fd -1: there is none that may be used
+	link node   // the link .ssh, when it is one
+	odd  node   // what stands in the place of .ssh and is not usable
+	bad  string // why not
+	shut bool   // the user may not search his own home
+}
+
+func (p *place) close() {
+	p.ssh.close()
+	p.home.close()
+}
+
+// locate finds a home and its .ssh with the rights of the thread.
+func (d *Door) locate(a Account) (*place, error) {
+	home, err := d.home(a)
+	if err != nil {
+		return nil, fmt.Errorf("home %s: %w", a.Home, err)
+	}
+	p := &place{home: home, ssh: none()}
+	if err := d.findSSH(p, uint32(a.UID)); err != nil { //nolint:gosec // checked by Account.Check
+		p.close()
+		return nil, fmt.Errorf("%s/%s: %w", a.Home, sshDir, err)
+	}
+	return p, nil
+}
+
+// home opens the home directory. Links on the way, the last name included, must
+// be root's. The owner must be the user or root, as sshd wants it
+// (auth_secure_path in misc.c).
+func (d *Door) home(a Account) (handle, error) {
+	home, err := d.walk(none(), a.Home, 0)
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.ENOENT):
+		return none(), fmt.Errorf("%w: %w", ErrNoHome, err)
+	case oneOf(err, unix.ENOTDIR, unix.ELOOP, unix.EACCES), errors.Is(err, errLink), errors.Is(err, errForeign):
+		return none(), fmt.Errorf("%w: %w", ErrRefused, err)
+	default:
+		return none(), err
+	}
+	switch {
+	case !home.is(unix.S_IFDIR):
+		err = fmt.Errorf("%w: it is %s", ErrRefused, home.kind())
+	case home.uid != uint32(a.UID) && home.uid != 0: //nolint:gosec // checked by Account.Check
+		err = fmt.Errorf("%w: owned by uid %d", ErrRefused, home.uid)
+	}
+	if err != nil {
+		home.close()
+		return none(), err
+	}
+	return home, nil
+}
+
+// findSSH fills in what .ssh is. The error is one that says nothing about .ssh:
+// a dead server, a lack of memory.
+func (d *Door) findSSH(p *place, uid uint32) error {
+	found, err := d.step(p.home, sshDir)
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.ENOENT):
+		return nil
+	case errors.Is(err, unix.EACCES) && p.home.uid == uid:
+		p.shut = true
+		return nil
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	case errors.Is(err, errForeign):
+		p.bad = err.Error()
+		return nil
+	default:
+		return err
+	}
+	switch {
+	case found.is(unix.S_IFLNK):
+		defer found.close()
+		p.link = found.node
+		return d.follow(p, found, uid)
+	case !found.is(unix.S_IFDIR):
+		p.bad = "it is " + found.kind()
+	case found.uid != uid && found.uid != 0:
+		p.bad = fmt.Sprintf("owned by uid %d", found.uid)
+	default:
+		p.ssh = found
+		return nil
+	}
+	p.odd = found.node
+	found.close()
+	return nil
+}
+
+// follow goes after a link .ssh. It counts as the user's .ssh when it leads,
+// over links of his and root's only, to a directory of his own.
+func (d *Door) follow(p *place, link handle, uid uint32) error {
+	target, err := link.target(uid)
+	if err != nil {
+		p.bad = "a link: " + err.Error()
+		return nil
+	}
+	found, err := d.walk(p.home, target, uid)
+	switch {
+	case err == nil:
+	case oneOf(err, unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG),
+		errors.Is(err, errLink), errors.Is(err, errForeign):
+		p.bad = "a link that cannot be followed: " + err.Error()
+		return nil
+	default:
+		return err
+	}
+	switch {
+	case !found.is(unix.S_IFDIR):
+		p.bad = "a link to " + found.kind()
+	case found.uid != uid:
+		p.bad = fmt.Sprintf("a link to a directory of uid %d", found.uid)
+	default:
+		p.ssh = found
+		return nil
+	}
+	found.close()
+	return nil
+}
+
+// Dirs returns the real paths of the two directories whose changes matter, free
+// of links, for a watch: the home, and .ssh or what a followed link .ssh leads
+// to. ssh is "" when there is none, or none that may be used. Errors: ErrNoHome,
+// ErrRefused, or what the file system said.
+func (d *Door) Dirs(a Account) (home, ssh string, err error) {
+	err = d.As(a, func() error {
+		p, err := d.locate(a)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		if home, err = p.home.realPath(); err != nil || p.ssh.fd < 0 {
+			return err
+		}
+		ssh, err = p.ssh.realPath()
+		return err
+	})
+	if err != nil {
+		return "", "", fmt.Errorf("account %s: %w", a.Name, err)
+	}
+	return home, ssh, nil
+}
+
+// checkName admits plain file names only.
+func checkName(name string) error {
+	if name == "." || !fs.ValidPath(name) || len(elements(name)) != 1 {
+		return fmt.Errorf("file name %+q: %w: not a plain name", cut(name, maxHome), ErrRefused)
+	}
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return fmt.Errorf("file name %+q: %w: not plain ASCII", cut(name, maxHome), ErrRefused)
+		}
+	}
+	return nil
+}

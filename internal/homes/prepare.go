@@ -1,0 +1,118 @@
+package homes
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// openUp looks again after the modes that kept the owner out are lifted. What
+// comes to light is taken as Unreadable: it goes aside.
+func (j *job) openUp() error {
+	if j.p.shut {
+		if err := j.lift(j.p.home, j.p.home.perm()); err != nil {
+			return fmt.Errorf("home: %w", err)
+		}
+		home, err := j.p.home.again()
+		if err != nil {
+			return err
+		}
+		fresh := &place{home: home, ssh: none()}
+		j.p.close()
+		j.p = fresh
+		if err := j.door.findSSH(fresh, j.uid); err != nil {
+			return err
+		}
+		if fresh.shut {
+			return fmt.Errorf("home: %w", unix.EACCES)
+		}
+	}
+	if j.p.ssh.fd >= 0 && j.p.ssh.uid == j.uid {
+		if err := j.lift(j.p.ssh, j.p.ssh.perm()&^0o022); err != nil {
+			return fmt.Errorf("%s: %w", sshDir, err)
+		}
+	}
+	j.at.close()
+	var err error
+	j.seen, j.at, err = j.door.look(j.p, j.name)
+	j.before.loose = true
+	return err
+}
+
+// lift gives the owner rwx on a directory until the job ends, then mode back.
+func (j *job) lift(dir handle, back uint32) error {
+	if dir.perm() == back|0o700 {
+		return nil
+	}
+	if err := chmodFD(dir.fd, back|0o700); err != nil {
+		return fmt.Errorf("chmod: %w", err)
+	}
+	keep, err := dir.again()
+	if err != nil {
+		return err
+	}
+	j.undo = append(j.undo, func() {
+		// Best effort: the directory is the user's, and a mode that lets its
+		// owner in harms nobody.
+		if back|0o700 != back {
+			_ = chmodFD(keep.fd, back)
+		}
+		keep.close()
+	})
+	return nil
+}
+
+// prepare sees to a .ssh that can be written.
+func (j *job) prepare() error {
+	if j.p.bad != "" || j.p.ssh.fd < 0 {
+		return j.renew()
+	}
+	if j.p.ssh.uid != j.uid {
+		return nil
+	}
+	if err := j.lift(j.p.ssh, j.p.ssh.perm()&^0o022); err != nil {
+		return fmt.Errorf("%s: %w", sshDir, err)
+	}
+	return nil
+}
+
+// renew makes a new .ssh; one that is there goes aside.
+func (j *job) renew() error {
+	if j.p.home.uid == j.uid {
+		if err := j.lift(j.p.home, j.p.home.perm()); err != nil {
+			return fmt.Errorf("home: %w", err)
+		}
+	}
+	if j.p.bad != "" || j.p.ssh.fd >= 0 {
+		if err := aside(j.p.home.fd, sshDir, sshDir); err != nil {
+			return err
+		}
+	}
+	err := unix.Mkdirat(j.p.home.fd, sshDir, 0o700)
+	if errors.Is(err, unix.EEXIST) {
+		return ErrChanged
+	}
+	if err != nil {
+		return fmt.Errorf("mkdir %s: %w", sshDir, err)
+	}
+	made, err := j.door.step(j.p.home, sshDir)
+	if err != nil {
+		return fmt.Errorf("%s: %w", sshDir, err)
+	}
+	if !made.is(unix.S_IFDIR) || made.uid != j.uid {
+		made.close()
+		return ErrChanged
+	}
+	// The umask of the process had its say in mkdir.
+	if err := chmodFD(made.fd, 0o700); err != nil {
+		made.close()
+		return fmt.Errorf("chmod %s: %w", sshDir, err)
+	}
+	syncDir(j.p.home.fd)
+	j.p.ssh.close()
+	j.p.ssh, j.p.bad, j.p.link, j.p.odd = made, "", node{}, node{}
+	j.at.close()
+	j.seen, j.at = File{State: Missing}, none()
+	return nil
+}

@@ -1,0 +1,177 @@
+package homes
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// readTries bounds how often a file that changes under the reader is read again.
+const readTries = 3
+
+// Read looks at ~/.ssh/NAME with the user's rights and reads it when it is a
+// regular file. It changes nothing, follows nothing but a .ssh that Dirs would
+// follow too, and waits for no FIFO, device or lease. A home that does not exist
+// is State Missing. Errors: ErrRefused for an account, home or name that is not
+// fit to be touched, else what the file system said.
+func (d *Door) Read(a Account, name string) (File, error) {
+	var file File
+	err := checkName(name)
+	if err == nil {
+		err = d.As(a, func() (err error) {
+			file, err = d.read(a, name)
+			return err
+		})
+	}
+	if errors.Is(err, ErrNoHome) {
+		return File{State: Missing, Detail: "no home"}, nil
+	}
+	if err != nil {
+		return File{}, fmt.Errorf("account %s: %w", a.Name, err)
+	}
+	return file, nil
+}
+
+func (d *Door) read(a Account, name string) (File, error) {
+	p, err := d.locate(a)
+	if err != nil {
+		return File{}, err
+	}
+	defer p.close()
+	file, at, err := d.look(p, name)
+	if err != nil {
+		return File{}, fmt.Errorf("%s/%s/%s: %w", a.Home, sshDir, name, err)
+	}
+	defer at.close()
+	if file.State != Regular && file.State != Oversize {
+		return file, nil
+	}
+	if err := file.load(at, p); err != nil {
+		return File{}, fmt.Errorf("%s/%s/%s: %w", a.Home, sshDir, name, err)
+	}
+	file.Tidy = file.State == Regular && tidy(p, file.Version.file, uint32(a.UID)) //nolint:gosec // checked by Account.Check
+	return file, nil
+}
+
+// look says what stands under a name of .ssh, without opening it. The handle has
+// fd -1 when nothing is there.
+func (d *Door) look(p *place, name string) (File, handle, error) {
+	seen := Version{link: p.link.identity(), ssh: p.odd.identity()}
+	switch {
+	case p.shut:
+		return unreadable(seen, "the home may not be searched"), none(), nil
+	case p.bad != "":
+		seen.loose = seen == Version{} // a mount, of which nothing was asked
+		return File{State: BadDir, Version: seen, Detail: sshDir + ": " + p.bad}, none(), nil
+	case p.ssh.fd < 0:
+		return File{State: Missing}, none(), nil
+	}
+	seen.ssh = p.ssh.identity()
+	at, err := d.step(p.ssh, name)
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.ENOENT):
+		return File{State: Missing, Version: seen}, none(), nil
+	case errors.Is(err, unix.EACCES), errors.Is(err, errForeign):
+		return unreadable(seen, err.Error()), none(), nil
+	default:
+		return File{}, none(), err
+	}
+	seen.file = at.node
+	file := File{State: Irregular, Version: seen}
+	switch {
+	case at.is(unix.S_IFLNK):
+		file.State = Symlink
+	case !at.is(unix.S_IFREG):
+		file.Detail = at.kind()
+	case at.size > MaxSize:
+		file.State = Oversize
+		file.Detail = fmt.Sprintf("%d bytes", at.size)
+	default:
+		file.State = Regular
+	}
+	return file, at, nil
+}
+
+// unreadable is a file of which nothing reliable was seen: every later version
+// agrees with it, because Replace only ever moves it aside.
+func unreadable(seen Version, detail string) File {
+	seen.loose = true
+	return File{State: Unreadable, Version: seen, Detail: detail}
+}
+
+// load reads the data of a regular file until two looks at it agree.
+func (f *File) load(at handle, p *place) error {
+	fd, err := reopen(at.fd, unix.O_RDONLY)
+	if err != nil {
+		return f.failed(err)
+	}
+	defer closeFD(fd)
+	for range readTries {
+		before, err := stat(fd)
+		if err != nil {
+			return f.failed(err)
+		}
+		data, err := pread(fd, int(min(before.size, MaxSize)))
+		if err != nil {
+			return f.failed(err)
+		}
+		after, err := stat(fd)
+		if err != nil {
+			return f.failed(err)
+		}
+		f.Data = data
+		if before == after && uint64(len(data)) == min(after.size, MaxSize) {
+			f.State, f.Detail = Regular, ""
+			if after.size > MaxSize {
+				f.State, f.Detail = Oversize, fmt.Sprintf("%d bytes", after.size)
+			}
+			f.Version = Version{link: p.link.identity(), ssh: p.ssh.identity(), file: after}
+			return nil
+		}
+	}
+	data := f.Data
+	*f = unreadable(f.Version, "it does not keep still")
+	f.Data = data
+	return nil
+}
+
+// failed turns the errors a user can cause into a state.
+func (f *File) failed(err error) error {
+	if !oneOf(err, unix.EACCES, unix.EPERM, unix.EAGAIN, unix.EIO, unix.ETXTBSY) {
+		return err
+	}
+	data, seen := f.Data, f.Version
+	*f = unreadable(seen, err.Error())
+	f.Data = data
+	return nil
+}
+
+// pread reads n bytes from the start; fewer when the file ends earlier.
+func pread(fd, n int) ([]byte, error) {
+	data := make([]byte, n)
+	done := 0
+	for done < n {
+		var got int
+		err := retry(func() (err error) {
+			got, err = unix.Pread(fd, data[done:], int64(done))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if got == 0 {
+			break
+		}
+		done += got
+	}
+	return data[:done], nil
+}
+
+// tidy is what sshd's StrictModes wants of file and directory, and one link only.
+func tidy(p *place, file node, uid uint32) bool {
+	ours := file.uid == uid || file.uid == 0
+	plain := file.perm()&^0o755 == 0 && file.nlink == 1
+	return ours && plain && (p.ssh.uid != uid || p.ssh.perm()&0o022 == 0)
+}

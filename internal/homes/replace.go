@@ -1,0 +1,202 @@
+package homes
+
+import (
+	"bytes"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Replace makes after the whole content of ~/.ssh/NAME: a new inode with mode
+// 0600, made beside it, fsynced and renamed over it. before is the Version that
+// Read gave; the zero Version stands for "no file". after is at most MaxSize
+// bytes; an empty one leaves an empty file.
+//
+// What stands in the way is dealt with so that no unregistered key survives and
+// nothing of the user's is lost:
+//
+//   - a link, FIFO, socket or device under the name: replaced by the rename;
+//   - a directory, and a file that is Unreadable or Oversize: moved aside;
+//   - a missing .ssh: made, mode 0700;
+//   - a .ssh of State BadDir, and one the user may not write (root's): moved
+//     aside, a new one made;
+//   - mode bits of home or .ssh that keep their owner out: lifted for the time of
+//     the work; write bits of group and others on .ssh: dropped for good, since
+//     sshd would refuse the file (auth_secure_path in misc.c);
+//   - a full disk or quota: the old file is overwritten in place when that is
+//     safe, else moved aside, and then the error is the file system's.
+//
+// Errors: ErrChanged when the file is not the Version before, or not the new
+// content right after the rename; ErrNoHome; ErrRefused; or what the file system
+// said. After an error there is the old content under the name, what the user put
+// there meanwhile, or nothing (it was moved aside); never a part of the new one.
+func (d *Door) Replace(a Account, name string, before Version, after []byte) error {
+	err := checkName(name)
+	if err == nil && len(after) > MaxSize {
+		err = fmt.Errorf("%w: %d bytes are more than would be read again", ErrRefused, len(after))
+	}
+	if err == nil {
+		err = d.As(a, func() error {
+			j := job{door: d, account: a, name: name, before: before, after: after, uid: uint32(a.UID)} //nolint:gosec // checked by Account.Check
+			return j.run()
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("account %s: %s: %w", a.Name, name, err)
+	}
+	return nil
+}
+
+// Seize is Replace for a file that never stays the version that was read: what
+// stands under the name, whatever it is by now, is moved aside.
+func (d *Door) Seize(a Account, name string, after []byte) error {
+	return d.Replace(a, name, Version{loose: true}, after)
+}
+
+// job is one Replace, on the user's thread.
+type job struct {
+	door    *Door
+	account Account
+	name    string
+	before  Version
+	after   []byte
+	uid     uint32
+
+	p    *place
+	seen File     // what was found at the start
+	at   handle   // the file itself, fd -1 when there is none
+	undo []func() // puts modes back
+}
+
+func (j *job) run() error {
+	defer func() {
+		for i := len(j.undo) - 1; i >= 0; i-- {
+			j.undo[i]()
+		}
+		if j.p != nil {
+			j.p.close()
+		}
+		j.at.close()
+	}()
+	j.at = none()
+	if err := j.find(); err != nil {
+		return err
+	}
+	if err := j.prepare(); err != nil {
+		return err
+	}
+	temp, err := j.stage()
+	if oneOf(err, unix.EACCES, unix.EPERM) && j.p.ssh.uid != j.uid {
+		if err := j.renew(); err != nil {
+			return err
+		}
+		temp, err = j.stage()
+	}
+	if oneOf(err, unix.ENOSPC, unix.EDQUOT) {
+		return j.squeeze(err)
+	}
+	if err != nil {
+		return fmt.Errorf("new file: %w", err)
+	}
+	defer temp.discard()
+	if err := j.install(temp); err != nil {
+		return err
+	}
+	return j.verify(temp)
+}
+
+// find takes the place and the file and compares them with the version before.
+func (j *job) find() error {
+	var err error
+	if j.p, err = j.door.locate(j.account); err != nil {
+		return err
+	}
+	if j.seen, j.at, err = j.door.look(j.p, j.name); err != nil {
+		return err
+	}
+	if !agrees(j.before, j.seen) {
+		return ErrChanged
+	}
+	if j.seen.State == Unreadable {
+		return j.openUp()
+	}
+	return nil
+}
+
+func agrees(before Version, now File) bool {
+	switch {
+	case before.loose:
+		return true
+	case before == Version{}:
+		return now.State == Missing
+	}
+	return before == now.Version
+}
+
+// install takes the last look and renames.
+func (j *job) install(temp *temp) error {
+	now, at, err := j.door.look(j.p, j.name)
+	if err != nil {
+		return err
+	}
+	defer at.close()
+	if !j.before.loose && now.Version.file != j.seen.Version.file {
+		return ErrChanged
+	}
+	if at.fd >= 0 {
+		copyLabel(at.fd, temp.fd)
+	}
+	expected := at.fd >= 0 || now.State == Unreadable
+	if now.State == Oversize || now.State == Unreadable || now.is(unix.S_IFDIR) || j.before.loose && now.State != Missing {
+		if err := aside(j.p.ssh.fd, j.name, "."+j.name); err != nil {
+			return err
+		}
+		expected = false
+	}
+	if err := temp.rename(j.name, expected); err != nil {
+		return err
+	}
+	syncDir(j.p.ssh.fd)
+	return nil
+}
+
+// is reports the type of the file that was seen.
+func (f File) is(format uint32) bool { return f.Version.file.is(format) }
+
+// verify finds the file again by name, from the top, and compares it with what
+// was written: a user who swapped the temporary file, or .ssh, is found out.
+func (j *job) verify(temp *temp) error {
+	// Modes were lifted on this home, so it is taken from the job.
+	home, err := j.p.home.again()
+	if err != nil {
+		return err
+	}
+	p := &place{home: home, ssh: none()}
+	defer p.close()
+	if err := j.door.findSSH(p, j.uid); err != nil {
+		return err
+	}
+	if p.ssh.fd < 0 || !p.ssh.same(j.p.ssh.node) {
+		return ErrChanged
+	}
+	_, at, err := j.door.look(p, j.name)
+	if err != nil {
+		return err
+	}
+	defer at.close()
+	mine, err := stat(temp.fd)
+	if err != nil {
+		return err
+	}
+	if at.fd < 0 || !at.same(mine) || mine.size != uint64(len(j.after)) || mine.nlink != 1 {
+		return ErrChanged
+	}
+	data, err := pread(temp.fd, len(j.after))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(data, j.after) {
+		return ErrChanged
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package homes
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+func TestReplaceRegular(t *testing.T) {
+	h := newSSH(t, bad)
+	old := h.expect(Regular)
+	if string(old.Data) != bad || !old.Tidy {
+		t.Fatalf("read %q tidy %v", old.Data, old.Tidy)
+	}
+	h.enforce(old)
+	if again := h.read(); again.Version == old.Version {
+		t.Error("two files, one version")
+	}
+}
+
+func TestReplaceMakesWhatIsMissing(t *testing.T) {
+	h := newHome(t)
+	none := h.expect(Missing)
+	if none.Version != (Version{}) {
+		t.Errorf("something was there: %+v", none.Version)
+	}
+	h.enforce(none)
+	info, err := os.Stat(h.path(".ssh"))
+	h.must(err)
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf(".ssh has mode %v", info.Mode())
+	}
+	h.must(os.Remove(h.keys()))
+	h.enforce(h.expect(Missing))
+}
+
+func TestReplaceWithNothingKeepsTheFile(t *testing.T) {
+	h := newSSH(t, bad)
+	h.must(h.door.Replace(h.Account, name, h.read().Version, nil))
+	if file := h.expect(Regular); len(file.Data) != 0 {
+		t.Errorf("left: %q", file.Data)
+	}
+}
+
+func TestReplaceOfAnotherVersionIsRefused(t *testing.T) {
+	edits := map[string]func(h *home){
+		"append": func(h *home) { h.write(h.keys(), bad+bad, 0o600, testUID) },
+		"same size, mtime put back": func(h *home) {
+			var st unix.Stat_t
+			h.must(unix.Stat(h.keys(), &st))
+			h.write(h.keys(), strings.ToUpper(bad), 0o600, testUID)
+			h.must(unix.UtimesNanoAt(unix.AT_FDCWD, h.keys(), []unix.Timespec{st.Atim, st.Mtim}, 0))
+		},
+		"rename over": func(h *home) {
+			h.write(h.path("new"), bad, 0o600, testUID)
+			h.must(os.Rename(h.path("new"), h.keys()))
+		},
+		"removed": func(h *home) { h.must(os.Remove(h.keys())) },
+		".ssh swapped": func(h *home) {
+			h.must(os.Rename(h.path(".ssh"), h.path("old")))
+			h.mkdir(h.path(".ssh"), 0o700, testUID)
+			h.must(os.Rename(h.path("old", name), h.keys()))
+		},
+	}
+	for title, edit := range edits {
+		t.Run(title, func(t *testing.T) {
+			h := newSSH(t, bad)
+			before := h.read()
+			edit(h)
+			now := h.read()
+			if err := h.door.Replace(h.Account, name, before.Version, []byte(good)); !errors.Is(err, ErrChanged) {
+				t.Errorf("Replace: %v", err)
+			}
+			if err := h.door.Replace(h.Account, name, Version{}, []byte(good)); now.State != Missing && !errors.Is(err, ErrChanged) {
+				t.Errorf("Replace of nothing: %v", err)
+			}
+			if after := h.read(); now.State != Missing && after.Version != now.Version {
+				t.Errorf("the file was touched")
+			}
+		})
+	}
+}
+
+func TestSeizeLosesNothing(t *testing.T) {
+	h := newSSH(t, bad)
+	h.must(h.door.Seize(h.Account, name, []byte(good)))
+	h.settled()
+	if old := h.content(h.aside(".ssh", "."+name)); old != bad {
+		t.Errorf("aside: %q", old)
+	}
+}
+
+// The user replaces the daemon's temporary file by his own between its creation
+// and the rename.
+func TestTempFileSwapped(t *testing.T) {
+	h := newSSH(t, bad)
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- h.door.As(h.Account, func() error {
+			for {
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+				found, _ := filepath.Glob(h.path(".ssh", ".keyreeve-new-*"))
+				for _, temp := range found {
+					_ = os.WriteFile(h.path("evil"), []byte(bad), 0o600)
+					_ = unix.Renameat2(unix.AT_FDCWD, h.path("evil"), unix.AT_FDCWD, temp, unix.RENAME_EXCHANGE)
+				}
+			}
+		})
+	}()
+	caught := 0
+	for range 300 {
+		err := h.door.Seize(h.Account, name, []byte(good))
+		if err == nil {
+			if now := h.content(h.keys()); now != good {
+				t.Errorf("Replace was content with %q", now)
+			}
+		} else if !errors.Is(err, ErrChanged) {
+			t.Errorf("Replace: %v", err)
+		} else {
+			caught++
+		}
+	}
+	close(stop)
+	h.must(<-done)
+	t.Logf("%d swaps were caught", caught)
+}
+
+func TestFullDisk(t *testing.T) {
+	testenv.Need(t, "root", "mount")
+	fill := func(h *home) {
+		h.must(h.door.As(h.Account, func() error {
+			block := make([]byte, 4096)
+			for i := 0; ; i++ {
+				err := os.WriteFile(h.path("fill"+strings.Repeat("x", i)), block, 0o600)
+				if errors.Is(err, syscall.ENOSPC) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+			}
+		}))
+	}
+	small := func(t *testing.T) *home {
+		h := newHome(t)
+		h.must(unix.Mount("none", h.Home, "tmpfs", 0, "size=64k,mode=755,uid=65001,gid=65001"))
+		t.Cleanup(func() { h.must(unix.Unmount(h.Home, unix.MNT_DETACH)) })
+		h.mkdir(h.path(".ssh"), 0o700, testUID)
+		return h
+	}
+	t.Run("a file is overwritten in place", func(t *testing.T) {
+		h := small(t)
+		h.write(h.keys(), bad, 0o644, testUID)
+		fill(h)
+		h.enforce(h.read())
+	})
+	t.Run("a link goes aside", func(t *testing.T) {
+		h := small(t)
+		h.write(h.path("elsewhere"), bad, 0o600, testUID)
+		h.link("../elsewhere", h.keys(), testUID)
+		fill(h)
+		if err := h.door.Replace(h.Account, name, h.read().Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Replace: %v", err)
+		}
+		h.expect(Missing)
+	})
+	t.Run("a hard link goes aside", func(t *testing.T) {
+		h := small(t)
+		h.write(h.keys(), bad, 0o600, testUID)
+		h.must(os.Link(h.keys(), h.path("other")))
+		fill(h)
+		if err := h.door.Replace(h.Account, name, h.read().Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Replace: %v", err)
+		}
+		h.expect(Missing)
+		if h.content(h.path("other")) != bad {
+			t.Error("the other name was written through")
+		}
+	})
+}
+
+func TestReplaceBounds(t *testing.T) {
+	h := newSSH(t, bad)
+	before := h.read().Version
+	if err := h.door.Replace(h.Account, name, before, make([]byte, MaxSize+1)); !errors.Is(err, ErrRefused) {
+		t.Errorf("too large: %v", err)
+	}
+	for _, odd := range []string{"", ".", "..", "a/b", "/etc/passwd", "a\x00b", "a\nb", "é"} {
+		if err := h.door.Replace(h.Account, odd, before, nil); !errors.Is(err, ErrRefused) {
+			t.Errorf("Replace %q: %v", odd, err)
+		}
+		if _, err := h.door.Read(h.Account, odd); !errors.Is(err, ErrRefused) {
+			t.Errorf("Read %q: %v", odd, err)
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	h := newSSH(b, strings.Repeat(bad, 10))
+	for b.Loop() {
+		h.read()
+	}
+}
+
+func BenchmarkReplace(b *testing.B) {
+	h := newSSH(b, bad)
+	version := h.read().Version
+	for b.Loop() {
+		h.must(h.door.Replace(h.Account, name, version, []byte(good)))
+		version = h.read().Version
+	}
+}

@@ -1,0 +1,145 @@
+package homes
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// temp is the new file under its random name, held by a descriptor.
+type temp struct {
+	dir  int
+	name string
+	fd   int
+	node node
+	gone bool // renamed away
+}
+
+// stage writes the new content beside the file. The name is random and O_EXCL,
+// so nothing the user put there before is met; its dot keeps it out of a
+// pattern in AuthorizedKeysFile (sshd from 10.0 on).
+func (j *job) stage() (*temp, error) {
+	t := &temp{dir: j.p.ssh.fd, name: ".keyreeve-new-" + rand.Text()}
+	fd, err := openat(t.dir, t.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	t.fd = fd
+	if t.node, err = stat(fd); err == nil {
+		err = t.fill(j)
+	}
+	if err != nil {
+		t.discard()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *temp) fill(j *job) error {
+	// A setgid directory gives its own group. Mode 0600 makes the group
+	// meaningless, so a server that refuses the change does no harm.
+	_ = unix.Fchown(t.fd, -1, j.account.GID)
+	// The mode of open(2) went through the umask and a default ACL; fchmod sets
+	// the mask of the ACL to nothing as well (acl(5)).
+	if err := unix.Fchmod(t.fd, 0o600); err != nil {
+		return err
+	}
+	if err := pwrite(t.fd, j.after); err != nil {
+		return err
+	}
+	return retry(func() error { return unix.Fsync(t.fd) })
+}
+
+// rename gives the file its name. When nothing is expected there, nothing may be.
+func (t *temp) rename(name string, expected bool) error {
+	var flags uint
+	if !expected {
+		flags = unix.RENAME_NOREPLACE
+	}
+	err := unix.Renameat2(t.dir, t.name, t.dir, name, flags)
+	if flags != 0 && oneOf(err, unix.EINVAL, unix.ENOSYS) {
+		// NFS knows no flags.
+		err = unix.Renameat(t.dir, t.name, t.dir, name)
+	}
+	switch {
+	case err == nil:
+		t.gone = true
+		return nil
+	case oneOf(err, unix.ENOENT, unix.EISDIR, unix.ENOTDIR, unix.ENOTEMPTY, unix.EEXIST):
+		return ErrChanged
+	default:
+		return fmt.Errorf("rename: %w", err)
+	}
+}
+
+// discard closes the descriptor, and removes the file while its name is still
+// its own.
+func (t *temp) discard() {
+	if !t.gone {
+		var st unix.Stat_t
+		err := unix.Fstatat(t.dir, t.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil && st.Dev == t.node.dev && st.Ino == t.node.ino {
+			_ = unix.Unlinkat(t.dir, t.name, 0) // a leftover is a nuisance only
+		}
+	}
+	closeFD(t.fd)
+}
+
+// aside renames what stands under a name of a directory to a name beside it that
+// nothing has: PREFIX.keyreeve-aside-RANDOM.
+func aside(dir int, name, prefix string) error {
+	target := prefix + ".keyreeve-aside-" + rand.Text()
+	err := unix.Renameat2(dir, name, dir, target, unix.RENAME_NOREPLACE)
+	if oneOf(err, unix.EINVAL, unix.ENOSYS) {
+		// NFS knows no flags. The random name is as good as NOREPLACE.
+		err = unix.Renameat(dir, name, dir, target)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENOENT):
+		return ErrChanged
+	default:
+		return fmt.Errorf("move %s aside: %w", name, err)
+	}
+}
+
+// copyLabel gives the new file the SELinux label of the old one, where the policy
+// lets the user do that; else it keeps the label of files made in .ssh.
+func copyLabel(old, fresh int) {
+	const attribute = "security.selinux"
+	label := make([]byte, 4096)
+	if n, err := unix.Getxattr(procPath(old), attribute, label); err == nil && n > 0 {
+		_ = unix.Fsetxattr(fresh, attribute, label[:n], 0)
+	}
+}
+
+// syncDir makes renames in a directory durable. File systems that cannot sync a
+// directory say so with an error that changes nothing; nor does a directory the
+// user may not read.
+func syncDir(dir int) {
+	fd, err := reopen(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return
+	}
+	defer closeFD(fd)
+	_ = retry(func() error { return unix.Fsync(fd) })
+}
+
+// pwrite writes all of data from the start.
+func pwrite(fd int, data []byte) error {
+	for done := 0; done < len(data); {
+		var n int
+		err := retry(func() (err error) {
+			n, err = unix.Pwrite(fd, data[done:], int64(done))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		done += n
+	}
+	return nil
+}
