@@ -66,6 +66,9 @@ func parseOptions(field string) (options Options, rest string, err *ParseError) 
 
 // item reads one item. An empty or unknown one takes nothing, and the caller sees what stands there.
 func (s *optionScanner) item() *ParseError {
+	if s.rest[0] == ',' {
+		return nil // soon, since a file may hold nothing but commas
+	}
 	for _, flag := range flags() {
 		rest, negated := s.rest, ""
 		if flag.negatable && hasPrefixFold(rest, "no-") {
@@ -154,14 +157,27 @@ func printable(text string) bool {
 func lower(text string) string {
 	b := []byte(text)
 	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + ('a' - 'A')
-		}
+		b[i] = lowerByte(c)
 	}
 	return string(b)
 }
 
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + ('a' - 'A')
+	}
+	return c
+}
+
 // hasPrefixFold reports whether text begins with prefix, which is in lower case, in any ASCII case.
 func hasPrefixFold(text, prefix string) bool {
-	return len(text) >= len(prefix) && lower(text[:len(prefix)]) == prefix
+	if len(text) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		if lowerByte(text[i]) != prefix[i] {
+			return false
+		}
+	}
+	return true
 }

@@ -110,7 +110,7 @@ func validTime(value string) bool {
 	if len(digits) != 8 && len(digits) != 12 && len(digits) != 14 {
 		return false
 	}
-	if utc && strings.TrimRight(digits, "0") == "1970"+"01"+"01" {
+	if utc && strings.TrimRight(digits, "0") == "19700101" {
 		return false
 	}
 	bounds := [...]struct{ from, to, low, high int }{

@@ -29,42 +29,42 @@ type vector struct {
 }
 
 // loadVectors reads the vectors and checks that no tool has changed their bytes.
-func loadVectors(t testing.TB) []vector {
-	t.Helper()
+func loadVectors(tb testing.TB) []vector {
+	tb.Helper()
 	var manifest struct {
 		Vectors []vector `json:"vectors"`
 	}
-	if err := json.Unmarshal(vectorFile(t, "manifest.json"), &manifest); err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal(vectorFile(tb, "manifest.json"), &manifest); err != nil {
+		tb.Fatal(err)
 	}
 	for i, v := range manifest.Vectors {
-		text := vectorFile(t, v.File)
+		text := vectorFile(tb, v.File)
 		if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != v.SHA256 {
-			t.Fatalf("%s (%s) is not the file of the manifest", v.File, v.Name)
+			tb.Fatalf("%s (%s) is not the file of the manifest", v.File, v.Name)
 		}
 		manifest.Vectors[i].text = text
 	}
 	if len(manifest.Vectors) < 285 {
-		t.Fatalf("only %d vectors", len(manifest.Vectors))
+		tb.Fatalf("only %d vectors", len(manifest.Vectors))
 	}
 	return manifest.Vectors
 }
 
-func vectorFile(t testing.TB, name string) []byte {
-	t.Helper()
+func vectorFile(tb testing.TB, name string) []byte {
+	tb.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "vectors", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return text
 }
 
 // testKeys gives the test keys by name; certificates are left out.
-func testKeys(t testing.TB) map[string]authkeys.Key {
-	t.Helper()
+func testKeys(tb testing.TB) map[string]authkeys.Key {
+	tb.Helper()
 	var lines map[string]string
-	if err := json.Unmarshal(vectorFile(t, "keys.json"), &lines); err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal(vectorFile(tb, "keys.json"), &lines); err != nil {
+		tb.Fatal(err)
 	}
 	keys := map[string]authkeys.Key{}
 	for name, text := range lines {
@@ -73,7 +73,7 @@ func testKeys(t testing.TB) map[string]authkeys.Key {
 		}
 		line, err := authkeys.ParseValue([]byte(text))
 		if err != nil {
-			t.Fatalf("key %s: %v", name, err)
+			tb.Fatalf("key %s: %v", name, err)
 		}
 		keys[name] = line.Key
 	}

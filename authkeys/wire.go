@@ -21,14 +21,14 @@ func (r *reader) text() string {
 		r.bad = true
 		return ""
 	}
-	size := uint64(binary.BigEndian.Uint32([]byte(r.rest[:4])))
-	if size > uint64(len(r.rest)-4) {
+	size := int64(binary.BigEndian.Uint32([]byte(r.rest[:4])))
+	body := r.rest[4:]
+	if size > int64(len(body)) {
 		r.bad = true
 		return ""
 	}
-	value := r.rest[4 : 4+size]
-	r.rest = r.rest[4+size:]
-	return value
+	r.rest = body[size:]
+	return body[:size]
 }
 
 // cstring takes a string that becomes a C string: a NUL may stand at its end only, and is then no part of the value
