@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -62,14 +63,20 @@ func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time) *Grants {
 	return g
 }
 
-// add leaves out what says the same as an earlier grant: two records that differ in their labels alone.
+// add leaves out what says the same as an earlier grant: two records that differ in their labels alone. The grants of one
+// key stay together, as their lines do in a file.
 func (u *userGrants) add(grant Grant) {
-	for _, g := range u.grants {
-		if g.Key == grant.Key && g.Options == grant.Options {
+	at := len(u.grants)
+	for i, g := range u.grants {
+		if g.Key != grant.Key {
+			continue
+		}
+		if g.Options == grant.Options {
 			return
 		}
+		at = i + 1
 	}
-	u.grants = append(u.grants, grant)
+	u.grants = slices.Insert(u.grants, at, grant)
 }
 
 // turn remembers the earliest moment after now at which a bound is crossed.
@@ -93,7 +100,7 @@ func (p *Policy) judge(record registry.Record, now time.Time) Verdict {
 
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// For lists what is granted to a user, in the registry's order; nothing to one whom the registry does not know.
+// For lists what is granted to a user, in the registry's order of keys; nothing to one whom the registry does not know.
 func (g *Grants) For(user string) []Grant { return g.users[user].grants }
 
 // Denied lists the registered keys of a user that do not work now.

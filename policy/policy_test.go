@@ -237,7 +237,7 @@ func TestTime(t *testing.T) {
 }
 
 func TestGrantsLeaveOutRepetitions(t *testing.T) {
-	g := evaluate(t, policy.DefaultRules(), now, user(t, "alice", lineA+" one", lineA+" two", "restrict "+lineA, lineB))
+	g := evaluate(t, policy.DefaultRules(), now, user(t, "alice", lineA+" one", lineB, lineA+" two", "restrict "+lineA))
 	var got []string
 	for _, grant := range g.For("alice") {
 		got = append(got, strings.TrimSpace(string(grant.Line().AppendTo(nil))))

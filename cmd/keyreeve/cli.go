@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The user interface's rules: stdout is for results alone; errors are lower case, without a period, each on a line of its
+// own behind "keyreeve: "; what to do about one stands on the line below it, behind "keyreeve: hint: ".
+
+// defaultConfig is the configuration's path unless --config names another.
+const defaultConfig = "/etc/keyreeve/keyreeve.yaml"
+
+// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode.
+const (
+	statusOK      = 0
+	statusError   = 1
+	statusPending = 2
+)
+
+// process is the edge of the program: what a test replaces.
+type process struct {
+	Args           []string
+	Stdout, Stderr io.Writer
+}
+
+// errPending makes plan end with statusPending; it is not an error that is printed.
+var errPending = errors.New("changes are pending")
+
+// hinted is an error with advice for the person who sees it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+// withHint adds advice to an error.
+func withHint(err error, format string, args ...any) error {
+	return hinted{err, fmt.Sprintf(format, args...)}
+}
+
+// run is the program; it returns the exit status.
+func run(ctx context.Context, p process) int {
+	root := newRoot(p)
+	root.SetArgs(p.Args)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return statusOK
+	case errors.Is(err, errPending):
+		return statusPending
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(p.Stderr, "keyreeve: %s\n", line)
+	}
+	if h, ok := errors.AsType[hinted](err); ok {
+		fmt.Fprintf(p.Stderr, "keyreeve: hint: %s\n", h.hint)
+	}
+	return statusError
+}
+
+func newRoot(p process) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "keyreeve",
+		Short:         "Keep users' authorized_keys in line with the centre's key registry",
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	config := root.PersistentFlags().String("config", defaultConfig, "configuration `file`")
+	root.AddCommand(newPlan(p, config), newApply(p, config), newDaemon(p, config), newConfig(p, config), newVersion(p))
+	return root
+}

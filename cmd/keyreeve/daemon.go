@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/internal/watch"
+)
+
+// lookers is how many homes the daemon looks at side by side.
+const lookers = 16
+
+func newDaemon(p process, path *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "daemon",
+		Short: "Keep the homes in line until told to end",
+		Long: "Watch the homes, read the registry again and again, and keep the one in line with the other.\n" +
+			"SIGHUP reads the configuration again, SIGTERM ends the daemon. The log goes to stderr, a JSON object a line.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), p, *path)
+		},
+	}
+}
+
+// service is a running daemon.
+type service struct {
+	path    string
+	log     *zap.Logger
+	config  config.Config
+	door    *homes.Door
+	hand    *enforcer.Enforcer
+	trail   *audit.Log
+	watcher *watch.Watcher
+	runner  *enforcer.Runner
+	// unwatch ends the watch of the registry's file.
+	unwatch context.CancelFunc
+}
+
+func serve(ctx context.Context, p process, path string) (err error) {
+	s := &service{path: path, log: newLogger(p)}
+	if s.config, err = loadConfig(path); err != nil {
+		return err
+	}
+	settings, err := compile(s.config)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	lock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := s.open(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+
+	settings.Act = s.act(s.config)
+	s.log.Info("keyreeve starts", zap.String("mode", s.config.Mode), zap.String("policy", settings.Policy.String()),
+		zap.String("config", path), zap.String("sha256", s.config.SHA256))
+	s.watchRegistry(ctx)
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	go s.reloads(inner, hangups)
+	err = s.runner.Run(inner, settings)
+	s.notify(daemon.SdNotifyStopping)
+	s.log.Info("keyreeve ends")
+	return err
+}
+
+// newLogger logs JSON lines without sampling: a line that was dropped may be the one that mattered.
+func newLogger(p process) *zap.Logger {
+	encoder := zap.NewProductionEncoderConfig()
+	encoder.EncodeTime = zapcore.ISO8601TimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(p.Stderr)), zap.InfoLevel))
+}
+
+// lock keeps a second daemon away, which would plan against the first.
+func (s *service) lock() (interface{ Close() error }, error) {
+	if err := statefile.EnsureDir(s.config.RuntimeDir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the runtime directory ready: %w", err)
+	}
+	lock, err := statefile.Lock(filepath.Join(s.config.RuntimeDir, "daemon.lock"))
+	if err != nil {
+		return nil, withHint(err, "end the other daemon, or give this one another runtime_dir")
+	}
+	return lock, nil
+}
+
+// open opens all that the daemon needs; the trail too, in report mode, so that a mistake in its path shows at once and
+// not when somebody sets "mode: enforce".
+func (s *service) open() (err error) {
+	if s.door, err = homes.Open(); err != nil {
+		return err
+	}
+	if s.hand, s.trail, err = newEnforcer(s.config, s.door); err != nil {
+		return err
+	}
+	if s.watcher, err = watch.New(); err != nil {
+		return fmt.Errorf("watch homes: %w", err)
+	}
+	hints := make(chan string)
+	go func() {
+		for hint := range s.watcher.Hints() {
+			if hint.Lost {
+				hint.User = ""
+			}
+			hints <- hint.User
+		}
+	}()
+	s.runner = enforcer.NewRunner()
+	s.runner.Homes, s.runner.Log, s.runner.Workers, s.runner.Hints = s.door, s.log, lookers, hints
+	s.runner.Watch, s.runner.Unwatch, s.runner.Active = s.watch, s.watcher.Drop, homes.ActiveUIDs
+	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
+	return nil
+}
+
+func (s *service) close() error {
+	return errors.Join(s.watcher.Close(), s.trail.Close(), s.door.Close())
+}
+
+// watch sets the watches of an account with that account's rights.
+func (s *service) watch(account homes.Account) error {
+	home, ssh, err := s.door.Dirs(account)
+	if errors.Is(err, homes.ErrNoHome) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.watcher.Set(account.Name, func(fn func() error) error { return s.door.As(account, fn) }, home, ssh)
+}
+
+// act is what the configured mode does with a plan: nothing, or apply it and say so.
+func (s *service) act(c config.Config) func(enforcer.Plan) error {
+	if c.Mode != config.Enforce {
+		return nil
+	}
+	return func(p enforcer.Plan) error {
+		err := s.hand.Apply(p)
+		if err == nil {
+			s.log.Info("file changed", zap.String("user", p.Account.Name), zap.String("file", p.Name), zap.String("summary", p.Summary()))
+		}
+		return err
+	}
+}
+
+// watchRegistry makes a change of the registry's file count at once.
+func (s *service) watchRegistry(ctx context.Context) {
+	if s.unwatch != nil {
+		s.unwatch()
+		s.unwatch = nil
+	}
+	if s.config.Registry.Source != config.LDIFSource {
+		return
+	}
+	inner, cancel := context.WithCancel(ctx)
+	changes, err := watch.File(inner, s.config.Registry.LDIF.Path)
+	if err != nil {
+		cancel()
+		s.log.Warn("the registry's file is not watched: a change waits for the refresh", zap.Error(err))
+		return
+	}
+	s.unwatch = cancel
+	go func() {
+		for range changes {
+			s.runner.Poke()
+		}
+	}()
+}
+
+// reloads reads the configuration again at every SIGHUP.
+func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+		}
+		s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+		if err := s.reload(ctx); err != nil {
+			s.log.Error("configuration not taken; the old one stays in force", zap.Error(err))
+		} else {
+			s.log.Info("configuration read again", zap.String("mode", s.config.Mode), zap.String("sha256", s.config.SHA256))
+		}
+		s.notify(daemon.SdNotifyReady)
+	}
+}
+
+// reload opens the trail again, for logrotate, and takes a new configuration, whole or not at all.
+func (s *service) reload(ctx context.Context) error {
+	if err := s.trail.Reopen(); err != nil {
+		return err
+	}
+	c, err := loadConfig(s.path)
+	if err != nil {
+		return err
+	}
+	if c.StateDir != s.config.StateDir || c.RuntimeDir != s.config.RuntimeDir || c.Audit != s.config.Audit {
+		return errors.New("state_dir, runtime_dir and audit.file change only with a restart")
+	}
+	settings, err := compile(c)
+	if err != nil {
+		return err
+	}
+	settings.Act = s.act(c)
+	if err := s.runner.Reload(ctx, settings); err != nil {
+		return err
+	}
+	s.config = c
+	s.watchRegistry(ctx)
+	return nil
+}
+
+// notify tells systemd; without systemd it does nothing.
+func (s *service) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		s.log.Warn("systemd could not be told", zap.Error(err))
+	}
+}

@@ -1,0 +1,25 @@
+// Command keyreeve keeps users' authorized_keys files in line with a centre's key registry.
+//
+//	keyreeve plan [USER...]     say what would be changed
+//	keyreeve apply [USER...]    change it, once
+//	keyreeve daemon             keep it so
+//	keyreeve config check       read the configuration and say what is wrong with it
+//	keyreeve version            say what this program is
+//
+// Results go to stdout, everything else to stderr: errors with the prefix "keyreeve: ", the daemon's log as JSON lines. The
+// exit status is 0 when all is well, 1 on an error, and of plan 2 when changes are pending.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	status := run(ctx, process{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr})
+	stop()
+	os.Exit(status)
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/report"
+)
+
+// passWorkers look at homes side by side: enough to hide the latency of a file server.
+const passWorkers = 16
+
+func newPlan(p process, path *string) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "plan [USER...]",
+		Short: "Say what would be changed in the homes, and change nothing",
+		Long: "Read the registry and the homes and say what apply would change.\n\n" +
+			"Exit status: 0 nothing to change, 2 changes pending, 1 an error.",
+		RunE: func(cmd *cobra.Command, users []string) error {
+			return plan(cmd.Context(), p, *path, format, users)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	return cmd
+}
+
+func newApply(p process, path *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "apply [USER...]",
+		Short: "Remove what the registry does not know, once",
+		Long: "Read the registry and the homes, change what does not agree, and print what was changed.\n" +
+			"The configuration must say \"mode: enforce\".",
+		RunE: func(cmd *cobra.Command, users []string) error {
+			return apply(cmd.Context(), p, *path, users)
+		},
+	}
+}
+
+func plan(ctx context.Context, p process, path, format string, users []string) error {
+	print, ok := map[string]func(report.Report) error{
+		"text": func(r report.Report) error { return report.Text(p.Stdout, r) },
+		"json": func(r report.Report) error { return report.JSON(p.Stdout, r) },
+	}[format]
+	if !ok {
+		return fmt.Errorf("--format: %q is not one of text, json", format)
+	}
+	one, err := newPass(ctx, path, users)
+	if err != nil {
+		return err
+	}
+	defer one.door.Close()
+	r := one.run(nil)
+	if err := print(r); err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	return verdict(r, true)
+}
+
+func apply(ctx context.Context, p process, path string, users []string) error {
+	one, err := newPass(ctx, path, users)
+	if err != nil {
+		return err
+	}
+	defer one.door.Close()
+	if one.config.Mode != config.Enforce {
+		return withHint(fmt.Errorf("%s says \"mode: %s\", which changes nothing", path, one.config.Mode),
+			"look at the output of \"keyreeve plan\", then set \"mode: enforce\"")
+	}
+	hand, trail, err := newEnforcer(one.config, one.door)
+	if err != nil {
+		return err
+	}
+	r := one.run(hand.Apply)
+	return errors.Join(report.Text(p.Stdout, r), verdict(r, false), trail.Close())
+}
+
+// verdict turns a report into the end of the program.
+func verdict(r report.Report, planned bool) error {
+	c := r.Count()
+	switch {
+	case c.Errors > 0 && planned:
+		return fmt.Errorf("%d accounts could not be looked at", c.Errors)
+	case c.Errors > 0:
+		return fmt.Errorf("%d accounts could not be kept in line", c.Errors)
+	case planned && c.Pending > 0:
+		return errPending
+	}
+	return nil
+}
+
+// pass is one look at a number of homes.
+type pass struct {
+	config   config.Config
+	settings enforcer.Settings
+	door     *homes.Door
+	world    *enforcer.World
+	accounts []homes.Account
+}
+
+// newPass reads the configuration and the registry and finds the accounts; no names means all.
+func newPass(ctx context.Context, path string, users []string) (*pass, error) {
+	c, err := loadConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := compile(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	snapshot, err := settings.Source.Fetch(ctx)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("read the registry: %w", err), "nothing was decided and nothing was changed")
+	}
+	world := enforcer.NewWorld(snapshot, settings.Policy.Evaluate(snapshot, time.Now()), settings.Scope)
+	accounts, err := choose(world, users)
+	if err != nil {
+		return nil, err
+	}
+	door, err := homes.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &pass{config: c, settings: settings, door: door, world: world, accounts: accounts}, nil
+}
+
+// choose finds the accounts of the named users, or says of each one why it is left alone.
+func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
+	if len(users) == 0 {
+		return world.Accounts(), nil
+	}
+	why := make(map[string]string)
+	for _, s := range world.Skips() {
+		why[s.User] = s.Why
+	}
+	var accounts []homes.Account
+	var wrong []error
+	for _, name := range users {
+		account, ok := world.Account(name)
+		switch {
+		case ok:
+			accounts = append(accounts, account)
+		case why[name] != "":
+			wrong = append(wrong, fmt.Errorf("the account %q is left alone: %s", name, why[name]))
+		default:
+			wrong = append(wrong, withHint(fmt.Errorf("the account %q is left alone: the registry does not know it", name),
+				"an account that the registry does not know is kept if homes.include names it"))
+		}
+	}
+	return accounts, errors.Join(wrong...)
+}
+
+// run looks at the accounts and, where act is given, carries the plans out.
+func (one *pass) run(act func(enforcer.Plan) error) report.Report {
+	look := enforcer.Looker{Homes: one.door, Grants: one.world.Grants, Install: one.settings.Install, Act: act}
+	snapshot := one.world.Snapshot
+	r := report.Report{
+		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
+		Skips: one.world.Skips(),
+	}
+	look.Sweep(one.accounts, passWorkers, func(result enforcer.Result) bool {
+		r.Results = append(r.Results, result)
+		return true
+	})
+	for u := range snapshot.Users() {
+		for _, reject := range u.Rejects {
+			r.Rejects = append(r.Rejects, report.Reject{User: u.Name, Origin: reject.Origin, Detail: reject.Detail})
+		}
+		for _, denial := range one.world.Grants.Denied(u.Name) {
+			r.Denied = append(r.Denied, report.Denied{User: u.Name, Denial: denial})
+		}
+	}
+	return r
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/ldapsource"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// compile makes of a configuration what can be made without touching a home or a server: settings that only report.
+func compile(c config.Config) (enforcer.Settings, error) {
+	rules, err := policy.Compile(c.Policy)
+	if err != nil {
+		return enforcer.Settings{}, err
+	}
+	source, err := newSource(c.Registry)
+	if err != nil {
+		return enforcer.Settings{}, err
+	}
+	return enforcer.Settings{
+		Source: source, SourceID: sourceID(c.Registry), Policy: rules,
+		Scope:   enforcer.Scope{MinUID: c.Homes.MinUID, Include: c.Homes.Include, Lookup: lookup},
+		Install: c.Homes.Install == config.InstallAll,
+		Refresh: c.Registry.Refresh, Sweep: c.Homes.Sweep, FastCheck: c.Homes.FastCheck,
+	}, nil
+}
+
+func newSource(r config.Registry) (enforcer.Source, error) {
+	if r.Source == config.LDIFSource {
+		return ldapsource.NewLDIF(r.LDIF.Path, schema(r.LDIF.Attributes)), nil
+	}
+	l := r.LDAP
+	return ldapsource.NewLDAP(ldapsource.LDAPConfig{
+		URLs: l.URLs, Base: l.Base, Filter: l.Filter, Schema: schema(l.Attributes), StartTLS: l.StartTLS, CAFile: l.CAFile,
+		ServerName: l.ServerName, BindDN: l.BindDN, PasswordFile: l.PasswordFile, External: l.External,
+		PageSize: l.PageSize, Timeout: l.Timeout,
+	})
+}
+
+func schema(a config.Attributes) ldapsource.Schema {
+	return ldapsource.Schema{User: a.User, Key: a.Key, UID: a.UID, GID: a.GID, Home: a.Home}
+}
+
+// sourceID is equal for configurations that read the same registry; how often, and with which time limit, does not
+// matter.
+func sourceID(r config.Registry) string {
+	r.Refresh, r.LDAP.Timeout, r.LDAP.PageSize = 0, 0, 0
+	if r.Source == config.LDIFSource {
+		return fmt.Sprintf("ldif %+v", r.LDIF)
+	}
+	return fmt.Sprintf("ldap %+v", r.LDAP)
+}
+
+// lookup finds an account in the system's user database.
+func lookup(name string) (homes.Account, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return homes.Account{}, err
+	}
+	uid, uidErr := strconv.Atoi(u.Uid)
+	gid, gidErr := strconv.Atoi(u.Gid)
+	if err := errors.Join(uidErr, gidErr); err != nil {
+		return homes.Account{}, err
+	}
+	return homes.Account{Name: name, UID: uid, GID: gid, Home: u.HomeDir}, nil
+}
+
+// quarantineDir is below the state directory.
+const quarantineDir = "quarantine"
+
+// newEnforcer opens what changes need: the trail and the quarantine.
+func newEnforcer(c config.Config, door *homes.Door) (*enforcer.Enforcer, *audit.Log, error) {
+	quarantine := filepath.Join(c.StateDir, quarantineDir)
+	for _, dir := range []string{filepath.Dir(c.Audit.File), c.StateDir, quarantine} {
+		if err := statefile.EnsureDir(dir, 0o700); err != nil {
+			return nil, nil, fmt.Errorf("make %s ready: %w", dir, err)
+		}
+	}
+	trail, err := audit.Open(c.Audit.File)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &enforcer.Enforcer{
+		Homes: door, Trail: trail.Write, Quarantine: enforcer.Quarantine{Dir: quarantine}, Now: time.Now,
+	}, trail, nil
+}

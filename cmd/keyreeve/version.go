@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+func newVersion(p process) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Say what this program is and what it was built from",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprint(p.Stdout, version())
+			return err
+		},
+	}
+}
+
+// version reads what the Go linker wrote into the program: the tag or commit, and the modules that decide about keys.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "keyreeve (built without module information)\n"
+	}
+	settings := make(map[string]string)
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	text := fmt.Sprintf("keyreeve %s\n", info.Main.Version)
+	if commit := settings["vcs.revision"]; commit != "" {
+		text += fmt.Sprintf("commit %s %s", commit, settings["vcs.time"])
+		if settings["vcs.modified"] == "true" {
+			text += " with local changes"
+		}
+		text += "\n"
+	}
+	text += info.GoVersion + "\n"
+	for _, module := range info.Deps {
+		switch module.Path {
+		case "golang.org/x/crypto", "github.com/go-ldap/ldap/v3", "github.com/fsnotify/fsnotify":
+			text += module.Path + " " + module.Version + "\n"
+		}
+	}
+	return text
+}

@@ -1,0 +1,212 @@
+package enforcer_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// The keys A, B and D of the vectors.
+const (
+	lineA = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHnxoe+mmuhR7yxmTmqCw1YYMfdhbsay07eRJlF1T1ve"
+	lineB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF/mOT2dE99uYPAVIKz6rTw6OyI7MT/39JTmbBdleO+P"
+	lineD = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOaDP9pi5OsroJc7HP+0fTNkwQ+CXpzMeYr1L5itL7dD"
+)
+
+var alice = homes.Account{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice"}
+
+// grants registers lines for alice, and something for another user, so that the registry is never empty.
+func grants(t testing.TB, lines ...string) *policy.Grants {
+	t.Helper()
+	user := registry.User{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice"}
+	other := registry.User{Name: "zoe"}
+	for _, text := range append(lines, lineD) {
+		line, err := authkeys.ParseValue([]byte(text))
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		record := registry.Record{Key: line.Key, Options: line.Options, Label: line.Comment}
+		if len(user.Records) < len(lines) {
+			user.Records = append(user.Records, record)
+		} else {
+			other.Records = append(other.Records, record)
+		}
+	}
+	snapshot, err := registry.New([]registry.User{user, other}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Compile(policy.DefaultRules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Evaluate(snapshot, time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+}
+
+func regular(text string) homes.File {
+	return homes.File{State: homes.Regular, Data: []byte(text), Tidy: true}
+}
+
+// reasons tells what a plan does to each line, in the lines' order.
+func reasons(p enforcer.Plan) []string {
+	var list []string
+	n := len(p.Keep) + len(p.Rewrite) + len(p.Remove)
+	for i := 1; i <= n; i++ {
+		for sign, part := range map[string][]enforcer.Decision{"=": p.Keep, "~": p.Rewrite, "-": p.Remove} {
+			for _, d := range part {
+				if d.Line.N == i {
+					list = append(list, sign+string(d.Reason))
+				}
+			}
+		}
+	}
+	return list
+}
+
+func TestPlanOfLines(t *testing.T) {
+	for name, c := range map[string]struct {
+		registered []string
+		file       string
+		after      string
+		reasons    string
+	}{
+		"empty":            {[]string{lineA}, "", "", ""},
+		"right":            {[]string{lineA}, "# mine\n\n" + lineA + " me@host\n", "# mine\n\n" + lineA + " me@host\n", "=granted =granted =granted"},
+		"unknown goes":     {[]string{lineA}, lineB + "\n" + lineA + "\n", lineA + "\n", "-unregistered =granted"},
+		"nothing granted":  {nil, "# x\n" + lineA + "\n", "# x\n", "=granted -unregistered"},
+		"no end of line":   {[]string{lineA}, lineA, lineA + "\n", "~form"},
+		"CRLF":             {[]string{lineA}, "# c\r\n" + lineA + "\r\n", "# c\n" + lineA + "\n", "~form ~form"},
+		"blanks":           {[]string{lineA}, "  \n\t" + strings.Replace(lineA, " ", "\t ", 1) + "  me \n", "\n" + lineA + " me\n", "~form ~form"},
+		"vertical tab":     {[]string{lineA}, strings.Replace(lineA, "NzaC1", "Nz\vaC1", 1) + "\n", lineA + "\n", "~form"},
+		"behind a NUL":     {[]string{lineA}, lineB + "\x00 " + lineA + "\n", "", "-unregistered"},
+		"comment, escape":  {[]string{lineA}, "# \x1b[2J\n" + lineA + " \x1b[2Jme\n", lineA + " [2Jme\n", "-not-plain-text ~form"},
+		"malformed":        {[]string{lineA}, "ssh-ed25519 AAAA\n" + lineA + "\n", lineA + "\n", "-malformed-key =granted"},
+		"authority":        {[]string{lineA}, "cert-authority " + lineA + "\n", "", "-cert-authority"},
+		"both":             {[]string{lineA}, "cert-authority " + lineA + "\n" + lineA + "\n", lineA + "\n", "-cert-authority =granted"},
+		"duplicate":        {[]string{lineA}, lineA + " one\n" + lineA + " two\n", lineA + " one\n", "=granted -duplicate"},
+		"own narrowing":    {[]string{lineA}, "from=\"10.0.0.0/8\",no-pty " + lineA + "\n" + lineA + "\n", "from=\"10.0.0.0/8\",no-pty " + lineA + "\n" + lineA + "\n", "=granted =granted"},
+		"own widening":     {[]string{lineA}, "environment=\"LD_PRELOAD=/tmp/x\",no-pty " + lineA + "\n", "no-pty " + lineA + "\n", "~options"},
+		"tunnel alone":     {[]string{lineA}, "tunnel=\"0\" " + lineA + "\n", lineA + "\n", "~options"},
+		"demanded":         {[]string{"restrict " + lineA}, lineA + " me\n", "restrict " + lineA + " me\n", "~options"},
+		"demanded, there":  {[]string{"restrict " + lineA}, "restrict " + lineA + " me\n", "restrict " + lineA + " me\n", "=granted"},
+		"demanded, more":   {[]string{"restrict " + lineA}, "restrict,pty " + lineA + "\n" + lineA + "\n", "restrict " + lineA + "\n", "~options -duplicate"},
+		"two sets":         {[]string{"restrict " + lineA + " r", `from="10.0.0.1" ` + lineA + " f"}, lineA + " me\n" + lineB + "\n", "restrict " + lineA + " me\nfrom=\"10.0.0.1\" " + lineA + " me\n", "~options -unregistered"},
+		"two sets, there":  {[]string{"restrict " + lineA, `from="10.0.0.1" ` + lineA}, "restrict " + lineA + " x\nfrom=\"10.0.0.1\" " + lineA + " y\n", "restrict " + lineA + " x\nfrom=\"10.0.0.1\" " + lineA + " y\n", "=granted =granted"},
+		"two sets, turned": {[]string{"restrict " + lineA, `from="10.0.0.1" ` + lineA}, "from=\"10.0.0.1\" " + lineA + " y\n# c\nrestrict " + lineA + " x\n", "restrict " + lineA + " x\nfrom=\"10.0.0.1\" " + lineA + " y\n# c\n", "=granted =granted =granted"},
+		"two sets, CRLF":   {[]string{"restrict " + lineA, lineA}, "restrict " + lineA + "\r\n" + lineA + "\r\n", "restrict " + lineA + "\n" + lineA + "\n", "~form -duplicate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := enforcer.Input{Account: alice, Name: "authorized_keys", File: regular(c.file), Grants: grants(t, c.registered...)}
+			p := enforcer.MakePlan(in)
+			if diff := cmp.Diff(c.after, string(p.After)); diff != "" {
+				t.Error(diff)
+			}
+			if got := strings.Join(reasons(p), " "); got != c.reasons {
+				t.Errorf("reasons %s, want %s", got, c.reasons)
+			}
+			if p.Change != (c.after != c.file) {
+				t.Errorf("Change = %v", p.Change)
+			}
+			in.File = regular(string(p.After))
+			if again := enforcer.MakePlan(in); again.Change {
+				t.Errorf("the plan of the planned file has a change: %s", again.Summary())
+			}
+		})
+	}
+}
+
+func TestPlanInstalls(t *testing.T) {
+	g := grants(t, lineA+" a", "restrict "+lineB+" b")
+	missing := homes.File{State: homes.Missing}
+	for name, c := range map[string]struct {
+		file    homes.File
+		name    string
+		install bool
+		after   string
+		change  bool
+		add     int
+	}{
+		"missing, present":  {missing, "authorized_keys", false, "", false, 0},
+		"missing, all":      {missing, "authorized_keys", true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
+		"second, all":       {missing, "authorized_keys2", true, "", false, 0},
+		"one there":         {regular(lineA + " x\n"), "authorized_keys", true, lineA + " x\nrestrict " + lineB + " b\n", true, 1},
+		"all there":         {regular("restrict " + lineB + "\n" + lineA + "\n"), "authorized_keys", true, "restrict " + lineB + "\n" + lineA + "\n", false, 0},
+		"as authority":      {regular("cert-authority " + lineA + "\nrestrict " + lineB + "\n"), "authorized_keys", true, "restrict " + lineB + "\n" + lineA + " a\n", true, 1},
+		"second, one there": {regular(lineA + "\n"), "authorized_keys2", true, lineA + "\n", false, 0},
+		"fifo, present":     {homes.File{State: homes.Irregular, Detail: "a FIFO"}, "authorized_keys", false, "", false, 0},
+		"fifo, all":         {homes.File{State: homes.Irregular, Detail: "a FIFO"}, "authorized_keys", true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: c.name, File: c.file, Grants: g, Install: c.install})
+			if diff := cmp.Diff(c.after, string(p.After)); diff != "" || p.Change != c.change || len(p.Add) != c.add {
+				t.Errorf("change %v, %d added: %s", p.Change, len(p.Add), diff)
+			}
+		})
+	}
+}
+
+// What cannot be read must let nobody in and lock nobody out.
+func TestPlanOfWhatCannotBeRead(t *testing.T) {
+	g := grants(t, lineA)
+	for state, reason := range map[homes.State]policy.Reason{
+		homes.Symlink: enforcer.ReasonSymlink, homes.Oversize: enforcer.ReasonOversize,
+		homes.Unreadable: enforcer.ReasonUnreadable, homes.BadDir: enforcer.ReasonBadDir,
+	} {
+		for _, name := range enforcer.FileNames() {
+			t.Run(state.String()+" "+name, func(t *testing.T) {
+				p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: name, File: homes.File{State: state, Data: []byte(lineB)}, Grants: g})
+				if state == homes.BadDir && name == "authorized_keys2" {
+					if p.Change {
+						t.Error("the directory is put right by the first file's plan")
+					}
+					return
+				}
+				if !p.Change || string(p.After) != lineA+"\n" || p.Whole.Reason != reason {
+					t.Errorf("change %v to %q because of %s", p.Change, p.After, p.Whole.Reason)
+				}
+			})
+		}
+	}
+	p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: "authorized_keys", File: homes.File{State: homes.Irregular, Detail: "a FIFO"}, Grants: g})
+	if p.Change || p.Unresolved != "a FIFO" {
+		t.Errorf("sshd reads nothing from a FIFO, so it stays and is reported: %+v", p)
+	}
+}
+
+func TestPlanOfAnUntidyFile(t *testing.T) {
+	file := regular(lineA + "\n")
+	file.Tidy, file.Detail = false, "mode 0666"
+	p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: "authorized_keys", File: file, Grants: grants(t, lineA)})
+	if !p.Change || string(p.After) != lineA+"\n" || p.Whole.Reason != enforcer.ReasonUntidy {
+		t.Errorf("change %v to %q because of %v", p.Change, p.After, p.Whole)
+	}
+}
+
+// A file that grows over the bound by what is added would be refused at the next look, and written again, for ever.
+func TestPlanStaysReadable(t *testing.T) {
+	g := grants(t, lineA, lineB)
+	file := regular(lineA + "\n" + strings.Repeat("# a comment\n", (homes.MaxSize-len(lineA)-1)/12))
+	in := enforcer.Input{Account: alice, Name: "authorized_keys", File: file, Grants: g, Install: true}
+	p := enforcer.MakePlan(in)
+	if len(p.After) > homes.MaxSize || string(p.After) != lineA+"\n"+lineB+"\n" {
+		t.Errorf("%d bytes are planned, beginning %.200q", len(p.After), p.After)
+	}
+
+	var many []string
+	for i := range 1000 {
+		many = append(many, fmt.Sprintf(`command="%d%s" %s`, i, strings.Repeat("x", 300), lineA))
+	}
+	in.Grants, in.File = grants(t, many...), homes.File{State: homes.Missing}
+	if p := enforcer.MakePlan(in); p.Change || p.Unresolved == "" {
+		t.Errorf("grants that fit into no file: change %v, %q", p.Change, p.Unresolved)
+	}
+}

@@ -1,0 +1,90 @@
+// Package report prints plans for people and for machines.
+//
+// [Text] is for a terminal of 80 columns, [JSON] for programs. Both show the same plans, those that apply would carry out, and
+// both are ASCII: what a user wrote into his file is escaped and cut, so that it can neither drive a terminal nor
+// forge a line of the report.
+package report
+
+import (
+	"strconv"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// Report is what one pass over the homes found.
+type Report struct {
+	// Source names the registry, Policy what it accepts; Users and Keys are the registry's counts.
+	Source, Policy string
+	Users, Keys    int
+	Results        []enforcer.Result
+	// Skips are the accounts that were left alone, Rejects the registry's values that could not be used.
+	Skips   []enforcer.Skip
+	Rejects []Reject
+	// Denied are registered keys that the policy refuses.
+	Denied []Denied
+}
+
+// Reject is a value of the registry that could not be used.
+type Reject struct {
+	User, Origin, Detail string
+}
+
+// Denied is a registered key that does not work.
+type Denied struct {
+	User string
+	policy.Denial
+}
+
+// Counts are the totals of a report.
+type Counts struct {
+	Accounts   int `json:"accounts"`   // looked at
+	Pending    int `json:"pending"`    // with a change planned
+	Remove     int `json:"remove"`     // lines
+	Rewrite    int `json:"rewrite"`    // lines
+	Add        int `json:"add"`        // lines
+	Unresolved int `json:"unresolved"` // files of which nothing could be decided
+	Errors     int `json:"errors"`     // accounts that could not be looked at, in whole or in part
+	Skipped    int `json:"skipped"`    // accounts left alone
+}
+
+// Count adds up a report.
+func (r Report) Count() Counts {
+	c := Counts{Accounts: len(r.Results), Skipped: len(r.Skips)}
+	for _, result := range r.Results {
+		if result.Pending() {
+			c.Pending++
+		}
+		if result.Err != nil {
+			c.Errors++
+		}
+		for _, p := range result.Plans {
+			if p.Unresolved != "" {
+				c.Unresolved++
+			}
+			if p.Change {
+				c.Remove, c.Rewrite, c.Add = c.Remove+len(p.Remove), c.Rewrite+len(p.Rewrite), c.Add+len(p.Add)
+			}
+		}
+	}
+	return c
+}
+
+// foreignBound is how many bytes of a user's own text a report shows.
+const foreignBound = 64
+
+// foreign makes text that somebody else wrote fit for a report.
+func foreign(text string) string {
+	cut := ""
+	if len(text) > foreignBound {
+		text, cut = text[:foreignBound], "..."
+	}
+	quoted := strconv.QuoteToASCII(text)
+	return quoted[1:len(quoted)-1] + cut
+}
+
+// ascii escapes what is not printable ASCII in a sentence of our own, which may quote a name.
+func ascii(text string) string {
+	quoted := strconv.QuoteToASCII(text)
+	return quoted[1 : len(quoted)-1]
+}

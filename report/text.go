@@ -1,0 +1,104 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/enforcer"
+)
+
+// Text prints a report for people: what needs attention, user by user, then what was left out, then the totals. Clean
+// users are counted only.
+func Text(w io.Writer, r Report) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "registry  %s: %d users, %d keys\npolicy    %s\n\n", ascii(r.Source), r.Users, r.Keys, r.Policy)
+	for _, result := range r.Results {
+		textResult(out, result)
+	}
+	if len(r.Denied)+len(r.Rejects) > 0 {
+		fmt.Fprintf(out, "registered, but not usable\n")
+		for _, d := range r.Denied {
+			fmt.Fprintf(out, "  %s  %s  %s\n      %s\n", d.User, d.Reason, d.Key.Fingerprint(), ascii(d.Detail))
+		}
+		for _, j := range r.Rejects {
+			fmt.Fprintf(out, "  %s  rejected  %s\n      %s\n", ascii(j.User), ascii(j.Origin), ascii(j.Detail))
+		}
+		fmt.Fprintln(out)
+	}
+	if len(r.Skips) > 0 {
+		fmt.Fprintf(out, "left alone\n")
+		for _, s := range r.Skips {
+			fmt.Fprintf(out, "  %s: %s\n", ascii(s.User), ascii(s.Why))
+		}
+		fmt.Fprintln(out)
+	}
+	c := r.Count()
+	fmt.Fprintf(out, "%d accounts: %d to change (%d lines to remove, %d to rewrite, %d to add), %d files not decided,\n%d errors, %d left alone\n",
+		c.Accounts, c.Pending, c.Remove, c.Rewrite, c.Add, c.Unresolved, c.Errors, c.Skipped)
+	return out.Flush()
+}
+
+func textResult(out *bufio.Writer, result enforcer.Result) {
+	if result.Err != nil {
+		for line := range strings.SplitSeq(result.Err.Error(), "\n") {
+			fmt.Fprintf(out, "%s: error: %s\n", result.Account.Name, ascii(line))
+		}
+	}
+	for _, p := range result.Plans {
+		switch {
+		case p.Unresolved != "":
+			fmt.Fprintf(out, "%s  %s\n  ! not decided: %s\n\n", p.Account.Name, path(p), ascii(p.Unresolved))
+		case p.Change:
+			textPlan(out, p)
+		}
+	}
+}
+
+func textPlan(out *bufio.Writer, p enforcer.Plan) {
+	fmt.Fprintf(out, "%s  %s\n", p.Account.Name, path(p))
+	if p.Whole.Reason != "" {
+		fmt.Fprintf(out, "  ! %-18s the whole file is replaced\n      %s\n", p.Whole.Reason, ascii(p.Whole.Detail))
+	}
+	for _, d := range p.Remove {
+		textDecision(out, '-', d)
+	}
+	for _, d := range p.Rewrite {
+		textDecision(out, '~', d)
+	}
+	for _, g := range p.Add {
+		fmt.Fprintf(out, "  + %-18s %s\n", "granted", describe(g.Line()))
+	}
+	fmt.Fprintln(out)
+}
+
+func textDecision(out *bufio.Writer, sign rune, d enforcer.Decision) {
+	fmt.Fprintf(out, "  %c %-18s line %d%s\n", sign, d.Reason, d.Line.N, prefixed(", ", describe(d.Line)))
+	if d.Detail != "" {
+		fmt.Fprintf(out, "      %s\n", ascii(d.Detail))
+	}
+}
+
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
+func path(p enforcer.Plan) string { return filepath.Join(p.Account.Home, ".ssh", p.Name) }
+
+// describe names the key of a line, never the line itself.
+func describe(line authkeys.Line) string {
+	if line.Key.IsZero() {
+		return ""
+	}
+	text := line.Key.Fingerprint()
+	if line.Comment != "" {
+		text += " " + foreign(line.Comment)
+	}
+	return text
+}
