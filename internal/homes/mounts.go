@@ -37,11 +37,15 @@ type mounts struct {
 }
 
 func openMounts() (*mounts, error) {
-	file, err := os.Open("/proc/self/mountinfo")
+	// Not os.Open: it would add the file to the runtime's epoll, which takes the
+	// news of a change away from poll(2).
+	const path = "/proc/self/mountinfo"
+	fd, err := openat(unix.AT_FDCWD, path, unix.O_RDONLY, 0)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m := &mounts{file: file, fd: int32(file.Fd())} //nolint:gosec // a descriptor fits
+	file := os.NewFile(uintptr(fd), path) //nolint:gosec // a descriptor is not negative
+	m := &mounts{file: file, fd: int32(fd)} //nolint:gosec // a descriptor fits
 	if err := m.load(); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}

@@ -1,0 +1,276 @@
+package homes
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+func TestAsHasTheUsersRightsOnly(t *testing.T) {
+	h := newHome(t)
+	h.write(h.base+"/root", "secret", 0o600, 0)
+	h.write(h.base+"/other", "secret", 0o600, otherUID)
+	h.write(h.base+"/group", "secret", 0o640, 0) // group 0 is root's own
+	for _, uid := range []int{testUID, 0} {
+		a := h.Account
+		a.UID, a.GID = uid, testUID
+		h.must(h.door.As(a, func() error {
+			if _, err := os.ReadFile(h.base + "/other"); !errors.Is(err, os.ErrPermission) {
+				t.Errorf("uid %d read another's file: %v", uid, err)
+			}
+			if _, err := os.ReadFile(h.base + "/root"); uid != 0 && !errors.Is(err, os.ErrPermission) {
+				t.Errorf("uid %d read root's file: %v", uid, err)
+			}
+			if _, err := os.ReadFile(h.base + "/group"); uid != 0 && !errors.Is(err, os.ErrPermission) {
+				t.Errorf("uid %d read as root's group: %v", uid, err)
+			}
+			if err := os.Chown(h.base+"/other", 0, 0); !errors.Is(err, os.ErrPermission) {
+				t.Errorf("uid %d chowned: %v", uid, err)
+			}
+			if groups, err := unix.Getgroups(); err != nil || len(groups) != 0 {
+				t.Errorf("uid %d has groups %v %v", uid, groups, err)
+			}
+			return nil
+		}))
+	}
+}
+
+func TestOtherThreadsStayRoot(t *testing.T) {
+	h := newHome(t)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			a := h.Account
+			a.UID = testUID + i
+			for range 20 {
+				err := h.door.As(a, func() error {
+					uid, err := unix.SetfsuidRetUid(-1)
+					if err == nil && uid != a.UID {
+						t.Errorf("fsuid %d inside, want %d", uid, a.UID)
+					}
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				runtime.LockOSThread()
+				if uid, err := unix.SetfsuidRetUid(-1); uid != 0 || err != nil {
+					t.Errorf("fsuid %d outside: %v", uid, err)
+				}
+				runtime.UnlockOSThread()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// /proc/PID/status is that of the first thread: it must never take an identity.
+func TestFirstThreadStaysRoot(t *testing.T) {
+	h := newHome(t)
+	for range 200 {
+		h.must(h.door.As(h.Account, func() error {
+			if unix.Gettid() == os.Getpid() {
+				t.Error("the first thread does the work")
+			}
+			return nil
+		}))
+	}
+	if text := h.content("/proc/self/status"); !strings.Contains(text, "Uid:\t0\t0\t0\t0\n") {
+		t.Error("the process shows another identity")
+	}
+}
+
+func TestAsReportsHowItsWorkEnded(t *testing.T) {
+	h := newHome(t)
+	if err := h.door.As(h.Account, func() error { return os.ErrDeadlineExceeded }); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("error: %v", err)
+	}
+	if err := h.door.As(h.Account, func() error { runtime.Goexit(); return nil }); err == nil {
+		t.Error("Goexit is no success")
+	}
+	if err := h.door.As(h.Account, func() error { panic("fault") }); err == nil {
+		t.Error("a panic is no success")
+	}
+}
+
+func TestProcessOfAUserServesItsOwnUID(t *testing.T) {
+	h := newSSH(t, bad)
+	table, err := openMounts()
+	h.must(err)
+	defer table.close()
+	own := &Door{own: os.Geteuid(), mounts: table}
+	if _, err := own.Read(h.Account, name); !errors.Is(err, ErrRefused) {
+		t.Errorf("Read of another uid: %v", err)
+	}
+	own.own = testUID
+	h.must(h.door.As(h.Account, func() error {
+		file, err := own.Read(h.Account, name)
+		if err != nil {
+			return err
+		}
+		return own.Replace(h.Account, name, file.Version, []byte(good))
+	}))
+	h.settled()
+}
+
+// The daemon's unit leaves CAP_SETUID and CAP_SETGID in the bounding set: the
+// tests of the tricks must pass with these alone.
+func TestTwoCapabilitiesAreEnough(t *testing.T) {
+	testenv.Need(t, "root")
+	const marker = "KEYREEVE_TEST_DOOR"
+	if base := os.Getenv(marker); base != "" {
+		door, err := Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer door.Close()
+		a := Account{Name: "alice", UID: testUID, GID: testUID, Home: base}
+		file, err := door.Read(a, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := door.Replace(a, name, file.Version, []byte(good)); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile("/proc/self/status"); err != nil || !strings.Contains(string(text), "CapPrm:\t00000000000000c0\n") {
+			t.Fatalf("the process has other capabilities: %v\n%s", err, text)
+		}
+		return
+	}
+	h := newSSH(t, bad)
+	h.must(os.Chmod(h.keys(), 0))
+	h.must(os.Chmod(h.path(".ssh"), 0))
+	self, err := os.Executable()
+	h.must(err)
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread dies with its bounding set
+		for capability := range unix.CAP_LAST_CAP + 1 {
+			if capability == unix.CAP_SETUID || capability == unix.CAP_SETGID {
+				continue
+			}
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(capability), 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+				done <- err
+				return
+			}
+		}
+		child := exec.CommandContext(t.Context(), self, "-test.run=^TestTwoCapabilitiesAreEnough$", "-test.v")
+		child.Env = append(os.Environ(), marker+"="+h.Home)
+		out, err := child.CombinedOutput()
+		if err != nil {
+			t.Logf("%s", out)
+		}
+		done <- err
+	}()
+	h.must(<-done)
+	h.must(os.Chmod(h.path(".ssh"), 0o700))
+	h.settled()
+	h.aside(".ssh", "."+name)
+}
+
+func TestOpenWithoutCapabilitiesFails(t *testing.T) {
+	testenv.Need(t, "root")
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		// As starts threads from a clean one: so become is asked directly.
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&header, &none[0]); err != nil {
+			t.Error(err)
+		}
+		done <- become(testUID, testUID)
+	}()
+	if err := <-done; err == nil {
+		t.Error("an identity was taken without the right to it")
+	}
+}
+
+func TestMountTable(t *testing.T) {
+	text := "22 27 0:21 / /proc rw,relatime - proc proc rw\n" +
+		"23 27 0:22 / /home rw shared:1 master:2 - nfs4 server:/home rw,vers=4.2\n" +
+		"24 27 0:23 / /home/a/m rw,nosuid - fuse.sshfs a@b: rw,user_id=1000,group_id=1000,allow_other\n" +
+		"25 27 0:24 / /gluster rw - fuse.glusterfs vol rw,user_id=0,group_id=0,allow_other\n" +
+		"26 27 0:25 / /home/b/m rw - fuse b rw,user_id=0\n" +
+		"27 27 0:26 / /home/c/m rw - fuse c rw\n" +
+		"28 27 8:1 / /usb rw - fuseblk /dev/sda1 rw,user_id=10\n" +
+		"29 27 0:28 / /fusectl rw - fusectl fusectl rw\n" +
+		"broken\n"
+	foreign := parseMounts([]byte(text))
+	want := map[uint64]bool{unix.Mkdev(0, 21): true, unix.Mkdev(0, 23): true, unix.Mkdev(0, 26): true, unix.Mkdev(8, 1): true}
+	for dev := range want {
+		if !foreign[dev] {
+			t.Errorf("device %#x is not foreign", dev)
+		}
+	}
+	if len(foreign) != len(want) {
+		t.Errorf("foreign: %v", foreign)
+	}
+}
+
+func TestAccountCheck(t *testing.T) {
+	fine := Account{Name: "a_b.c-d9$", UID: 1000, GID: 100, Home: "/home/a b/ü"}
+	if err := fine.Check(); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"", "$", "A", "9a", "-a", ".", "a b", "a/b", "a\n", "root\x00", "é", "a$$", strings.Repeat("a", 33), "a*"} {
+		a := fine
+		a.Name = name
+		if err := a.Check(); !errors.Is(err, ErrRefused) {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+	for _, id := range []int{-1, 1<<32 - 1, 1 << 32, 1 << 40} {
+		a, b := fine, fine
+		a.UID, b.GID = id, id
+		if a.Check() == nil || b.Check() == nil {
+			t.Errorf("id %d is fine", id)
+		}
+	}
+	for _, path := range []string{"", "/", "home", "//home", "/home/", "/home/../etc", "/h/*", "/h/?", "/h/[a]", `/h\a`, "/h/%u", "/h\n", "/h\x00", "/h\x7f", "/" + strings.Repeat("a", 1024)} {
+		a := fine
+		a.Home = path
+		if err := a.Check(); !errors.Is(err, ErrRefused) {
+			t.Errorf("home %q: %v", path, err)
+		}
+	}
+}
+
+func TestStatesHaveNames(t *testing.T) {
+	seen := map[string]bool{}
+	for state := Missing; state <= BadDir; state++ {
+		seen[state.String()] = true
+	}
+	if len(seen) != 7 || State(99).String() != "state-99" {
+		t.Errorf("names: %v", seen)
+	}
+}
+
+func TestActiveUIDs(t *testing.T) {
+	testenv.Need(t, "root")
+	if active, err := ActiveUIDs(); err != nil || !active[os.Getuid()] || active[testUID] {
+		t.Fatalf("before: %v %v", active, err)
+	}
+	sleeper := exec.CommandContext(t.Context(), "sleep", "600")
+	sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: testUID, Gid: testUID}}
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if active, err := ActiveUIDs(); err != nil || !active[testUID] {
+		t.Errorf("with a process: %v %v", active, err)
+	}
+	_ = sleeper.Process.Kill()
+	_ = sleeper.Wait()
+	if active, err := ActiveUIDs(); err != nil || active[testUID] {
+		t.Errorf("after it ended: %v %v", active, err)
+	}
+}

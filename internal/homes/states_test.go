@@ -1,0 +1,419 @@
+package homes
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// Each test here is one trick with the file, its name or its directories.
+
+func TestKeysFileIsSymlink(t *testing.T) {
+	targets := map[string]func(h *home) string{
+		"own file":          func(h *home) string { h.write(h.path("k"), bad, 0o600, testUID); return "../k" },
+		"file of root":      func(h *home) string { h.write(h.base+"/root", bad, 0o644, 0); return h.base + "/root" },
+		"/proc/PID/cmdline": func(*home) string { return fmt.Sprintf("/proc/%d/cmdline", os.Getpid()) },
+		"nothing":           func(*home) string { return "nowhere" },
+		"itself":            func(*home) string { return name },
+		"FIFO":              func(h *home) string { h.must(unix.Mkfifo(h.path("fifo"), 0o666)); return "../fifo" },
+	}
+	for title, target := range targets {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			h.mkdir(h.path(".ssh"), 0o700, testUID)
+			h.link(target(h), h.keys(), testUID)
+			file := h.expect(Symlink)
+			if len(file.Data) != 0 || file.Tidy {
+				t.Errorf("read through the link: %q", file.Data)
+			}
+			h.enforce(file)
+			for _, other := range []string{h.path("k"), h.base + "/root"} {
+				if data, err := os.ReadFile(other); err == nil && string(data) != bad {
+					t.Errorf("%s was written through the link", other)
+				}
+			}
+		})
+	}
+}
+
+func TestSSHIsSymlink(t *testing.T) {
+	t.Run("to a directory of his own", func(t *testing.T) {
+		h := newHome(t)
+		h.mkdir(h.base+"/scratch", 0o755, testUID)
+		h.write(h.base+"/scratch/"+name, bad, 0o600, testUID)
+		h.link("scratch", h.base+"/way", testUID)
+		h.link("../way", h.path(".ssh"), testUID)
+		h.enforce(h.expect(Regular))
+		if got := h.content(h.base + "/scratch/" + name); got != good {
+			t.Errorf("at the target: %q", got)
+		}
+		home, ssh, err := h.door.Dirs(h.Account)
+		if err != nil || home != h.Home || ssh != h.base+"/scratch" {
+			t.Errorf("Dirs: %q %q %v", home, ssh, err)
+		}
+	})
+	refused := map[string]func(h *home) string{
+		"to root's directory": func(h *home) string { h.mkdir(h.base+"/d", 0o755, 0); return h.base + "/d" },
+		"to another's .ssh":   func(h *home) string { h.mkdir(h.base+"/d", 0o777, otherUID); return h.base + "/d" },
+		"over a stranger's link": func(h *home) string {
+			h.mkdir(h.base+"/d", 0o755, testUID)
+			h.link("d", h.base+"/l", otherUID)
+			return "../l"
+		},
+		"to nothing":             func(*home) string { return "nowhere" },
+		"to itself":              func(*home) string { return ".ssh" },
+		"to a file":              func(h *home) string { h.write(h.path("f"), bad, 0o600, testUID); return "f" },
+		"through procfs":         func(h *home) string { h.mkdir(h.base+"/d", 0o755, testUID); return "/proc/self/root" + h.base + "/d" },
+		"to a shut directory":    func(h *home) string { h.mkdir(h.base+"/r", 0o700, 0); return h.base + "/r/d" },
+		"to a name far too long": func(*home) string { return strings.Repeat("x", 300) },
+	}
+	for title, target := range refused {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			to := target(h)
+			h.link(to, h.path(".ssh"), testUID)
+			if _, ssh, err := h.door.Dirs(h.Account); err != nil || ssh != "" {
+				t.Errorf("Dirs: %q %v", ssh, err)
+			}
+			h.enforce(h.expect(BadDir))
+			if got, err := os.Readlink(h.aside("", ".ssh")); err != nil || got != to {
+				t.Errorf("aside: %q %v", got, err)
+			}
+			if left, _ := os.ReadDir(h.base + "/d"); len(left) != 0 {
+				t.Errorf("written through the link: %v", left)
+			}
+		})
+	}
+}
+
+func TestSSHIsNoDirectoryOfHis(t *testing.T) {
+	makers := map[string]func(h *home){
+		"file":     func(h *home) { h.write(h.path(".ssh"), bad, 0o600, testUID) },
+		"FIFO":     func(h *home) { h.must(unix.Mkfifo(h.path(".ssh"), 0o666)) },
+		"stranger": func(h *home) { h.mkdir(h.path(".ssh"), 0o777, otherUID) },
+	}
+	for title, maker := range makers {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			maker(h)
+			h.enforce(h.expect(BadDir))
+			h.aside("", ".ssh")
+		})
+	}
+}
+
+func TestSSHOfRoot(t *testing.T) {
+	h := newHome(t)
+	h.mkdir(h.path(".ssh"), 0o755, 0)
+	h.write(h.keys(), bad, 0o644, 0)
+	h.enforce(h.expect(Regular))
+	if got := h.content(h.aside("", ".ssh") + "/" + name); got != bad {
+		t.Errorf("aside: %q", got)
+	}
+}
+
+func TestHardLink(t *testing.T) {
+	h := newSSH(t, bad)
+	h.must(os.Link(h.keys(), h.path("other")))
+	file := h.expect(Regular)
+	if file.Tidy {
+		t.Error("two links are tidy")
+	}
+	h.enforce(file)
+	if h.content(h.path("other")) != bad {
+		t.Error("written through the other name")
+	}
+}
+
+func TestSecondFile(t *testing.T) {
+	h := newSSH(t, good)
+	h.write(h.keys()+"2", bad, 0o600, testUID)
+	file, err := h.door.Read(h.Account, name+"2")
+	h.must(err)
+	h.must(h.door.Replace(h.Account, name+"2", file.Version, []byte(good)))
+	if h.content(h.keys()+"2") != good {
+		t.Error("authorized_keys2 was not replaced")
+	}
+}
+
+func TestKeysFileIsIrregular(t *testing.T) {
+	makers := map[string]func(h *home){
+		"FIFO":   func(h *home) { h.must(unix.Mkfifo(h.keys(), 0o666)) },
+		"socket": func(h *home) { h.must(unix.Mknod(h.keys(), unix.S_IFSOCK|0o666, 0)) },
+		"device": func(h *home) { h.must(unix.Mknod(h.keys(), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5)))) },
+		"directory": func(h *home) {
+			h.mkdir(h.keys(), 0o700, testUID)
+			h.write(h.keys()+"/mine", bad, 0o600, testUID)
+		},
+	}
+	for title, maker := range makers {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			h.mkdir(h.path(".ssh"), 0o700, testUID)
+			maker(h)
+			h.enforce(h.expect(Irregular))
+			if title == "directory" && h.content(h.aside(".ssh", "."+name)+"/mine") != bad {
+				t.Error("the directory was lost")
+			}
+		})
+	}
+}
+
+func TestHugeAndSparse(t *testing.T) {
+	h := newSSH(t, bad)
+	h.must(os.Truncate(h.keys(), 1<<40))
+	file := h.expect(Oversize)
+	if len(file.Data) != MaxSize || !bytes.HasPrefix(file.Data, []byte(bad)) || file.Tidy {
+		t.Errorf("first part: %d bytes", len(file.Data))
+	}
+	h.enforce(file)
+	h.aside(".ssh", "."+name)
+	h.write(h.keys(), strings.Repeat("#", MaxSize), 0o600, testUID)
+	h.expect(Regular)
+	h.write(h.keys(), strings.Repeat("#", MaxSize+1), 0o600, testUID)
+	h.expect(Oversize)
+}
+
+func TestWriteLease(t *testing.T) {
+	h := newSSH(t, bad)
+	file, err := os.OpenFile(h.keys(), os.O_RDWR, 0)
+	h.must(err)
+	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+	h.must(err)
+	h.enforce(h.expect(Unreadable))
+	h.must(file.Close())
+	if h.content(h.aside(".ssh", "."+name)) != bad {
+		t.Error("the leased file was lost")
+	}
+}
+
+func TestModesThatKeepTheOwnerOut(t *testing.T) {
+	tests := map[string]struct {
+		home, ssh, file os.FileMode
+		state           State
+		sshAfter        os.FileMode
+	}{
+		"file 0400":          {0o755, 0o700, 0o400, Regular, 0o700},
+		"file 0000":          {0o755, 0o700, 0o000, Unreadable, 0o700},
+		".ssh 0500":          {0o755, 0o500, 0o600, Regular, 0o500},
+		".ssh 0000":          {0o755, 0o000, 0o600, Unreadable, 0o000},
+		"home 0500":          {0o500, 0o700, 0o600, Regular, 0o700},
+		"home 0000":          {0o000, 0o700, 0o600, Unreadable, 0o700},
+		"all 0000":           {0o000, 0o000, 0o000, Unreadable, 0o000},
+		"group may write":    {0o755, 0o770, 0o660, Regular, 0o750},
+		"everyone may write": {0o755, 0o777, 0o666, Regular, 0o755},
+	}
+	for title, test := range tests {
+		t.Run(title, func(t *testing.T) {
+			h := newSSH(t, bad)
+			h.must(os.Chmod(h.keys(), test.file))
+			h.must(os.Chmod(h.path(".ssh"), test.ssh))
+			h.must(os.Chmod(h.Home, test.home))
+			file := h.expect(test.state)
+			if tidy := test.file&0o022 == 0 && test.ssh&0o022 == 0 && test.state == Regular; file.Tidy != tidy {
+				t.Errorf("tidy %v", file.Tidy)
+			}
+			h.must(h.door.Replace(h.Account, name, file.Version, []byte(good)))
+			for path, want := range map[string]os.FileMode{h.Home: test.home, h.path(".ssh"): test.sshAfter, h.keys(): 0o600} {
+				info, err := os.Lstat(path)
+				h.must(err)
+				if info.Mode().Perm() != want {
+					t.Errorf("%s has mode %v, want %v", path, info.Mode(), want)
+				}
+			}
+			if got := h.content(h.keys()); got != good {
+				t.Errorf("left: %q", got)
+			}
+			if test.state == Unreadable && h.content(h.aside(".ssh", "."+name)) != bad {
+				t.Error("the unreadable file was lost")
+			}
+		})
+	}
+	t.Run("home 0500, .ssh a link", func(t *testing.T) {
+		h := newHome(t)
+		h.link("nowhere", h.path(".ssh"), testUID)
+		h.must(os.Chmod(h.Home, 0o500))
+		h.enforce(h.expect(BadDir))
+		info, err := os.Stat(h.Home)
+		h.must(err)
+		if info.Mode().Perm() != 0o500 {
+			t.Errorf("home has mode %v", info.Mode())
+		}
+	})
+}
+
+func TestFileOfRootWithForeignKey(t *testing.T) {
+	h := newSSH(t, bad)
+	h.must(os.Chown(h.keys(), 0, 0))
+	h.must(os.Chmod(h.keys(), 0o644))
+	h.enforce(h.expect(Regular))
+}
+
+func TestFileOfRootOutOfReach(t *testing.T) {
+	h := newSSH(t, "root:secret")
+	h.must(os.Chown(h.keys(), 0, 0))
+	file := h.expect(Unreadable)
+	if len(file.Data) != 0 {
+		t.Errorf("read with root's rights: %q", file.Data)
+	}
+	h.enforce(file)
+}
+
+// The file is written to all the time: it must be dealt with all the same.
+func TestFileNeverKeepsStill(t *testing.T) {
+	h := newSSH(t, bad)
+	file, err := os.OpenFile(h.keys(), os.O_RDWR, 0)
+	h.must(err)
+	defer file.Close()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = file.Truncate(int64(len(bad) + i%1000))
+			}
+		}
+	}()
+	for range 20 {
+		seen := h.read()
+		err := h.door.Replace(h.Account, name, seen.Version, []byte(good))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrChanged) {
+			t.Error(err)
+		}
+	}
+	h.must(h.door.Seize(h.Account, name, []byte(good)))
+	close(stop)
+	<-done
+	h.settled()
+}
+
+func TestHomeIsRefused(t *testing.T) {
+	h := newSSH(t, bad)
+	refuse := func(title, path string) {
+		t.Helper()
+		a := h.Account
+		a.Home = path
+		if file, err := h.door.Read(a, name); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: Read: %v %v", title, file.State, err)
+		}
+		if err := h.door.Replace(a, name, Version{}, []byte(good)); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: Replace: %v", title, err)
+		}
+		if _, _, err := h.door.Dirs(a); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: Dirs: %v", title, err)
+		}
+	}
+	h.mkdir(h.base+"/other", 0o777, otherUID)
+	refuse("another's home", h.base+"/other")
+	h.write(h.base+"/file", "", 0o644, testUID)
+	refuse("a file", h.base+"/file")
+	h.link("alice", h.base+"/mine", testUID)
+	refuse("behind the user's link", h.base+"/mine")
+	h.link("alice", h.base+"/strange", otherUID)
+	refuse("behind a stranger's link", h.base+"/strange")
+	refuse("in procfs", fmt.Sprintf("/proc/%d", os.Getpid()))
+	h.mkdir(h.base+"/shut", 0o700, 0)
+	h.mkdir(h.base+"/shut/home", 0o755, testUID)
+	refuse("out of the user's reach", h.base+"/shut/home")
+
+	h.link("alice", h.base+"/root", 0)
+	h.Home = h.base + "/root"
+	h.enforce(h.expect(Regular))
+}
+
+func TestNoHome(t *testing.T) {
+	h := newHome(t)
+	h.Home = h.base + "/late/home"
+	if file := h.expect(Missing); file.Version != (Version{}) || file.Detail != "no home" {
+		t.Errorf("%+v", file)
+	}
+	if err := h.door.Replace(h.Account, name, Version{}, nil); !errors.Is(err, ErrNoHome) {
+		t.Errorf("Replace: %v", err)
+	}
+	if _, _, err := h.door.Dirs(h.Account); !errors.Is(err, ErrNoHome) {
+		t.Errorf("Dirs: %v", err)
+	}
+}
+
+// A default ACL on .ssh would give the new file to somebody else.
+func TestDefaultACL(t *testing.T) {
+	h := newSSH(t, bad)
+	// version 2; user::rwx, user:65002:rwx, group::---, mask::rwx, other::---
+	acl := []byte("\x02\x00\x00\x00" +
+		"\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x07\x00\xea\xfd\x00\x00" +
+		"\x04\x00\x00\x00\xff\xff\xff\xff" + "\x10\x00\x07\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff")
+	for _, attribute := range []string{"system.posix_acl_default", "system.posix_acl_access"} {
+		h.must(unix.Setxattr(h.path(".ssh"), attribute, acl, 0))
+	}
+	file := h.expect(Regular)
+	if file.Tidy {
+		t.Error("a .ssh that another may write is tidy")
+	}
+	h.enforce(file)
+	other := Account{Name: "bob", UID: otherUID, GID: otherUID, Home: h.Home}
+	err := h.door.As(other, func() error {
+		return errors.Join(os.WriteFile(h.path(".ssh", "planted"), nil, 0o600), os.WriteFile(h.keys(), nil, 0o600))
+	})
+	if !errors.Is(err, unix.EACCES) {
+		t.Errorf("another user's write: %v", err)
+	}
+	if h.content(h.keys()) != good {
+		t.Error("written by another user")
+	}
+}
+
+// procfs stands for a FUSE mount of the user's: both are foreign, and both come
+// after the table of mounts was read.
+func TestForeignMount(t *testing.T) {
+	testenv.Need(t, "root", "mount")
+	mount := func(h *home, path string) {
+		h.must(unix.Mount("proc", path, "proc", 0, ""))
+		h.Cleanup(func() { h.must(unix.Unmount(path, unix.MNT_DETACH)) })
+	}
+	t.Run("on .ssh", func(t *testing.T) {
+		h := newSSH(t, bad)
+		mount(h, h.path(".ssh"))
+		file := h.expect(BadDir)
+		if err := h.door.Replace(h.Account, name, file.Version, []byte(good)); !errors.Is(err, unix.EBUSY) {
+			t.Errorf("Replace: %v", err)
+		}
+	})
+	t.Run("on the home", func(t *testing.T) {
+		h := newSSH(t, bad)
+		mount(h, h.Home)
+		if _, err := h.door.Read(h.Account, name); !errors.Is(err, ErrRefused) {
+			t.Errorf("Read: %v", err)
+		}
+	})
+	t.Run("behind a link", func(t *testing.T) {
+		h := newHome(t)
+		h.mkdir(h.path("d"), 0o755, testUID)
+		mount(h, h.path("d"))
+		h.link("d", h.path(".ssh"), testUID)
+		h.enforce(h.expect(BadDir))
+	})
+}
+
+func TestBindMountInTheWay(t *testing.T) {
+	testenv.Need(t, "root", "mount")
+	h := newSSH(t, good)
+	h.write(h.base+"/else", bad, 0o600, testUID)
+	h.must(unix.Mount(h.base+"/else", h.keys(), "", unix.MS_BIND, ""))
+	t.Cleanup(func() { h.must(unix.Unmount(h.keys(), unix.MNT_DETACH)) })
+	if err := h.door.Replace(h.Account, name, h.read().Version, []byte(good)); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("Replace: %v", err)
+	}
+}
