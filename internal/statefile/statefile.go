@@ -55,6 +55,17 @@ func Read(path string, max int64) (data []byte, err error) {
 	return data, nil
 }
 
+// Stamp returns a short text that changes whenever the file at path does, by writing to it or by putting another in its
+// place: device, inode, size, times and mode. It says nothing about whether [Read] would accept the file.
+func Stamp(path string) (string, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "", err
+	}
+	id := identify(info)
+	return fmt.Sprintf("%x:%x:%x:%x:%x:%o", id.dev, id.ino, id.size, id.mtime.UnixNano(), id.ctime.UnixNano(), info.Mode()), nil
+}
+
 // EnsureDir makes sure that path is a directory of the daemon: a missing one is made with perm (missing parents with
 // 0755), one that is there must be a directory and no link, owned by root or by the user this process runs as, and
 // writable by neither group nor others. The mode of a directory that is there already is left as it is: an

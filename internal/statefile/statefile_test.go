@@ -277,3 +277,29 @@ func TestLockRefuses(t *testing.T) {
 	_, err = statefile.Lock(write(t, "", 0o666))
 	wantError(t, err, "mode 0666")
 }
+
+func TestStamp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if _, err := statefile.Stamp(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file is %v, want fs.ErrNotExist", err)
+	}
+	seen := make(map[string]string)
+	step := func(name string, do func() error) {
+		t.Helper()
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		stamp, err := statefile.Stamp(path)
+		if again, _ := statefile.Stamp(path); err != nil || again != stamp {
+			t.Errorf("%s: stamps %q and %q, %v", name, stamp, again, err)
+		}
+		if before, double := seen[stamp]; double {
+			t.Errorf("%s and %s have one stamp", name, before)
+		}
+		seen[stamp] = name
+	}
+	step("made", func() error { return os.WriteFile(path, []byte("1234"), 0o600) })
+	step("replaced by the same bytes", func() error { return statefile.Replace(path, []byte("1234")) })
+	step("longer", func() error { return os.WriteFile(path, []byte("12345"), 0o600) })
+	step("other mode", func() error { return os.Chmod(path, 0o640) })
+}

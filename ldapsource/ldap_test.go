@@ -1,0 +1,74 @@
+package ldapsource
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestNewLDAP(t *testing.T) {
+	for _, c := range []LDAPConfig{
+		{URLs: []string{"ldaps://ldap1.example.org", "ldaps://ldap2.example.org:1636/"}},
+		{URLs: []string{"ldap://ldap.example.org"}, StartTLS: true, ServerName: "ldap"},
+		{URLs: []string{"ldap://127.0.0.1", "ldap://localhost:389", "ldap://[::1]"}},
+		{URLs: []string{"ldapi://%2Frun%2Fslapd%2Fldapi", "ldapi:///run/slapd/ldapi"}, External: true},
+		{URLs: []string{"ldaps://h"}, BindDN: "cn=reader", PasswordFile: "/etc/keyreeve/password", Filter: "(&(uid=*)(ou=x))"},
+	} {
+		c.Base = base
+		l, err := NewLDAP(c)
+		if err != nil {
+			t.Errorf("%v: %v", c.URLs, err)
+			continue
+		}
+		if l.config.Timeout != defaultTimeout || l.config.PageSize != defaultPageSize || l.config.Schema != DefaultSchema() {
+			t.Errorf("%v: defaults are %+v", c.URLs, l.config)
+		}
+	}
+	l, err := NewLDAP(LDAPConfig{URLs: []string{"ldaps://h"}, Base: base, Schema: Schema{User: "cn"}})
+	if err != nil || l.config.Filter != "(cn=*)" || l.config.Schema.Key != "sshPublicKey" {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+func TestNewLDAPRefuses(t *testing.T) {
+	url := func(text string) func(*LDAPConfig) { return func(c *LDAPConfig) { c.URLs = []string{text} } }
+	for _, c := range []struct {
+		name   string
+		change func(*LDAPConfig)
+		want   string
+	}{
+		{"no server", func(c *LDAPConfig) { c.URLs = nil }, "no server's URL"},
+		{"plain", url("ldap://ldap.example.org"), "plain ldap is not safe"},
+		{"plain to a high loopback port", url("ldap://127.0.0.1:1389"), "plain ldap is not safe"},
+		{"plain to a host named like loopback", url("ldap://127.0.0.1.example.org"), "plain ldap is not safe"},
+		{"one plain of two", func(c *LDAPConfig) { c.URLs = append(c.URLs, "ldap://b") }, `server "ldap://b": plain`},
+		{"http", url("https://ldap.example.org"), "none of ldap, ldaps, ldapi"},
+		{"no scheme", url("ldap.example.org"), "none of ldap, ldaps, ldapi"},
+		{"no host", url("ldaps://"), "no host"},
+		{"a path", url("ldaps://h/dc=x"), "more than a scheme"},
+		{"a password", url("ldaps://a:b@h"), "more than a scheme"},
+		{"a relative socket", url("ldapi://run"), "absolute path"},
+		{"no socket", url("ldapi://"), "absolute path"},
+		{"a broken escape", url("ldapi://%zz"), "invalid URL escape"},
+		{"EXTERNAL over TCP", func(c *LDAPConfig) { c.External = true }, "SASL EXTERNAL needs ldapi"},
+		{"EXTERNAL and a DN", func(c *LDAPConfig) { c.External, c.BindDN, c.PasswordFile = true, "cn=a", "/p" }, "exclude each other"},
+		{"no password", func(c *LDAPConfig) { c.BindDN = "cn=a" }, "need each other"},
+		{"no DN", func(c *LDAPConfig) { c.PasswordFile = "/p" }, "need each other"},
+		{"no base", func(c *LDAPConfig) { c.Base = "" }, `base "" is not`},
+		{"a bad base", func(c *LDAPConfig) { c.Base = "people" }, `base "people" is not`},
+		{"a bad filter", func(c *LDAPConfig) { c.Filter = "(uid=*" }, `filter "(uid=*"`},
+		{"a bad attribute", func(c *LDAPConfig) { c.Schema.Key = "ssh key" }, `"ssh key" is not the name`},
+		{"a page of less than nothing", func(c *LDAPConfig) { c.PageSize = -1 }, "page size -1"},
+		{"a huge page", func(c *LDAPConfig) { c.PageSize = 1e6 }, "page size 1000000"},
+		{"a negative timeout", func(c *LDAPConfig) { c.Timeout = -time.Second }, "timeout -1s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := LDAPConfig{URLs: []string{"ldaps://h"}, Base: base}
+			c.change(&config)
+			l, err := NewLDAP(config)
+			if l != nil || err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, %v, want an error with %q", l, err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,161 @@
+package ldapsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// people are enough users for some pages, with the oddities a directory may hold.
+func people() []Entry {
+	entries := []Entry{
+		userEntry("nokeys", 4001),
+		userEntry("odd", 4002, keyText(1)+" caf\u00e9", `from="*.example.org",no-pty `+keyText(2), "ssh-rsa AAAA", keyText(1)+" twice\n"),
+	}
+	for i := range 25 {
+		entries = append(entries, userEntry(fmt.Sprint("user", i), 3000+i, keyText(byte(i)), keyText(byte(i+1))+" spare"))
+	}
+	return entries
+}
+
+// config reads a slapd over its socket; the tests change the way.
+func config(s *testenv.Slapd) LDAPConfig {
+	return LDAPConfig{URLs: []string{s.LDAPI}, External: true, Base: testenv.SlapdPeople, PageSize: 7}
+}
+
+// secured is config over TCP with TLS and a password.
+func secured(s *testenv.Slapd, url string) LDAPConfig {
+	c := config(s)
+	c.URLs, c.External, c.CAFile, c.BindDN, c.PasswordFile = []string{url}, false, s.CAFile, s.RootDN, s.PasswordFile
+	c.StartTLS = url == s.URL
+	return c
+}
+
+// fetch reads a registry with a configuration.
+func fetch(t *testing.T, c LDAPConfig) (*registry.Snapshot, error) {
+	t.Helper()
+	l, err := NewLDAP(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Fetch(t.Context())
+}
+
+// The same registry comes from slapd, over each of its doors, and from LDIF.
+func TestSlapd(t *testing.T) {
+	text := render(people())
+	s := testenv.StartSlapd(t, text)
+	path := file(t, text)
+	newline := secured(s, s.LDAPS)
+	password, err := os.ReadFile(s.PasswordFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newline.PasswordFile = file(t, string(password)+"\n")
+	second := config(s)
+	second.URLs = []string{"ldaps://127.0.0.1:1", "ldapi:///none", s.LDAPI}
+	second.External, second.CAFile, second.BindDN, second.PasswordFile = false, s.CAFile, s.RootDN, s.PasswordFile
+	onePage := config(s)
+	onePage.PageSize = 1000
+	upper := config(s)
+	upper.Base, upper.Schema = "DC=Example, dc=ORG", Schema{User: "UID", Key: "SSHPUBLICKEY", Home: "HomeDirectory"}
+	for name, c := range map[string]LDAPConfig{
+		"StartTLS": secured(s, s.URL), "LDAPS": secured(s, s.LDAPS), "EXTERNAL": config(s), "one page": onePage,
+		"other case": upper, "the third server": second, "password with a newline": newline,
+	} {
+		t.Run(name, func(t *testing.T) {
+			want, err := NewLDIF(path, c.Schema).Fetch(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := fetch(t, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := diff(users(want), users(got)); d != "" || got.Len() != 27 || got.Rejects() != 1 {
+				t.Errorf("%d users, %d rejects, %s", got.Len(), got.Rejects(), d)
+			}
+			if source := c.URLs[len(c.URLs)-1]; got.Source() != source {
+				t.Errorf("source is %q, want %q", got.Source(), source)
+			}
+		})
+	}
+}
+
+func TestSlapdRefuses(t *testing.T) {
+	s := testenv.StartSlapd(t, render(people()))
+	for _, c := range []struct {
+		name   string
+		url    string
+		change func(*LDAPConfig)
+		want   []string
+	}{
+		// slapd answers an anonymous reader with success and nothing: no proof of an empty registry.
+		{"anonymous", s.LDAPS, func(c *LDAPConfig) { c.BindDN, c.PasswordFile = "", "" }, []string{s.LDAPS, "page 1"}},
+		{"wrong password", s.URL, func(c *LDAPConfig) { c.PasswordFile = file(t, "wrong") }, []string{s.URL, "bind", "Invalid Credentials"}},
+		{"empty password", s.URL, func(c *LDAPConfig) { c.PasswordFile = file(t, "\n") }, []string{"holds no password"}},
+		{"no password file", s.URL, func(c *LDAPConfig) { c.PasswordFile = "/none" }, []string{"/none", "no such file"}},
+		{"foreign CA", s.LDAPS, func(c *LDAPConfig) { c.CAFile = testenv.NewCertificate(t).CAFile }, []string{s.LDAPS, "TLS", "x509"}},
+		{"foreign CA, StartTLS", s.URL, func(c *LDAPConfig) { c.CAFile = testenv.NewCertificate(t).CAFile }, []string{s.URL, "StartTLS", "x509"}},
+		{"the system's CAs", s.LDAPS, func(c *LDAPConfig) { c.CAFile = "" }, []string{"x509"}},
+		{"no CA file", s.LDAPS, func(c *LDAPConfig) { c.CAFile = "/none" }, []string{"/none", "no such file"}},
+		{"no CA in the file", s.LDAPS, func(c *LDAPConfig) { c.CAFile = file(t, "x") }, []string{"holds no certificate"}},
+		{"other name", s.LDAPS, func(c *LDAPConfig) { c.ServerName = "ldap.example.org" }, []string{"x509", "ldap.example.org"}},
+		{"other name, StartTLS", s.URL, func(c *LDAPConfig) { c.ServerName = "ldap.example.org" }, []string{"x509", "ldap.example.org"}},
+		{"no such base", s.LDAPS, func(c *LDAPConfig) { c.Base = "ou=none," + base }, []string{"page 1", "No Such Object"}},
+		{"a filter for nobody", s.LDAPS, func(c *LDAPConfig) { c.Filter = "(uid=nobody)" }, []string{s.LDAPS, "none of 0 entries"}},
+		{"a wrong key attribute", s.LDAPS, func(c *LDAPConfig) { c.Schema.Key = "description" }, []string{"none of 27 entries has the attribute description"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := secured(s, c.url)
+			c.change(&config)
+			got, err := fetch(t, config)
+			wantError(t, got, err, c.want...)
+		})
+	}
+	s.Stop()
+	got, err := fetch(t, secured(s, s.LDAPS))
+	wantError(t, got, err, s.LDAPS, "connection refused")
+}
+
+// What changes in the directory is in the next registry, and two entries of one name are an error.
+func TestSlapdChanges(t *testing.T) {
+	s := testenv.StartSlapd(t, render(people()))
+	s.Modify(fmt.Sprintf("dn: %s\nchangetype: delete\n\ndn: %s\nchangetype: modify\nadd: sshPublicKey\nsshPublicKey: %s\n",
+		userDN("odd"), userDN("nokeys"), keyText(77)))
+	got, err := fetch(t, config(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, there := got.User("odd"); there {
+		t.Error("a deleted user is still there")
+	}
+	if u, _ := got.User("nokeys"); len(u.Records) != 1 || u.Records[0] != record(t, "nokeys", keyText(77)) {
+		t.Errorf("the new key is not there: %+v", u)
+	}
+	twin := userEntry("user1", 5000)
+	twin.DN = "cn=user1," + testenv.SlapdPeople
+	_, addition, _ := strings.Cut(strings.Replace(render([]Entry{twin}), "\nobjectClass", "\nchangetype: add\nobjectClass", 1), "\n\n")
+	s.Modify(addition)
+	got, err = fetch(t, config(s))
+	wantError(t, got, err, `two entries for the user "user1"`)
+}
+
+func TestSlapdContext(t *testing.T) {
+	s := testenv.StartSlapd(t, render(people()))
+	l, err := NewLDAP(config(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := l.Fetch(ctx); got != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that is done: %v, %v", got, err)
+	}
+}
