@@ -105,6 +105,7 @@ type loop struct {
 	again   chan string
 	told    map[string][sha256.Size]byte // what was last said of a user
 	failed  map[string]int               // looks of a user that failed in a row
+	swept   bool                         // every home was looked at since the start
 
 	fetch                   fetch
 	refresh, sweep, due, at *time.Timer
@@ -169,6 +170,7 @@ func (l *loop) step(ctx context.Context) {
 		l.running--
 		l.queue.done(f.user)
 		l.account(ctx, f)
+		l.tellSwept()
 	case result := <-l.fetch.results:
 		l.take(result)
 	case <-l.refresh.C:

@@ -25,6 +25,15 @@ func (l *loop) account(ctx context.Context, f finished) {
 	l.tell(f)
 }
 
+// tellSwept says once that the daemon has seen every home.
+func (l *loop) tellSwept() {
+	if l.swept || l.running > 0 || len(l.queue.order) > 0 || l.world == nil {
+		return
+	}
+	l.swept = true
+	l.Log.Info("every home was looked at", zap.Int("homes", len(l.world.accounts)))
+}
+
 // repeat makes a user due again after a wait that doubles with every failure.
 func (l *loop) repeat(ctx context.Context, user string) {
 	wait := min(firstRetry<<min(l.failed[user], 10), lastRetry)

@@ -17,7 +17,9 @@ type Report struct {
 	// Source names the registry, Policy what it accepts; Users and Keys are the registry's counts.
 	Source, Policy string
 	Users, Keys    int
-	Results        []enforcer.Result
+	// Applied says that the plans were carried out.
+	Applied bool
+	Results []enforcer.Result
 	// Skips are the accounts that were left alone, Rejects the registry's values that could not be used.
 	Skips   []enforcer.Skip
 	Rejects []Reject

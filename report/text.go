@@ -36,10 +36,22 @@ func Text(w io.Writer, r Report) error {
 		}
 		fmt.Fprintln(out)
 	}
-	c := r.Count()
-	fmt.Fprintf(out, "%d accounts: %d to change (%d lines to remove, %d to rewrite, %d to add), %d files not decided,\n%d errors, %d left alone\n",
-		c.Accounts, c.Pending, c.Remove, c.Rewrite, c.Add, c.Unresolved, c.Errors, c.Skipped)
+	textCounts(out, r)
 	return out.Flush()
+}
+
+// textCounts prints the totals.
+func textCounts(out *bufio.Writer, r Report) {
+	c := r.Count()
+	changed, removed, rewritten, added := "to change", "to remove", "to rewrite", "to add"
+	if r.Applied {
+		changed, removed, rewritten, added = "changed", "removed", "rewritten", "added"
+	}
+	fmt.Fprintf(out, "accounts  %d, %s: %d, errors: %d, left alone: %d\n", c.Accounts, changed, c.Pending, c.Errors, c.Skipped)
+	fmt.Fprintf(out, "lines     %s: %d, %s: %d, %s: %d\n", removed, c.Remove, rewritten, c.Rewrite, added, c.Add)
+	if c.Unresolved > 0 {
+		fmt.Fprintf(out, "files     not decided: %d\n", c.Unresolved)
+	}
 }
 
 func textResult(out *bufio.Writer, result enforcer.Result) {
@@ -61,7 +73,10 @@ func textResult(out *bufio.Writer, result enforcer.Result) {
 func textPlan(out *bufio.Writer, p enforcer.Plan) {
 	fmt.Fprintf(out, "%s  %s\n", p.Account.Name, path(p))
 	if p.Whole.Reason != "" {
-		fmt.Fprintf(out, "  ! %-18s the whole file is replaced\n      %s\n", p.Whole.Reason, ascii(p.Whole.Detail))
+		fmt.Fprintf(out, "  ! %-18s the whole file is replaced\n", p.Whole.Reason)
+		if p.Whole.Detail != "" {
+			fmt.Fprintf(out, "      %s\n", ascii(p.Whole.Detail))
+		}
 	}
 	for _, d := range p.Remove {
 		textDecision(out, '-', d)

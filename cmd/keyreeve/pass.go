@@ -163,7 +163,7 @@ func (one *pass) run(act func(enforcer.Plan) error) report.Report {
 	snapshot := one.world.Snapshot
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
-		Skips: one.world.Skips(),
+		Applied: act != nil, Skips: one.world.Skips(),
 	}
 	look.Sweep(one.accounts, passWorkers, func(result enforcer.Result) bool {
 		r.Results = append(r.Results, result)

@@ -1,0 +1,54 @@
+# keyreeve: each target is one line of meaning; "make" alone lists them.
+
+GO            ?= go
+FUZZTIME      ?= 2s
+BENCHTIME     ?= 1s
+GOLANGCI      := v2.15.0
+PACKAGES      := ./...
+# Parts that must be there: as root every test runs or fails, for others a missing part is a skip with its reason.
+ifeq ($(shell id -u),0)
+export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd
+endif
+
+.PHONY: help build demo test deps check lint race fuzz bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
+
+build: ## build bin/keyreeve
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/keyreeve ./cmd/keyreeve
+
+demo: build ## show the main job on a throw-away tree (KEEP=1 keeps it)
+	@$(GO) run ./internal/demo -keyreeve bin/keyreeve $(if $(KEEP),-keep)
+
+deps: ## install what the tests need that is not there
+	@.ci/deps
+
+test: deps ## run every test, and each fuzz target for FUZZTIME
+	$(GO) test -shuffle=on -timeout 15m $(PACKAGES)
+	@$(MAKE) --no-print-directory fuzz
+
+check: lint ## run every check that is no test
+	$(GO) vet $(PACKAGES)
+	$(GO) mod tidy -diff
+	$(GO) fix -diff $(PACKAGES)
+
+lint: bin/golangci-lint-$(GOLANGCI)
+	$< fmt --diff
+	$< run $(PACKAGES)
+
+bin/golangci-lint-$(GOLANGCI):
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	mv bin/golangci-lint $@
+
+race: deps ## run every test with the race detector
+	$(GO) test -race -timeout 30m $(PACKAGES)
+
+fuzz: ## run each fuzz target for FUZZTIME (make fuzz FUZZTIME=5m)
+	@GO="$(GO)" .ci/fuzz $(FUZZTIME)
+
+bench: ## run the benchmarks; the output is benchstat's input
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 30m $(PACKAGES) | grep -v -e '^?' -e '^ok' -e '^PASS'
+
+clean: ## remove what was built
+	rm -rf bin dist

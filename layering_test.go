@@ -1,0 +1,112 @@
+package keyreeve_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/keyreeve/keyreeve/"
+
+// allowed is the import table of docs/DESIGN.md: what each package may import beside the standard library. Files are
+// parsed instead of asking "go list", whose answer the test cache would not see change.
+var allowed = map[string][]string{
+	".":                  {},
+	"authkeys":           {"golang.org/x/crypto/ssh"},
+	"registry":           {"authkeys"},
+	"policy":             {"authkeys", "registry", "golang.org/x/crypto/ssh"},
+	"ldapsource":         {"authkeys", "registry", "internal/statefile", "github.com/go-ldap/ldap/v3", "github.com/go-asn1-ber/asn1-ber"},
+	"report":             {"authkeys", "registry", "policy", "enforcer"},
+	"enforcer":           {"authkeys", "registry", "policy", "internal/homes", "internal/audit", "internal/statefile", "go.uber.org/zap"},
+	"internal/homes":     {"golang.org/x/sys/unix"},
+	"internal/watch":     {"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
+	"internal/audit":     {"authkeys", "go.uber.org/zap", "go.uber.org/zap/buffer", "go.uber.org/zap/zapcore"},
+	"internal/statefile": {},
+	"internal/config":    {"policy", "go.yaml.in/yaml/v4"},
+	"internal/testenv":   {"authkeys", "golang.org/x/crypto/ssh"},
+	"internal/demo":      {"authkeys"},
+	"cmd/keyreeve": {
+		"authkeys", "registry", "policy", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
+		"internal/homes", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
+		"go.uber.org/zap", "go.uber.org/zap/zapcore",
+	},
+}
+
+// sources calls fn for every Go file of the product.
+func sources(t *testing.T, fn func(name string, file *ast.File)) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS("."), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		fn(name, file)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLayering(t *testing.T) {
+	sources(t, func(name string, file *ast.File) {
+		may, ok := allowed[path.Dir(name)]
+		if !ok {
+			t.Errorf("%s: the package is not in the import table", name)
+			return
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
+				continue // the standard library
+			}
+			if imported == module+"internal/testenv" || !slices.Contains(may, strings.TrimPrefix(imported, module)) {
+				t.Errorf("%s may not import %s", name, imported)
+			}
+		}
+	})
+}
+
+// A package that has two package comments has none that a reader can find.
+func TestPackageComments(t *testing.T) {
+	comments := make(map[string][]string)
+	sources(t, func(name string, file *ast.File) {
+		dir := path.Dir(name)
+		if _, ok := comments[dir]; !ok {
+			comments[dir] = nil
+		}
+		if file.Doc != nil {
+			comments[dir] = append(comments[dir], name)
+		}
+	})
+	for dir, files := range comments {
+		if len(files) != 1 {
+			t.Errorf("%s: package comments in %v, want exactly one", dir, files)
+		}
+	}
+}
+
+func TestModuleStandsAlone(t *testing.T) {
+	data, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(strings.TrimSpace(line), "replace") || strings.HasPrefix(line, "tool ") {
+			t.Errorf("go.mod: %s", line)
+		}
+	}
+}
