@@ -193,7 +193,7 @@ func (e Entry) number(attribute string) (int, error) {
 	if err != nil || n == noUID || strconv.FormatUint(n, 10) != text {
 		return -1, fmt.Errorf("%s: %s is not the number of an account", attribute, quote([]byte(text)))
 	}
-	return int(n), nil //nolint:gosec // 32 bits
+	return int(n), nil
 }
 
 // decodeKey reads one value of the key attribute.

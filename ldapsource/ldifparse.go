@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -57,8 +58,8 @@ func unfold(data []byte) iter.Seq2[ldifLine, error] {
 			if !emit(pending, yield) {
 				return
 			}
-			// The full slice makes the append above copy instead of writing into data.
-			pending = ldifLine{n: n, text: raw[:len(raw):len(raw)]}
+			// Clip makes the append above copy instead of writing into data.
+			pending = ldifLine{n: n, text: slices.Clip(raw)}
 		}
 		emit(pending, yield)
 	}

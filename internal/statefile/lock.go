@@ -17,7 +17,7 @@ const maxPid = 32
 // the process, however that dies; the file stays, because removing it would let two processes lock two files of one name.
 func Lock(path string) (io.Closer, error) {
 	// open(O_CREAT|O_NOFOLLOW) fstat flock(LOCK_EX|LOCK_NB) ftruncate write
-	file, err := os.OpenFile(path, lockFlags, 0o600)
+	file, err := os.OpenFile(path, lockFlags, 0o600) //nolint:gosec // the path is the administrator's, and take looks at what was opened
 	if err != nil {
 		return nil, openError(path, err)
 	}

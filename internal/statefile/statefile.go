@@ -20,14 +20,14 @@ import (
 	"os"
 )
 
-// Read returns the whole file at path, at most max bytes.
+// Read returns the whole file at path, at most limit bytes.
 //
 // The last component must be the file itself and no link; it must be a regular file, owned by root or by the user this
 // process runs as, writable by neither group nor others, and the same before and after the read. Anything else is an
 // error: half a registry must never be taken for a registry. A FIFO or a device is refused without waiting for it.
-func Read(path string, max int64) (data []byte, err error) {
+func Read(path string, limit int64) (data []byte, err error) {
 	// open(O_NOFOLLOW|O_NONBLOCK) fstat read fstat close
-	file, err := os.OpenFile(path, readFlags, 0)
+	file, err := os.OpenFile(path, readFlags, 0) //nolint:gosec // the path is the administrator's, and inspect looks at what was opened
 	if err != nil {
 		return nil, openError(path, err)
 	}
@@ -37,11 +37,11 @@ func Read(path string, max int64) (data []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if before.size > max {
-		return nil, fmt.Errorf("%s: %d bytes, more than the %d allowed", path, before.size, max)
+	if before.size > limit {
+		return nil, fmt.Errorf("%s: %d bytes, more than the %d allowed", path, before.size, limit)
 	}
 	// One byte more than allowed shows a file that has grown since it was measured.
-	data, err = io.ReadAll(io.LimitReader(file, max+1))
+	data, err = io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, err
 	}

@@ -22,17 +22,17 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems).
-func Need(t testing.TB, parts ...string) {
-	t.Helper()
+func Need(tb testing.TB, parts ...string) {
+	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
 	for _, part := range parts {
 		missing := lack(part)
 		switch {
 		case missing == "":
 		case slices.Contains(required, part):
-			t.Fatalf("%s is required by %s, but %s", part, requireVariable, missing)
+			tb.Fatalf("%s is required by %s, but %s", part, requireVariable, missing)
 		default:
-			t.Skipf("needs %s: %s", part, missing)
+			tb.Skipf("needs %s: %s", part, missing)
 		}
 	}
 }

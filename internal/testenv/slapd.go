@@ -55,7 +55,7 @@ type Slapd struct {
 	// Base is SlapdBase.
 	Base string
 
-	t       testing.TB
+	tb      testing.TB
 	dir     string // short: a unix socket's path has at most 107 bytes
 	process *exec.Cmd
 	ended   chan struct{} // closed when process has ended
@@ -66,26 +66,26 @@ type Slapd struct {
 // SlapdPeople are made where entriesLDIF does not hold them. It needs the part "slapd".
 //
 // A client of LDAPI that binds by SASL EXTERNAL may read everything without limits, whoever runs it.
-func StartSlapd(t testing.TB, entriesLDIF string) *Slapd {
-	t.Helper()
-	Need(t, "slapd")
+func StartSlapd(tb testing.TB, entriesLDIF string) *Slapd {
+	tb.Helper()
+	Need(tb, "slapd")
 	dir, err := os.MkdirTemp("", "kr-slapd-") //nolint:usetesting // t.TempDir is too long for a unix socket
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil { //nolint:forbidigo // test folders are no state of the daemon
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	certificate := NewCertificate(t)
+	certificate := NewCertificate(tb)
 	s := &Slapd{
 		LDAPI:        "ldapi://" + url.PathEscape(filepath.Join(dir, "ldapi")),
 		CAFile:       certificate.CAFile,
 		RootDN:       "cn=admin," + SlapdBase,
-		PasswordFile: putFile(t, dir, "password", []byte("correct horse")),
+		PasswordFile: putFile(tb, dir, "password", []byte("correct horse")),
 		Base:         SlapdBase,
-		t:            t,
+		tb:           tb,
 		dir:          dir,
 	}
 	s.configure(certificate)
@@ -94,22 +94,22 @@ func StartSlapd(t testing.TB, entriesLDIF string) *Slapd {
 	}
 	// slapadd takes a version line that stands apart for an entry without a name; RFC 2849 allows it.
 	s.load(strings.TrimPrefix(entriesLDIF, "version: 1\n\n"))
-	ports := freePorts(t, 2)
+	ports := freePorts(tb, 2)
 	s.URL = fmt.Sprintf("ldap://127.0.0.1:%d", ports[0])
 	s.LDAPS = fmt.Sprintf("ldaps://127.0.0.1:%d", ports[1])
 	s.Start()
-	t.Cleanup(s.Stop)
+	tb.Cleanup(s.Stop)
 	return s
 }
 
 // configure writes slapd.conf(5).
 func (s *Slapd) configure(certificate Certificate) {
-	s.t.Helper()
+	s.tb.Helper()
 	var conf strings.Builder
 	for _, name := range []string{"core", "cosine", "nis", "inetorgperson"} {
 		fmt.Fprintf(&conf, "include %s\n", s.find("schema/"+name+".schema", "/etc/ldap/", "/etc/openldap/"))
 	}
-	fmt.Fprintf(&conf, "include %s\n", putFile(s.t, s.dir, "openssh-lpk.schema", lpkSchema))
+	fmt.Fprintf(&conf, "include %s\n", putFile(s.tb, s.dir, "openssh-lpk.schema", lpkSchema))
 	// Debian builds back_mdb as a module; elsewhere it is a part of slapd.
 	for _, dir := range []string{"/usr/lib/ldap", "/usr/lib64/openldap", "/usr/lib/openldap"} {
 		if _, err := os.Stat(dir + "/back_mdb.la"); err == nil {
@@ -118,7 +118,7 @@ func (s *Slapd) configure(certificate Certificate) {
 	}
 	data := filepath.Join(s.dir, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
-		s.t.Fatal(err)
+		s.tb.Fatal(err)
 	}
 	// [+] and not \+: inside quotes slapd.conf takes the backslash away.
 	fmt.Fprintf(&conf, `
@@ -142,53 +142,53 @@ access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="%[5]s" read by users read by * none
 index objectClass,uid eq,pres
 `, s.dir, certificate.CAFile, certificate.CertFile, certificate.KeyFile, slapdReader, SlapdBase, data, s.RootDN)
-	putFile(s.t, s.dir, "slapd.conf", []byte(conf.String()))
+	putFile(s.tb, s.dir, "slapd.conf", []byte(conf.String()))
 }
 
 // find returns the first of the folders' files that is there.
 func (s *Slapd) find(name string, folders ...string) string {
-	s.t.Helper()
+	s.tb.Helper()
 	for _, folder := range folders {
 		if _, err := os.Stat(folder + name); err == nil {
 			return folder + name
 		}
 	}
-	s.t.Fatalf("none of %v holds %s", folders, name)
+	s.tb.Fatalf("none of %v holds %s", folders, name)
 	return ""
 }
 
 // load adds entries to the database while slapd is not running.
 func (s *Slapd) load(ldif string) {
-	s.t.Helper()
+	s.tb.Helper()
 	s.run("slapadd", ldif, "-q", "-f", filepath.Join(s.dir, "slapd.conf"))
 }
 
 // run runs one of OpenLDAP's programs with text on its standard input.
 func (s *Slapd) run(program, stdin string, arguments ...string) {
-	s.t.Helper()
+	s.tb.Helper()
 	path, err := Program(program)
 	if err != nil {
-		s.t.Fatal(err)
+		s.tb.Fatal(err)
 	}
 	cmd := exec.Command(path, arguments...) //nolint:gosec,noctx // a test runs the programs it names, to their end
 	cmd.Stdin = strings.NewReader(stdin)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Fatalf("%s: %v\n%s", program, err, out)
+		s.tb.Fatalf("%s: %v\n%s", program, err, out)
 	}
 }
 
 // Modify applies LDIF change records (ldapmodify(1)) as RootDN.
 func (s *Slapd) Modify(ldif string) {
-	s.t.Helper()
+	s.tb.Helper()
 	s.run("ldapmodify", ldif, "-x", "-H", s.LDAPI, "-D", s.RootDN, "-y", s.PasswordFile)
 }
 
 // Start serves the directory again, at the same addresses, after Stop.
 func (s *Slapd) Start() {
-	s.t.Helper()
+	s.tb.Helper()
 	path, err := Program("slapd")
 	if err != nil {
-		s.t.Fatal(err)
+		s.tb.Fatal(err)
 	}
 	s.log, s.ended = new(bytes.Buffer), make(chan struct{})
 	// -d keeps slapd in the foreground, as a child that this process can wait for.
@@ -196,7 +196,7 @@ func (s *Slapd) Start() {
 		"-h", s.URL+"/ "+s.LDAPS+"/ "+s.LDAPI)
 	s.process.Stderr = s.log
 	if err := s.process.Start(); err != nil {
-		s.t.Fatal(err)
+		s.tb.Fatal(err)
 	}
 	go func() {
 		_ = s.process.Wait() // how it ended shows in its log
@@ -209,7 +209,7 @@ func (s *Slapd) Start() {
 
 // await returns when slapd accepts connections at an address.
 func (s *Slapd) await(address string) {
-	s.t.Helper()
+	s.tb.Helper()
 	network, target := "tcp", address[strings.LastIndex(address, "/")+1:]
 	if address == s.LDAPI {
 		network, target = "unix", filepath.Join(s.dir, "ldapi")
@@ -222,12 +222,12 @@ func (s *Slapd) await(address string) {
 		}
 		select {
 		case <-s.ended:
-			s.t.Fatalf("slapd ended before it served %s:\n%s", address, s.log)
+			s.tb.Fatalf("slapd ended before it served %s:\n%s", address, s.log)
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(end) {
 			s.Stop()
-			s.t.Fatalf("slapd does not serve %s: %v\n%s", address, err, s.log)
+			s.tb.Fatalf("slapd does not serve %s: %v\n%s", address, err, s.log)
 		}
 	}
 }
@@ -244,18 +244,18 @@ func (s *Slapd) Stop() {
 }
 
 // freePorts finds loopback ports that nobody listens on now.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
+func freePorts(tb testing.TB, n int) []int {
+	tb.Helper()
 	ports := make([]int, n)
 	for i := range ports {
 		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed again at once
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		defer listener.Close() //nolint:errcheck // closed at the end, so that no two ports are the same
 		address, ok := listener.Addr().(*net.TCPAddr)
 		if !ok {
-			t.Fatalf("%v is no TCP address", listener.Addr())
+			tb.Fatalf("%v is no TCP address", listener.Addr())
 		}
 		ports[i] = address.Port
 	}

@@ -25,9 +25,9 @@ type Certificate struct {
 }
 
 // NewCertificate makes a CA of its own and a server certificate in a folder of the test.
-func NewCertificate(t testing.TB) Certificate {
-	t.Helper()
-	caKey, serverKey := newKey(t), newKey(t)
+func NewCertificate(tb testing.TB) Certificate {
+	tb.Helper()
+	caKey, serverKey := newKey(tb), newKey(tb)
 	ca := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "keyreeve test CA"},
@@ -47,50 +47,50 @@ func NewCertificate(t testing.TB) Certificate {
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	caPEM, certPEM := sign(t, ca, ca, caKey, caKey), sign(t, server, ca, serverKey, caKey)
+	caPEM, certPEM := sign(tb, ca, ca, caKey, caKey), sign(tb, server, ca, serverKey, caKey)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(serverKey)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := tb.TempDir()
 	return Certificate{
-		CAFile:   putFile(t, dir, "ca.pem", caPEM),
-		CertFile: putFile(t, dir, "cert.pem", certPEM),
-		KeyFile:  putFile(t, dir, "key.pem", keyPEM),
+		CAFile:   putFile(tb, dir, "ca.pem", caPEM),
+		CertFile: putFile(tb, dir, "cert.pem", certPEM),
+		KeyFile:  putFile(tb, dir, "key.pem", keyPEM),
 		Server:   pair,
 	}
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
+func newKey(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
 // sign returns the PEM form of a certificate for the public half of key.
-func sign(t testing.TB, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) []byte {
-	t.Helper()
+func sign(tb testing.TB, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) []byte {
+	tb.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // putFile writes a file of a test, mode 0600, and returns its path.
-func putFile(t testing.TB, dir, name string, data []byte) string {
-	t.Helper()
+func putFile(tb testing.TB, dir, name string, data []byte) string {
+	tb.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, data, 0o600); err != nil { //nolint:forbidigo // test folders are no state of the daemon
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
