@@ -1,0 +1,192 @@
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// ErrRefused says that the server answered, and that it takes none of the keys offered.
+var ErrRefused = errors.New("login refused")
+
+// sshdPatience bounds the waiting for sshd to answer or to end, and one login.
+const sshdPatience = 20 * time.Second
+
+// sshdRunDir is where sshd confines its unprivileged part. Debian's service file makes it at boot; a machine on which no
+// sshd has run yet lacks it, and sshd then refuses to start.
+const sshdRunDir = "/run/sshd"
+
+// sshdConfig lets nothing but a public key in, and asks PAM for nothing. AuthorizedKeysFile is not named: the default, two files,
+// is what keyreeve keeps.
+const sshdConfig = `ListenAddress 127.0.0.1
+Port %d
+HostKey %s
+PidFile none
+StrictModes yes
+UsePAM no
+UseDNS no
+PubkeyAuthentication yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+HostbasedAuthentication no
+GSSAPIAuthentication no
+LogLevel VERBOSE
+`
+
+// SSHD is an OpenSSH server of a test, on loopback.
+type SSHD struct {
+	// Port is where it listens on 127.0.0.1.
+	Port int
+
+	process *exec.Cmd
+	ended   chan struct{} // closed when process has ended
+	log     string        // path
+}
+
+// StartSSHD serves logins of the system's accounts until the test ends, with the configuration that most centres have:
+// StrictModes, public keys only, both default files. The lines of config come after that; sshd takes the first value of a
+// keyword. Its log is printed only if the test failed. It needs the parts "root" and "sshd".
+func StartSSHD(t testing.TB, config string) *SSHD {
+	t.Helper()
+	Need(t, "root", "sshd")
+	if err := os.MkdirAll(sshdRunDir, 0o755); err != nil { //nolint:gosec // sshd wants it so
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	hostKey := filepath.Join(dir, "host_key")
+	runProgram(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hostKey)
+	s := &SSHD{Port: freePorts(t, 1)[0], ended: make(chan struct{}), log: filepath.Join(dir, "log")}
+	path := putFile(t, dir, "sshd_config", fmt.Appendf(nil, sshdConfig+"%s\n", s.Port, hostKey, config))
+	if strings.Contains(strings.ToLower(runProgram(t, "sshd", "-T", "-f", path)), "\npersourcepenalties ") {
+		// Since 9.8 refused logins lock their address out for a while, and all logins of a test come from one.
+		path = putFile(t, dir, "sshd_config", fmt.Appendf(nil, "PerSourcePenalties no\n"+sshdConfig+"%s\n", s.Port, hostKey, config))
+	}
+	s.start(t, path)
+	return s
+}
+
+// start starts the server, as a child that this process can wait for, and returns when it greets.
+func (s *SSHD) start(t testing.TB, config string) {
+	t.Helper()
+	program, err := Program("sshd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A file and no pipe: the processes of logins inherit it and would keep a pipe open.
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()                                           //nolint:errcheck // the child has its own descriptor
+	s.process = exec.Command(program, "-D", "-e", "-f", config) //nolint:gosec,noctx // it ends with stop
+	s.process.Stderr = log
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = s.process.Wait() // how it ended shows in its log
+		close(s.ended)
+	}()
+	t.Cleanup(func() {
+		s.stop()
+		if t.Failed() {
+			text, err := os.ReadFile(s.log)
+			t.Logf("log of sshd (%v):\n%s", err, text)
+		}
+	})
+	end := time.Now().Add(sshdPatience)
+	for err := s.greets(); err != nil; err = s.greets() {
+		select {
+		case <-s.ended:
+			t.Fatal("sshd ended before it served anybody")
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(end) {
+			t.Fatalf("sshd does not serve: %v", err)
+		}
+	}
+}
+
+// greets asks for the first bytes of the protocol (RFC 4253 section 4.2).
+func (s *SSHD) greets() error {
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))) //nolint:noctx // loopback answers at once
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // nothing was written
+	if err := conn.SetReadDeadline(time.Now().Add(sshdPatience)); err != nil {
+		return err
+	}
+	greeting := make([]byte, len("SSH-2.0-"))
+	if _, err := io.ReadFull(conn, greeting); err != nil {
+		return err
+	}
+	if string(greeting) != "SSH-2.0-" {
+		return fmt.Errorf("it greets with %q", greeting)
+	}
+	return nil
+}
+
+// stop ends the server; the processes of logins under way end with their clients.
+func (s *SSHD) stop() {
+	_ = s.process.Process.Signal(syscall.SIGTERM) // it may have ended already
+	select {
+	case <-s.ended:
+	case <-time.After(sshdPatience):
+		_ = s.process.Process.Kill()
+		<-s.ended
+	}
+}
+
+// Login runs a command that does nothing with the real client, which offers one key. Nil means that it ran; an error that wraps
+// [ErrRefused] that the server did not take the key; any other error that there was no proper answer, which proves
+// nothing about the key.
+func (s *SSHD) Login(user, keyFile string) error {
+	program, err := Program("ssh")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), sshdPatience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, "-F", "none", "-i", keyFile, "-p", strconv.Itoa(s.Port), //nolint:gosec // a test's own words
+		"-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "LogLevel=ERROR",
+		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10",
+		user+"@127.0.0.1", "true")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	err = cmd.Run()
+	// The client ends with 255 for every trouble of its own; what the server refused shows in this sentence alone.
+	exit, exited := errors.AsType[*exec.ExitError](err)
+	if exited && exit.ExitCode() == 255 && strings.Contains(said.String(), "Permission denied (publickey).") {
+		return fmt.Errorf("%s with %s: %w", user, filepath.Base(keyFile), ErrRefused)
+	}
+	if err != nil {
+		return fmt.Errorf("ssh as %s with %s: %w: %s", user, filepath.Base(keyFile), err, bytes.TrimSpace(said.Bytes()))
+	}
+	return nil
+}
+
+// runProgram runs a program to its end and returns what it printed.
+func runProgram(t testing.TB, name string, arguments ...string) string {
+	t.Helper()
+	program, err := Program(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(program, arguments...).CombinedOutput() //nolint:gosec,noctx // a test runs the programs it names, to their end
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, arguments, err, out)
+	}
+	return string(out)
+}
