@@ -29,10 +29,9 @@ func (q Quarantine) keep(path string, p Plan) error {
 	if path == "" {
 		return nil
 	}
-	dir, name := filepath.Split(path)
-	err := statefile.EnsureDir(dir, 0o700)
+	err := statefile.EnsureDir(filepath.Dir(path), 0o700)
 	if err == nil {
-		err = statefile.Create(dir, name, p.Original)
+		err = statefile.Create(filepath.Dir(path), filepath.Base(path), p.Original)
 	}
 	if err != nil {
 		return fmt.Errorf("keep a copy in quarantine: %w", err)

@@ -113,7 +113,7 @@ type State int
 
 // The states of a file, from harmless to hostile.
 const (
-	// Missing: no home, no .ssh or no file.
+	// Missing: no .ssh or no file.
 	Missing State = iota
 	// Regular: a regular file of at most MaxSize bytes, read whole.
 	Regular
@@ -180,7 +180,7 @@ type File struct {
 type node struct {
 	dev, ino     uint64
 	mode, uid    uint32
-	nlink        uint32
+	single       bool // one link only
 	size         uint64
 	mtime, ctime int64 // nanoseconds
 }

@@ -31,28 +31,28 @@ type home struct {
 	base string // root 0755, parent of the home
 }
 
-func newHome(t testing.TB) *home {
-	t.Helper()
-	testenv.Need(t, "root")
+func newHome(tb testing.TB) *home {
+	tb.Helper()
+	testenv.Need(tb, "root")
 	door, err := Open()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := door.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	base, err := os.MkdirTemp("", "keyreeve-homes-")
+	base, err := os.MkdirTemp("", "keyreeve-homes-") //nolint:usetesting // its parent is open to root only
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := os.RemoveAll(base); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	h := &home{TB: t, door: door, base: base}
+	h := &home{TB: tb, door: door, base: base}
 	h.Account = Account{Name: "alice", UID: testUID, GID: testUID, Home: filepath.Join(base, "alice")}
 	h.must(os.Chmod(base, 0o755))
 	h.mkdir(h.Home, 0o755, testUID)
@@ -60,9 +60,9 @@ func newHome(t testing.TB) *home {
 }
 
 // newSSH is newHome with a .ssh, and an authorized_keys of the given content.
-func newSSH(t testing.TB, content string) *home {
-	t.Helper()
-	h := newHome(t)
+func newSSH(tb testing.TB, content string) *home {
+	tb.Helper()
+	h := newHome(tb)
 	h.mkdir(h.path(".ssh"), 0o700, testUID)
 	h.write(h.keys(), content, 0o600, testUID)
 	return h

@@ -44,7 +44,7 @@ func openMounts() (*mounts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	file := os.NewFile(uintptr(fd), path)   //nolint:gosec // a descriptor is not negative
+	file := os.NewFile(uintptr(fd), path)
 	m := &mounts{file: file, fd: int32(fd)} //nolint:gosec // a descriptor fits
 	if err := m.load(); err != nil {
 		return nil, errors.Join(err, file.Close())

@@ -108,11 +108,10 @@ func (d *Door) findSSH(p *place, uid uint32) error {
 // over links of his and root's only, to a directory of his own.
 func (d *Door) follow(p *place, link handle, uid uint32) error {
 	target, err := link.target(uid)
-	if err != nil {
-		p.bad = "a link: " + err.Error()
-		return nil
+	found := none()
+	if err == nil {
+		found, err = d.walk(p.home, target, uid)
 	}
-	found, err := d.walk(p.home, target, uid)
 	switch {
 	case err == nil:
 	case oneOf(err, unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG),

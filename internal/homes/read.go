@@ -12,9 +12,9 @@ const readTries = 3
 
 // Read looks at ~/.ssh/NAME with the user's rights and reads it when it is a
 // regular file. It changes nothing, follows nothing but a .ssh that Dirs would
-// follow too, and waits for no FIFO, device or lease. A home that does not exist
-// is State Missing. Errors: ErrRefused for an account, home or name that is not
-// fit to be touched, else what the file system said.
+// follow too, and waits for no FIFO, device or lease. Errors: ErrNoHome for a home that
+// does not exist; ErrRefused for an account, home or name that is not fit to be
+// touched; else what the file system said.
 func (d *Door) Read(a Account, name string) (File, error) {
 	var file File
 	err := checkName(name)
@@ -23,9 +23,6 @@ func (d *Door) Read(a Account, name string) (File, error) {
 			file, err = d.read(a, name)
 			return err
 		})
-	}
-	if errors.Is(err, ErrNoHome) {
-		return File{State: Missing, Detail: "no home"}, nil
 	}
 	if err != nil {
 		return File{}, fmt.Errorf("account %s: %w", a.Name, err)
@@ -172,6 +169,6 @@ func pread(fd, n int) ([]byte, error) {
 // tidy is what sshd's StrictModes wants of file and directory, and one link only.
 func tidy(p *place, file node, uid uint32) bool {
 	ours := file.uid == uid || file.uid == 0
-	plain := file.perm()&^0o755 == 0 && file.nlink == 1
+	plain := file.perm()&^0o755 == 0 && file.single
 	return ours && plain && (p.ssh.uid != uid || p.ssh.perm()&0o022 == 0)
 }

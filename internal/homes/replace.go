@@ -3,6 +3,7 @@ package homes
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,8 +71,8 @@ type job struct {
 
 func (j *job) run() error {
 	defer func() {
-		for i := len(j.undo) - 1; i >= 0; i-- {
-			j.undo[i]()
+		for _, putBack := range slices.Backward(j.undo) {
+			putBack()
 		}
 		if j.p != nil {
 			j.p.close()
@@ -188,7 +189,7 @@ func (j *job) verify(temp *temp) error {
 	if err != nil {
 		return err
 	}
-	if at.fd < 0 || !at.same(mine) || mine.size != uint64(len(j.after)) || mine.nlink != 1 {
+	if at.fd < 0 || !at.same(mine) || mine.size != uint64(len(j.after)) || !mine.single {
 		return ErrChanged
 	}
 	data, err := pread(temp.fd, len(j.after))

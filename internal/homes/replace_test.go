@@ -153,6 +153,7 @@ func TestFullDisk(t *testing.T) {
 		}))
 	}
 	small := func(t *testing.T) *home {
+		t.Helper()
 		h := newHome(t)
 		h.must(unix.Mount("none", h.Home, "tmpfs", 0, "size=64k,mode=755,uid=65001,gid=65001"))
 		t.Cleanup(func() { h.must(unix.Unmount(h.Home, unix.MNT_DETACH)) })

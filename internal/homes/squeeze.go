@@ -33,7 +33,7 @@ func (j *job) overwrite() bool {
 	}
 	defer closeFD(fd)
 	now, err := stat(fd)
-	if err != nil || now != j.seen.Version.file || now.nlink != 1 || now.uid != j.uid {
+	if err != nil || now != j.seen.Version.file || !now.single || now.uid != j.uid {
 		return false
 	}
 	var st unix.Stat_t

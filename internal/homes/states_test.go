@@ -337,8 +337,8 @@ func TestHomeIsRefused(t *testing.T) {
 func TestNoHome(t *testing.T) {
 	h := newHome(t)
 	h.Home = h.base + "/late/home"
-	if file := h.expect(Missing); file.Version != (Version{}) || file.Detail != "no home" {
-		t.Errorf("%+v", file)
+	if file, err := h.door.Read(h.Account, name); !errors.Is(err, ErrNoHome) {
+		t.Errorf("Read: %+v, %v", file, err)
 	}
 	if err := h.door.Replace(h.Account, name, Version{}, nil); !errors.Is(err, ErrNoHome) {
 		t.Errorf("Replace: %v", err)

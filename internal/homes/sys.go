@@ -72,9 +72,9 @@ func stat(fd int) (node, error) {
 	return node{
 		dev: st.Dev, ino: st.Ino,
 		mode: st.Mode, uid: st.Uid,
-		nlink: uint32(min(uint64(st.Nlink), 1<<32-1)),
-		size:  uint64(max(st.Size, 0)),
-		mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
+		single: st.Nlink == 1,
+		size:   uint64(max(st.Size, 0)),
+		mtime:  st.Mtim.Nano(), ctime: st.Ctim.Nano(),
 	}, nil
 }
 
