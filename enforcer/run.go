@@ -105,6 +105,7 @@ type loop struct {
 	again   chan string
 	told    map[string][sha256.Size]byte // what was last said of a user
 	failed  map[string]int               // looks of a user that failed in a row
+	ready   bool                         // Ready was called
 	swept   bool                         // every home was looked at since the start
 
 	fetch                   fetch

@@ -74,7 +74,10 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 	}
 	l.tellWorld(old)
 	if old == nil {
-		l.Ready()
+		if !l.ready {
+			l.ready = true
+			l.Ready()
+		}
 		return
 	}
 	for _, user := range l.world.left(old) {

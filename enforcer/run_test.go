@@ -1,0 +1,429 @@
+package enforcer_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// source is a registry that a test sets, and breaks.
+type source struct {
+	mu       sync.Mutex
+	snapshot *registry.Snapshot
+	err      error
+	fetches  int
+	hang     bool
+}
+
+func (s *source) set(snapshot *registry.Snapshot, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.snapshot, s.err = snapshot, err
+}
+
+func (s *source) Fetch(ctx context.Context) (*registry.Snapshot, error) {
+	s.mu.Lock()
+	s.fetches++
+	snapshot, err, hang := s.snapshot, s.err, s.hang
+	s.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return snapshot, err
+}
+
+func (s *source) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fetches
+}
+
+// daemon is a Runner over real homes, in a bubble of fake time.
+type daemon struct {
+	*centre
+	source   *source
+	hints    chan string
+	runner   *enforcer.Runner
+	settings enforcer.Settings
+	active   map[int]bool
+	ready    int
+	watched  atomic.Int32
+	logs     *observer.ObservedLogs
+	stop     context.CancelFunc
+	ended    chan error
+}
+
+func newDaemon(t *testing.T, c *centre) *daemon {
+	t.Helper()
+	rules, err := policy.Compile(policy.DefaultRules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, logs := observer.New(zapcore.InfoLevel)
+	d := &daemon{centre: c, source: &source{}, hints: make(chan string), ended: make(chan error, 1), logs: logs, active: make(map[int]bool)}
+	d.runner = enforcer.NewRunner()
+	d.runner.Homes, d.runner.Log, d.runner.Workers, d.runner.Hints = c.door, zap.New(core), 4, d.hints
+	d.runner.Watch = func(homes.Account) error {
+		d.watched.Add(1)
+		return nil
+	}
+	d.runner.Unwatch = func(string) {}
+	d.runner.Active = func() (map[int]bool, error) { return d.active, nil }
+	d.runner.Ready = func() { d.ready++ }
+	d.settings = enforcer.Settings{
+		Source: d.source, SourceID: "one", Policy: rules, Scope: enforcer.Scope{MinUID: 1},
+		Act: c.enforcer(&trail{}).Apply, Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,
+	}
+	return d
+}
+
+func (d *daemon) start(t *testing.T) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	d.stop = stop
+	go func() { d.ended <- d.runner.Run(ctx, d.settings) }()
+	synctest.Wait()
+}
+
+func (d *daemon) end(t *testing.T) {
+	t.Helper()
+	d.stop()
+	if err := <-d.ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// register makes a snapshot of accounts with lines.
+func register(t *testing.T, change func(*registry.Record), lines map[string]string, accounts ...homes.Account) *registry.Snapshot {
+	t.Helper()
+	var users []registry.User
+	for _, a := range accounts {
+		u := registry.User{Name: a.Name, UID: a.UID, GID: a.GID, Home: a.Home}
+		if text := lines[a.Name]; text != "" {
+			line, err := authkeys.ParseValue([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := registry.Record{Key: line.Key, Options: line.Options}
+			if change != nil {
+				change(&r)
+			}
+			u.Records = append(u.Records, r)
+		}
+		users = append(users, u)
+	}
+	s, err := registry.New(users, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (d *daemon) want(t *testing.T, a homes.Account, text, when string) {
+	t.Helper()
+	synctest.Wait()
+	if got := d.read(a); got != text {
+		t.Errorf("%s: the file holds %q, want %q", when, got, text)
+	}
+}
+
+func (d *daemon) write(t *testing.T, a homes.Account, text string) {
+	t.Helper()
+	if err := os.WriteFile(d.file(a), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *daemon) said(message string) int { return d.logs.FilterMessage(message).Len() }
+
+var onlyA = map[string]string{"alice": lineA}
+
+func TestRunner(t *testing.T) {
+	for name, play := range map[string]func(t *testing.T, d *daemon, a homes.Account){
+		"the registry is down at the start": func(t *testing.T, d *daemon, a homes.Account) {
+			d.source.set(nil, errors.New("connection refused"))
+			d.start(t)
+			time.Sleep(time.Hour)
+			d.want(t, a, mixed, "without a registry")
+			if d.source.count() < 12 || d.ready != 0 || d.said("the registry could not be read; nothing is decided by it") == 0 {
+				t.Errorf("%d attempts, ready %d times", d.source.count(), d.ready)
+			}
+			d.source.set(register(t, nil, onlyA, a), nil)
+			time.Sleep(2 * time.Minute)
+			d.want(t, a, clean, "after the first reading")
+			if d.ready != 1 {
+				t.Errorf("ready %d times", d.ready)
+			}
+		},
+		"the registry fails later": func(t *testing.T, d *daemon, a homes.Account) {
+			d.start(t)
+			d.want(t, a, clean, "start")
+			d.source.set(nil, errors.New("timeout"))
+			time.Sleep(time.Hour)
+			d.write(t, a, mixed)
+			d.hints <- "alice"
+			d.want(t, a, clean, "the last snapshot stays in force")
+		},
+		"a hint": func(t *testing.T, d *daemon, a homes.Account) {
+			d.start(t)
+			d.write(t, a, mixed)
+			d.want(t, a, mixed, "before the hint")
+			d.hints <- "alice"
+			d.want(t, a, clean, "after the hint")
+			d.hints <- "nobody"
+			synctest.Wait()
+		},
+		"lost hints": func(t *testing.T, d *daemon, a homes.Account) {
+			d.start(t)
+			d.write(t, a, mixed)
+			d.hints <- ""
+			d.want(t, a, clean, "after the loss")
+		},
+		"no hint at all": func(t *testing.T, d *daemon, a homes.Account) {
+			d.start(t)
+			d.write(t, a, mixed)
+			time.Sleep(10*time.Minute + time.Second)
+			d.want(t, a, clean, "after the sweep")
+		},
+		"an active user": func(t *testing.T, d *daemon, a homes.Account) {
+			d.settings.FastCheck = 15 * time.Second
+			d.start(t)
+			d.write(t, a, mixed)
+			time.Sleep(16 * time.Second)
+			d.want(t, a, mixed, "while he has no process")
+			d.active[a.UID] = true
+			time.Sleep(16 * time.Second)
+			d.want(t, a, clean, "after the fast check")
+		},
+		"a key is revoked": func(t *testing.T, d *daemon, a homes.Account) {
+			d.start(t)
+			d.source.set(register(t, nil, map[string]string{"alice": lineB}, a), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(t, a, "# mine\n", "after the next reading")
+		},
+		"a registration ends": func(t *testing.T, d *daemon, a homes.Account) {
+			end := time.Now().Add(90 * time.Second)
+			d.source.set(register(t, func(r *registry.Record) { r.NotAfter = end }, onlyA, a), nil)
+			d.start(t)
+			time.Sleep(89 * time.Second)
+			d.want(t, a, clean, "before its end")
+			time.Sleep(2 * time.Second)
+			d.want(t, a, "# mine\n", "after its end")
+		},
+		"report": func(t *testing.T, d *daemon, a homes.Account) {
+			d.settings.Act = nil
+			d.start(t)
+			time.Sleep(time.Hour)
+			d.want(t, a, mixed, "in report mode")
+			if n := d.said("file would be changed (mode: report)"); n != 1 {
+				t.Errorf("the same finding was told %d times", n)
+			}
+		},
+		"an act that fails": func(t *testing.T, d *daemon, a homes.Account) {
+			act, fail := d.settings.Act, true
+			d.settings.Act = func(p enforcer.Plan) error {
+				if fail {
+					return errors.New("no space left on device")
+				}
+				return act(p)
+			}
+			d.start(t)
+			time.Sleep(20 * time.Second)
+			d.want(t, a, mixed, "while it fails")
+			if n := d.said("home could not be kept in line"); n != 1 {
+				t.Errorf("the same error was told %d times", n)
+			}
+			fail = false
+			time.Sleep(time.Minute)
+			d.want(t, a, clean, "when it works again, long before the sweep")
+		},
+		"reload to report": func(t *testing.T, d *daemon, a homes.Account) {
+			d.start(t)
+			settings := d.settings
+			settings.Act = nil
+			d.reload(t, settings)
+			d.write(t, a, mixed)
+			d.hints <- "alice"
+			d.want(t, a, mixed, "after the reload")
+		},
+		"reload to other rules": func(t *testing.T, d *daemon, a homes.Account) {
+			d.start(t)
+			settings := d.settings
+			settings.Policy = mustCompile(t, policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 4096}}})
+			d.source.set(nil, errors.New("down"))
+			d.reload(t, settings)
+			d.want(t, a, "# mine\n", "the known snapshot is judged by the new rules at once")
+		},
+		"reload to another registry": func(t *testing.T, d *daemon, a homes.Account) {
+			d.start(t)
+			settings := d.settings
+			other := &source{err: errors.New("down")}
+			settings.Source, settings.SourceID = other, "two"
+			d.reload(t, settings)
+			d.write(t, a, mixed)
+			d.hints <- "alice"
+			d.want(t, a, mixed, "before the other registry was read")
+			other.set(register(t, nil, onlyA, a), nil)
+			time.Sleep(2 * time.Minute)
+			d.want(t, a, clean, "after it was read")
+			if d.ready != 1 {
+				t.Errorf("ready %d times", d.ready)
+			}
+		},
+		"a reading that hangs": func(t *testing.T, d *daemon, a homes.Account) {
+			d.source.hang = true
+			d.start(t)
+			d.want(t, a, mixed, "while the registry hangs")
+			d.source.mu.Lock()
+			d.source.hang = false
+			d.source.mu.Unlock()
+			d.runner.Poke()
+			d.want(t, a, clean, "a new reading replaces the one that hangs")
+		},
+		"an account leaves": func(t *testing.T, d *daemon, a homes.Account) {
+			bob := d.account("bob", mixed)
+			d.source.set(register(t, nil, map[string]string{"alice": lineA, "bob": lineA}, a, bob), nil)
+			d.start(t)
+			d.want(t, bob, clean, "start")
+			d.source.set(register(t, nil, onlyA, a), nil)
+			time.Sleep(6 * time.Minute)
+			d.write(t, bob, mixed)
+			d.hints <- "bob"
+			d.want(t, bob, mixed, "an account that the registry does not know is left alone")
+			if d.said("account left: its home is left alone from now on") != 1 {
+				t.Error("nobody was told")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCentre(t)
+			a := c.account("alice", mixed)
+			synctest.Test(t, func(t *testing.T) {
+				d := newDaemon(t, c)
+				d.source.set(register(t, nil, onlyA, a), nil)
+				play(t, d, a)
+				d.end(t)
+			})
+		})
+	}
+}
+
+func (d *daemon) reload(t *testing.T, settings enforcer.Settings) {
+	t.Helper()
+	if err := d.runner.Reload(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func mustCompile(t *testing.T, rules policy.Rules) *policy.Policy {
+	t.Helper()
+	p, err := policy.Compile(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// One user is never looked at twice at once, a hint that comes during the look leads to another one, and a look that began
+// before a reload does not act after it.
+func TestRunnerLooksOneAfterAnother(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		d.source.set(register(t, nil, onlyA, a), nil)
+		inside, acts := 0, 0
+		release := make(chan struct{})
+		act := d.settings.Act
+		d.settings.Act = func(p enforcer.Plan) error {
+			acts++
+			if inside++; inside > 1 {
+				t.Error("two looks at once")
+			}
+			<-release
+			inside--
+			return act(p)
+		}
+		d.start(t)
+		for range 5 {
+			d.hints <- "alice"
+		}
+		synctest.Wait()
+		if acts != 1 {
+			t.Errorf("%d acts began, want 1", acts)
+		}
+		d.write(t, a, mixed+"# changed during the look\n")
+		release <- struct{}{}
+		synctest.Wait()
+		release <- struct{}{}
+		d.want(t, a, clean+"# changed during the look\n", "after the looks")
+		d.end(t)
+	})
+}
+
+func TestRunnerAbandonsOldLooks(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		d.source.set(register(t, nil, onlyA, a), nil)
+		blocked := make(chan struct{})
+		d.runner.Watch = func(homes.Account) error {
+			<-blocked
+			return nil
+		}
+		d.start(t)
+		d.source.set(register(t, nil, map[string]string{"alice": lineB}, a), nil)
+		d.runner.Poke()
+		synctest.Wait()
+		close(blocked)
+		d.want(t, a, "# mine\n"+lineB+" intruder\n", "B is registered now, and the look that began before must not remove it")
+		d.end(t)
+	})
+}
+
+// Run does not return before a change that has begun is over.
+func TestRunnerEndsBetweenChanges(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		d.source.set(register(t, nil, onlyA, a), nil)
+		release := make(chan struct{})
+		act := d.settings.Act
+		d.settings.Act = func(p enforcer.Plan) error {
+			<-release
+			return act(p)
+		}
+		d.start(t)
+		d.stop()
+		synctest.Wait()
+		select {
+		case err := <-d.ended:
+			t.Errorf("Run returned %v during a change", err)
+		default:
+		}
+		close(release)
+		if err := <-d.ended; err != nil {
+			t.Error(err)
+		}
+		d.want(t, a, clean, "after the end")
+	})
+}
