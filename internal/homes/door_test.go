@@ -17,6 +17,10 @@ import (
 
 func TestAsHasTheUsersRightsOnly(t *testing.T) {
 	h := newHome(t)
+	groups, err := syscall.Getgroups()
+	h.must(err)
+	h.must(syscall.Setgroups([]int{0})) // of every thread, as a login gives them
+	t.Cleanup(func() { h.must(syscall.Setgroups(groups)) })
 	h.write(h.base+"/root", "secret", 0o600, 0)
 	h.write(h.base+"/other", "secret", 0o600, otherUID)
 	h.write(h.base+"/group", "secret", 0o640, 0) // group 0 is root's own

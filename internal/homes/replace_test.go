@@ -207,6 +207,17 @@ func TestReplaceBounds(t *testing.T) {
 	}
 }
 
+// The umask belongs to the whole process and has no say in the modes.
+func TestUmask(t *testing.T) {
+	h := newHome(t)
+	none := h.read()
+	old := syscall.Umask(0o777)
+	err := h.door.Replace(h.Account, name, none.Version, []byte(good))
+	syscall.Umask(old)
+	h.must(err)
+	h.settled()
+}
+
 func BenchmarkRead(b *testing.B) {
 	h := newSSH(b, strings.Repeat(bad, 10))
 	for b.Loop() {
