@@ -1,13 +1,10 @@
 package watch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -18,107 +15,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is how long a hint may take; no test waits that long unless it fails.
-const patience = 20 * time.Second
-
-type site struct {
-	testing.TB
-	*Watcher
-	base  string
-	round int
-}
-
-func newSite(t *testing.T) *site {
-	t.Helper()
-	w, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &site{TB: t, Watcher: w, base: t.TempDir()}
-}
-
-func (s *site) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
-func (s *site) path(elements ...string) string {
-	return filepath.Join(append([]string{s.base}, elements...)...)
-}
-
-func (s *site) mkdir(elements ...string) string {
-	s.Helper()
-	path := s.path(elements...)
-	s.must(os.MkdirAll(path, 0o700))
-	return path
-}
-
-func (s *site) touch(elements ...string) {
-	s.Helper()
-	s.must(os.WriteFile(s.path(elements...), []byte("x"), 0o600))
-}
-
-// user makes a home with .ssh and watches it.
-func (s *site) user(name string) {
-	s.Helper()
-	s.must(s.Set(name, nil, s.mkdir(name), s.mkdir(name, ".ssh")))
-}
-
-// wait takes hints until it has one for each of the users.
-func (s *site) wait(users ...string) {
-	s.Helper()
-	missing := map[string]bool{}
-	for _, user := range users {
-		missing[user] = true
-	}
-	for len(missing) > 0 {
-		select {
-		case hint := <-s.Hints():
-			delete(missing, hint.User)
-		case <-time.After(patience):
-			s.Fatalf("no hint for %v", missing)
-		}
-	}
-}
-
-// settle takes the hints of everything done so far, and returns whose they were.
-// Events come in order, so the first sign of a marker is the last of them.
-func (s *site) settle() map[string]bool {
-	s.Helper()
-	s.round++
-	marker := fmt.Sprint("marker", s.round)
-	s.user(marker)
-	s.touch(marker, ".ssh", "x")
-	seen := map[string]bool{}
-	for {
-		select {
-		case hint := <-s.Hints():
-			if hint.User == marker {
-				s.Drop(marker)
-				return seen
-			}
-			seen[hint.User] = true
-		case <-time.After(patience):
-			s.Fatal("no hint for the marker")
-		}
-	}
-}
-
-// quiet wants no hint for the user since the last settle.
-func (s *site) quiet(user string) {
-	s.Helper()
-	if s.settle()[user] {
-		s.Fatalf("unexpected hint for %q", user)
-	}
-}
 
 func TestEveryChangeOfSSHIsAHint(t *testing.T) {
 	s := newSite(t)
@@ -305,69 +201,5 @@ func TestFloodIsOneHint(t *testing.T) {
 	}
 	if hints > 4 {
 		t.Errorf("%d hints", hints)
-	}
-}
-
-func TestQueueIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
-		for range 100 {
-			q.add("alice")
-			q.add("bob")
-		}
-		q.drop("alice")
-		go q.run()
-		if hint := <-q.out; hint.User != "bob" {
-			t.Errorf("%+v", hint)
-		}
-		q.add("alice")
-		synctest.Wait() // run holds the hint out by now
-		q.lost()
-		if hint := <-q.out; hint.User != "alice" {
-			t.Errorf("%+v", hint)
-		}
-		if hint := <-q.out; !hint.Lost {
-			t.Errorf("%+v", hint)
-		}
-		q.stop()
-		q.stop()
-		if hint, open := <-q.out; open {
-			t.Errorf("%+v", hint)
-		}
-	})
-}
-
-func TestFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "keys.ldif")
-	ctx, cancel := context.WithCancel(t.Context())
-	changed, err := File(ctx, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wait := func(title string, err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-changed:
-		case <-time.After(patience):
-			t.Fatalf("%s: no sign", title)
-		}
-	}
-	wait("create", os.WriteFile(path, []byte("a"), 0o600))
-	other := filepath.Join(dir, "other")
-	if err := os.WriteFile(other, []byte("b"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	wait("rename over", os.Rename(other, path))
-	wait("remove", os.Remove(path))
-	cancel()
-	for range changed {
-		// signs of the changes above may still wait
-	}
-	if _, err := File(t.Context(), filepath.Join(dir, "no", "file")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no directory: %v", err)
 	}
 }

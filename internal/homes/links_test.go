@@ -1,0 +1,114 @@
+package homes
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestKeysFileIsSymlink(t *testing.T) {
+	targets := map[string]func(h *home) string{
+		"own file":          func(h *home) string { h.write(h.path("k"), bad, 0o600, testUID); return "../k" },
+		"file of root":      func(h *home) string { h.write(h.base+"/root", bad, 0o644, 0); return h.base + "/root" },
+		"/proc/PID/cmdline": func(*home) string { return fmt.Sprintf("/proc/%d/cmdline", os.Getpid()) },
+		"nothing":           func(*home) string { return "nowhere" },
+		"itself":            func(*home) string { return name },
+		"FIFO":              func(h *home) string { h.must(unix.Mkfifo(h.path("fifo"), 0o666)); return "../fifo" },
+	}
+	for title, target := range targets {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			h.mkdir(h.path(".ssh"), 0o700, testUID)
+			h.link(target(h), h.keys(), testUID)
+			file := h.expect(Symlink)
+			if len(file.Data) != 0 || file.Tidy {
+				t.Errorf("read through the link: %q", file.Data)
+			}
+			h.enforce(file)
+			for _, other := range []string{h.path("k"), h.base + "/root"} {
+				if data, err := os.ReadFile(other); err == nil && string(data) != bad {
+					t.Errorf("%s was written through the link", other)
+				}
+			}
+		})
+	}
+}
+
+func TestSSHIsSymlink(t *testing.T) {
+	t.Run("to a directory of his own", func(t *testing.T) {
+		h := newHome(t)
+		h.mkdir(h.base+"/scratch", 0o755, testUID)
+		h.write(h.base+"/scratch/"+name, bad, 0o600, testUID)
+		h.link("scratch", h.base+"/way", testUID)
+		h.link("../way", h.path(".ssh"), testUID)
+		h.enforce(h.expect(Regular))
+		if got := h.content(h.base + "/scratch/" + name); got != good {
+			t.Errorf("at the target: %q", got)
+		}
+		home, ssh, err := h.door.Dirs(h.Account)
+		if err != nil || home != h.Home || ssh != h.base+"/scratch" {
+			t.Errorf("Dirs: %q %q %v", home, ssh, err)
+		}
+	})
+	refused := map[string]func(h *home) string{
+		"to root's directory": func(h *home) string { h.mkdir(h.base+"/d", 0o755, 0); return h.base + "/d" },
+		"to another's .ssh":   func(h *home) string { h.mkdir(h.base+"/d", 0o777, otherUID); return h.base + "/d" },
+		"over a stranger's link": func(h *home) string {
+			h.mkdir(h.base+"/d", 0o755, testUID)
+			h.link("d", h.base+"/l", otherUID)
+			return "../l"
+		},
+		"to nothing":             func(*home) string { return "nowhere" },
+		"to itself":              func(*home) string { return ".ssh" },
+		"to a file":              func(h *home) string { h.write(h.path("f"), bad, 0o600, testUID); return "f" },
+		"through procfs":         func(h *home) string { h.mkdir(h.base+"/d", 0o755, testUID); return "/proc/self/root" + h.base + "/d" },
+		"to a shut directory":    func(h *home) string { h.mkdir(h.base+"/r", 0o700, 0); return h.base + "/r/d" },
+		"to a name far too long": func(*home) string { return strings.Repeat("x", 300) },
+	}
+	for title, target := range refused {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			to := target(h)
+			h.link(to, h.path(".ssh"), testUID)
+			if _, ssh, err := h.door.Dirs(h.Account); err != nil || ssh != "" {
+				t.Errorf("Dirs: %q %v", ssh, err)
+			}
+			h.enforce(h.expect(BadDir))
+			if got, err := os.Readlink(h.aside("", ".ssh")); err != nil || got != to {
+				t.Errorf("aside: %q %v", got, err)
+			}
+			if left, _ := os.ReadDir(h.base + "/d"); len(left) != 0 {
+				t.Errorf("written through the link: %v", left)
+			}
+		})
+	}
+}
+
+func TestSSHIsNoDirectoryOfHis(t *testing.T) {
+	makers := map[string]func(h *home){
+		"file":     func(h *home) { h.write(h.path(".ssh"), bad, 0o600, testUID) },
+		"FIFO":     func(h *home) { h.must(unix.Mkfifo(h.path(".ssh"), 0o666)) },
+		"stranger": func(h *home) { h.mkdir(h.path(".ssh"), 0o777, otherUID) },
+	}
+	for title, maker := range makers {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			maker(h)
+			h.enforce(h.expect(BadDir))
+			h.aside("", ".ssh")
+		})
+	}
+}
+
+func TestSSHOfRoot(t *testing.T) {
+	h := newHome(t)
+	h.mkdir(h.path(".ssh"), 0o755, 0)
+	h.write(h.keys(), bad, 0o644, 0)
+	h.enforce(h.expect(Regular))
+	if got := h.content(h.aside("", ".ssh") + "/" + name); got != bad {
+		t.Errorf("aside: %q", got)
+	}
+}

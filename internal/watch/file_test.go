@@ -1,0 +1,75 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		for range 100 {
+			q.add("alice")
+			q.add("bob")
+		}
+		q.drop("alice")
+		go q.run()
+		if hint := <-q.out; hint.User != "bob" {
+			t.Errorf("%+v", hint)
+		}
+		q.add("alice")
+		synctest.Wait() // run holds the hint out by now
+		q.lost()
+		if hint := <-q.out; hint.User != "alice" {
+			t.Errorf("%+v", hint)
+		}
+		if hint := <-q.out; !hint.Lost {
+			t.Errorf("%+v", hint)
+		}
+		q.stop()
+		q.stop()
+		if hint, open := <-q.out; open {
+			t.Errorf("%+v", hint)
+		}
+	})
+}
+
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "keys.ldif")
+	ctx, cancel := context.WithCancel(t.Context())
+	changed, err := File(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := func(title string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-changed:
+		case <-time.After(patience):
+			t.Fatalf("%s: no sign", title)
+		}
+	}
+	wait("create", os.WriteFile(path, []byte("a"), 0o600))
+	other := filepath.Join(dir, "other")
+	if err := os.WriteFile(other, []byte("b"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wait("rename over", os.Rename(other, path))
+	wait("remove", os.Remove(path))
+	cancel()
+	for range changed {
+		// signs of the changes above may still wait
+	}
+	if _, err := File(t.Context(), filepath.Join(dir, "no", "file")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+}
