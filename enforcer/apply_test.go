@@ -23,21 +23,21 @@ const firstUID = 65001
 
 // centre is a folder of real homes, and the real door to them.
 type centre struct {
-	t     testing.TB
+	tb    testing.TB
 	dir   string
 	door  *homes.Door
 	count int
 }
 
-func newCentre(t testing.TB) *centre {
-	t.Helper()
+func newCentre(tb testing.TB) *centre {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "keyreeve-enforcer-") //nolint:usetesting // t.TempDir is closed to the uids of the homes
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	door, err := homes.Open()
@@ -45,19 +45,19 @@ func newCentre(t testing.TB) *centre {
 		err = os.Chmod(dir, 0o755)
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := door.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	return &centre{t: t, dir: dir, door: door}
+	return &centre{tb: tb, dir: dir, door: door}
 }
 
 // account makes a home, whose authorized_keys has the text.
 func (c *centre) account(name, text string) homes.Account {
-	c.t.Helper()
+	c.tb.Helper()
 	a := homes.Account{Name: name, UID: os.Geteuid(), GID: os.Getegid(), Home: filepath.Join(c.dir, name)}
 	if a.UID == 0 {
 		a.UID, a.GID = firstUID+c.count, firstUID+c.count
@@ -67,12 +67,12 @@ func (c *centre) account(name, text string) homes.Account {
 		os.MkdirAll(filepath.Join(a.Home, ".ssh"), 0o700), os.WriteFile(c.file(a), []byte(text), 0o600), os.Chmod(a.Home, 0o700),
 	} {
 		if err != nil {
-			c.t.Fatal(err)
+			c.tb.Fatal(err)
 		}
 	}
 	for _, path := range []string{a.Home, filepath.Join(a.Home, ".ssh"), c.file(a)} {
 		if err := os.Lchown(path, a.UID, a.GID); err != nil {
-			c.t.Fatal(err)
+			c.tb.Fatal(err)
 		}
 	}
 	return a
@@ -83,22 +83,22 @@ func (c *centre) file(a homes.Account) string {
 }
 
 func (c *centre) read(a homes.Account) string {
-	c.t.Helper()
+	c.tb.Helper()
 	data, err := os.ReadFile(c.file(a))
 	if err != nil {
-		c.t.Fatal(err)
+		c.tb.Fatal(err)
 	}
 	return string(data)
 }
 
 // plan reads and plans alice's file for real.
 func (c *centre) plan(a homes.Account, registered ...string) enforcer.Plan {
-	c.t.Helper()
+	c.tb.Helper()
 	file, err := c.door.Read(a, "authorized_keys")
 	if err != nil {
-		c.t.Fatal(err)
+		c.tb.Fatal(err)
 	}
-	return enforcer.MakePlan(enforcer.Input{Account: a, Name: "authorized_keys", File: file, Grants: grants(c.t, registered...)})
+	return enforcer.MakePlan(enforcer.Input{Account: a, Name: "authorized_keys", File: file, Grants: grants(c.tb, registered...)})
 }
 
 // trail remembers records and what the file held when they came.

@@ -156,10 +156,10 @@ func (p *Plan) lines(in Input, grants []policy.Grant) {
 			verdict = policy.Verdict{Reason: ReasonForm, Detail: "the last line has no newline: what is appended next would be glued to it"}
 		}
 		decision := Decision{line, verdict}
-		switch verdict.Reason {
-		case policy.ReasonGranted:
+		switch {
+		case verdict.Granted():
 			p.Keep = append(p.Keep, decision)
-		case ReasonForm, ReasonOptions:
+		case verdict.Reason == ReasonForm || verdict.Reason == ReasonOptions:
 			p.Rewrite = append(p.Rewrite, decision)
 		default:
 			p.Remove = append(p.Remove, decision)

@@ -25,14 +25,14 @@ const (
 var alice = homes.Account{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice"}
 
 // grants registers lines for alice, and something for another user, so that the registry is never empty.
-func grants(t testing.TB, lines ...string) *policy.Grants {
-	t.Helper()
+func grants(tb testing.TB, lines ...string) *policy.Grants {
+	tb.Helper()
 	user := registry.User{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice"}
 	other := registry.User{Name: "zoe"}
 	for _, text := range append(lines, lineD) {
 		line, err := authkeys.ParseValue([]byte(text))
 		if err != nil {
-			t.Fatalf("%q: %v", text, err)
+			tb.Fatalf("%q: %v", text, err)
 		}
 		record := registry.Record{Key: line.Key, Options: line.Options, Label: line.Comment}
 		if len(user.Records) < len(lines) {
@@ -43,11 +43,11 @@ func grants(t testing.TB, lines ...string) *policy.Grants {
 	}
 	snapshot, err := registry.New([]registry.User{user, other}, "test")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p, err := policy.Compile(policy.DefaultRules())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p.Evaluate(snapshot, time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
 }

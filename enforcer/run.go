@@ -132,7 +132,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	l.startFetch(inner)
 	l.resetTimers()
 	for {
-		l.dispatch(inner)
+		l.dispatch()
 		select {
 		case <-ctx.Done():
 			cancel()
@@ -229,7 +229,7 @@ func (l *loop) active() {
 }
 
 // dispatch gives waiting users to free workers.
-func (l *loop) dispatch(ctx context.Context) {
+func (l *loop) dispatch() {
 	for l.world != nil && l.running < l.Workers {
 		user, ok := l.queue.next()
 		if !ok {

@@ -57,6 +57,7 @@ func (s *source) count() int {
 // daemon is a Runner over real homes, in a bubble of fake time.
 type daemon struct {
 	*centre
+	t        *testing.T // the bubble's
 	source   *source
 	hints    chan string
 	runner   *enforcer.Runner
@@ -76,7 +77,7 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.InfoLevel)
-	d := &daemon{centre: c, source: &source{}, hints: make(chan string), ended: make(chan error, 1), logs: logs, active: make(map[int]bool)}
+	d := &daemon{centre: c, t: t, source: &source{}, hints: make(chan string), ended: make(chan error, 1), logs: logs, active: make(map[int]bool)}
 	d.runner = enforcer.NewRunner()
 	d.runner.Homes, d.runner.Log, d.runner.Workers, d.runner.Hints = c.door, zap.New(core), 4, d.hints
 	d.runner.Watch = func(homes.Account) error {
@@ -93,19 +94,19 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 	return d
 }
 
-func (d *daemon) start(t *testing.T) {
-	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
+func (d *daemon) start() {
+	d.t.Helper()
+	ctx, stop := context.WithCancel(d.t.Context())
 	d.stop = stop
 	go func() { d.ended <- d.runner.Run(ctx, d.settings) }()
 	synctest.Wait()
 }
 
-func (d *daemon) end(t *testing.T) {
-	t.Helper()
+func (d *daemon) end() {
+	d.t.Helper()
 	d.stop()
 	if err := <-d.ended; err != nil {
-		t.Error(err)
+		d.t.Error(err)
 	}
 }
 
@@ -135,18 +136,18 @@ func register(t *testing.T, change func(*registry.Record), lines map[string]stri
 	return s
 }
 
-func (d *daemon) want(t *testing.T, a homes.Account, text, when string) {
-	t.Helper()
+func (d *daemon) want(a homes.Account, text, when string) {
+	d.t.Helper()
 	synctest.Wait()
 	if got := d.read(a); got != text {
-		t.Errorf("%s: the file holds %q, want %q", when, got, text)
+		d.t.Errorf("%s: the file holds %q, want %q", when, got, text)
 	}
 }
 
-func (d *daemon) write(t *testing.T, a homes.Account, text string) {
-	t.Helper()
+func (d *daemon) write(a homes.Account, text string) {
+	d.t.Helper()
 	if err := os.WriteFile(d.file(a), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
 }
 
@@ -155,87 +156,87 @@ func (d *daemon) said(message string) int { return d.logs.FilterMessage(message)
 var onlyA = map[string]string{"alice": lineA}
 
 func TestRunner(t *testing.T) {
-	for name, play := range map[string]func(t *testing.T, d *daemon, a homes.Account){
-		"the registry is down at the start": func(t *testing.T, d *daemon, a homes.Account) {
+	for name, play := range map[string]func(d *daemon, a homes.Account){
+		"the registry is down at the start": func(d *daemon, a homes.Account) {
 			d.source.set(nil, errors.New("connection refused"))
-			d.start(t)
+			d.start()
 			time.Sleep(time.Hour)
-			d.want(t, a, mixed, "without a registry")
+			d.want(a, mixed, "without a registry")
 			if d.source.count() < 12 || d.ready != 0 || d.said("the registry could not be read; nothing is decided by it") == 0 {
-				t.Errorf("%d attempts, ready %d times", d.source.count(), d.ready)
+				d.t.Errorf("%d attempts, ready %d times", d.source.count(), d.ready)
 			}
-			d.source.set(register(t, nil, onlyA, a), nil)
+			d.source.set(register(d.t, nil, onlyA, a), nil)
 			time.Sleep(2 * time.Minute)
-			d.want(t, a, clean, "after the first reading")
+			d.want(a, clean, "after the first reading")
 			if d.ready != 1 {
-				t.Errorf("ready %d times", d.ready)
+				d.t.Errorf("ready %d times", d.ready)
 			}
 		},
-		"the registry fails later": func(t *testing.T, d *daemon, a homes.Account) {
-			d.start(t)
-			d.want(t, a, clean, "start")
+		"the registry fails later": func(d *daemon, a homes.Account) {
+			d.start()
+			d.want(a, clean, "start")
 			d.source.set(nil, errors.New("timeout"))
 			time.Sleep(time.Hour)
-			d.write(t, a, mixed)
+			d.write(a, mixed)
 			d.hints <- "alice"
-			d.want(t, a, clean, "the last snapshot stays in force")
+			d.want(a, clean, "the last snapshot stays in force")
 		},
-		"a hint": func(t *testing.T, d *daemon, a homes.Account) {
-			d.start(t)
-			d.write(t, a, mixed)
-			d.want(t, a, mixed, "before the hint")
+		"a hint": func(d *daemon, a homes.Account) {
+			d.start()
+			d.write(a, mixed)
+			d.want(a, mixed, "before the hint")
 			d.hints <- "alice"
-			d.want(t, a, clean, "after the hint")
+			d.want(a, clean, "after the hint")
 			d.hints <- "nobody"
 			synctest.Wait()
 		},
-		"lost hints": func(t *testing.T, d *daemon, a homes.Account) {
-			d.start(t)
-			d.write(t, a, mixed)
+		"lost hints": func(d *daemon, a homes.Account) {
+			d.start()
+			d.write(a, mixed)
 			d.hints <- ""
-			d.want(t, a, clean, "after the loss")
+			d.want(a, clean, "after the loss")
 		},
-		"no hint at all": func(t *testing.T, d *daemon, a homes.Account) {
-			d.start(t)
-			d.write(t, a, mixed)
+		"no hint at all": func(d *daemon, a homes.Account) {
+			d.start()
+			d.write(a, mixed)
 			time.Sleep(10*time.Minute + time.Second)
-			d.want(t, a, clean, "after the sweep")
+			d.want(a, clean, "after the sweep")
 		},
-		"an active user": func(t *testing.T, d *daemon, a homes.Account) {
+		"an active user": func(d *daemon, a homes.Account) {
 			d.settings.FastCheck = 15 * time.Second
-			d.start(t)
-			d.write(t, a, mixed)
+			d.start()
+			d.write(a, mixed)
 			time.Sleep(16 * time.Second)
-			d.want(t, a, mixed, "while he has no process")
+			d.want(a, mixed, "while he has no process")
 			d.active[a.UID] = true
 			time.Sleep(16 * time.Second)
-			d.want(t, a, clean, "after the fast check")
+			d.want(a, clean, "after the fast check")
 		},
-		"a key is revoked": func(t *testing.T, d *daemon, a homes.Account) {
-			d.start(t)
-			d.source.set(register(t, nil, map[string]string{"alice": lineB}, a), nil)
+		"a key is revoked": func(d *daemon, a homes.Account) {
+			d.start()
+			d.source.set(register(d.t, nil, map[string]string{"alice": lineB}, a), nil)
 			time.Sleep(6 * time.Minute)
-			d.want(t, a, "# mine\n", "after the next reading")
+			d.want(a, "# mine\n", "after the next reading")
 		},
-		"a registration ends": func(t *testing.T, d *daemon, a homes.Account) {
+		"a registration ends": func(d *daemon, a homes.Account) {
 			end := time.Now().Add(90 * time.Second)
-			d.source.set(register(t, func(r *registry.Record) { r.NotAfter = end }, onlyA, a), nil)
-			d.start(t)
+			d.source.set(register(d.t, func(r *registry.Record) { r.NotAfter = end }, onlyA, a), nil)
+			d.start()
 			time.Sleep(89 * time.Second)
-			d.want(t, a, clean, "before its end")
+			d.want(a, clean, "before its end")
 			time.Sleep(2 * time.Second)
-			d.want(t, a, "# mine\n", "after its end")
+			d.want(a, "# mine\n", "after its end")
 		},
-		"report": func(t *testing.T, d *daemon, a homes.Account) {
+		"report": func(d *daemon, a homes.Account) {
 			d.settings.Act = nil
-			d.start(t)
+			d.start()
 			time.Sleep(time.Hour)
-			d.want(t, a, mixed, "in report mode")
+			d.want(a, mixed, "in report mode")
 			if n := d.said("file would be changed (mode: report)"); n != 1 {
-				t.Errorf("the same finding was told %d times", n)
+				d.t.Errorf("the same finding was told %d times", n)
 			}
 		},
-		"an act that fails": func(t *testing.T, d *daemon, a homes.Account) {
+		"an act that fails": func(d *daemon, a homes.Account) {
 			act, fail := d.settings.Act, true
 			d.settings.Act = func(p enforcer.Plan) error {
 				if fail {
@@ -243,71 +244,71 @@ func TestRunner(t *testing.T) {
 				}
 				return act(p)
 			}
-			d.start(t)
+			d.start()
 			time.Sleep(20 * time.Second)
-			d.want(t, a, mixed, "while it fails")
+			d.want(a, mixed, "while it fails")
 			if n := d.said("home could not be kept in line"); n != 1 {
-				t.Errorf("the same error was told %d times", n)
+				d.t.Errorf("the same error was told %d times", n)
 			}
 			fail = false
 			time.Sleep(time.Minute)
-			d.want(t, a, clean, "when it works again, long before the sweep")
+			d.want(a, clean, "when it works again, long before the sweep")
 		},
-		"reload to report": func(t *testing.T, d *daemon, a homes.Account) {
-			d.start(t)
+		"reload to report": func(d *daemon, a homes.Account) {
+			d.start()
 			settings := d.settings
 			settings.Act = nil
-			d.reload(t, settings)
-			d.write(t, a, mixed)
+			d.reload(settings)
+			d.write(a, mixed)
 			d.hints <- "alice"
-			d.want(t, a, mixed, "after the reload")
+			d.want(a, mixed, "after the reload")
 		},
-		"reload to other rules": func(t *testing.T, d *daemon, a homes.Account) {
-			d.start(t)
+		"reload to other rules": func(d *daemon, a homes.Account) {
+			d.start()
 			settings := d.settings
-			settings.Policy = mustCompile(t, policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 4096}}})
+			settings.Policy = mustCompile(d.t, policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 4096}}})
 			d.source.set(nil, errors.New("down"))
-			d.reload(t, settings)
-			d.want(t, a, "# mine\n", "the known snapshot is judged by the new rules at once")
+			d.reload(settings)
+			d.want(a, "# mine\n", "the known snapshot is judged by the new rules at once")
 		},
-		"reload to another registry": func(t *testing.T, d *daemon, a homes.Account) {
-			d.start(t)
+		"reload to another registry": func(d *daemon, a homes.Account) {
+			d.start()
 			settings := d.settings
 			other := &source{err: errors.New("down")}
 			settings.Source, settings.SourceID = other, "two"
-			d.reload(t, settings)
-			d.write(t, a, mixed)
+			d.reload(settings)
+			d.write(a, mixed)
 			d.hints <- "alice"
-			d.want(t, a, mixed, "before the other registry was read")
-			other.set(register(t, nil, onlyA, a), nil)
+			d.want(a, mixed, "before the other registry was read")
+			other.set(register(d.t, nil, onlyA, a), nil)
 			time.Sleep(2 * time.Minute)
-			d.want(t, a, clean, "after it was read")
+			d.want(a, clean, "after it was read")
 			if d.ready != 1 {
-				t.Errorf("ready %d times", d.ready)
+				d.t.Errorf("ready %d times", d.ready)
 			}
 		},
-		"a reading that hangs": func(t *testing.T, d *daemon, a homes.Account) {
+		"a reading that hangs": func(d *daemon, a homes.Account) {
 			d.source.hang = true
-			d.start(t)
-			d.want(t, a, mixed, "while the registry hangs")
+			d.start()
+			d.want(a, mixed, "while the registry hangs")
 			d.source.mu.Lock()
 			d.source.hang = false
 			d.source.mu.Unlock()
 			d.runner.Poke()
-			d.want(t, a, clean, "a new reading replaces the one that hangs")
+			d.want(a, clean, "a new reading replaces the one that hangs")
 		},
-		"an account leaves": func(t *testing.T, d *daemon, a homes.Account) {
+		"an account leaves": func(d *daemon, a homes.Account) {
 			bob := d.account("bob", mixed)
-			d.source.set(register(t, nil, map[string]string{"alice": lineA, "bob": lineA}, a, bob), nil)
-			d.start(t)
-			d.want(t, bob, clean, "start")
-			d.source.set(register(t, nil, onlyA, a), nil)
+			d.source.set(register(d.t, nil, map[string]string{"alice": lineA, "bob": lineA}, a, bob), nil)
+			d.start()
+			d.want(bob, clean, "start")
+			d.source.set(register(d.t, nil, onlyA, a), nil)
 			time.Sleep(6 * time.Minute)
-			d.write(t, bob, mixed)
+			d.write(bob, mixed)
 			d.hints <- "bob"
-			d.want(t, bob, mixed, "an account that the registry does not know is left alone")
+			d.want(bob, mixed, "an account that the registry does not know is left alone")
 			if d.said("account left: its home is left alone from now on") != 1 {
-				t.Error("nobody was told")
+				d.t.Error("nobody was told")
 			}
 		},
 	} {
@@ -317,17 +318,17 @@ func TestRunner(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDaemon(t, c)
 				d.source.set(register(t, nil, onlyA, a), nil)
-				play(t, d, a)
-				d.end(t)
+				play(d, a)
+				d.end()
 			})
 		})
 	}
 }
 
-func (d *daemon) reload(t *testing.T, settings enforcer.Settings) {
-	t.Helper()
-	if err := d.runner.Reload(t.Context(), settings); err != nil {
-		t.Fatal(err)
+func (d *daemon) reload(settings enforcer.Settings) {
+	d.t.Helper()
+	if err := d.runner.Reload(d.t.Context(), settings); err != nil {
+		d.t.Fatal(err)
 	}
 	synctest.Wait()
 }
@@ -361,7 +362,7 @@ func TestRunnerLooksOneAfterAnother(t *testing.T) {
 			inside--
 			return act(p)
 		}
-		d.start(t)
+		d.start()
 		for range 5 {
 			d.hints <- "alice"
 		}
@@ -369,12 +370,12 @@ func TestRunnerLooksOneAfterAnother(t *testing.T) {
 		if acts != 1 {
 			t.Errorf("%d acts began, want 1", acts)
 		}
-		d.write(t, a, mixed+"# changed during the look\n")
+		d.write(a, mixed+"# changed during the look\n")
 		release <- struct{}{}
 		synctest.Wait()
 		release <- struct{}{}
-		d.want(t, a, clean+"# changed during the look\n", "after the looks")
-		d.end(t)
+		d.want(a, clean+"# changed during the look\n", "after the looks")
+		d.end()
 	})
 }
 
@@ -389,13 +390,13 @@ func TestRunnerAbandonsOldLooks(t *testing.T) {
 			<-blocked
 			return nil
 		}
-		d.start(t)
+		d.start()
 		d.source.set(register(t, nil, map[string]string{"alice": lineB}, a), nil)
 		d.runner.Poke()
 		synctest.Wait()
 		close(blocked)
-		d.want(t, a, "# mine\n"+lineB+" intruder\n", "B is registered now, and the look that began before must not remove it")
-		d.end(t)
+		d.want(a, "# mine\n"+lineB+" intruder\n", "B is registered now, and the look that began before must not remove it")
+		d.end()
 	})
 }
 
@@ -412,7 +413,7 @@ func TestRunnerEndsBetweenChanges(t *testing.T) {
 			<-release
 			return act(p)
 		}
-		d.start(t)
+		d.start()
 		d.stop()
 		synctest.Wait()
 		select {
@@ -424,6 +425,6 @@ func TestRunnerEndsBetweenChanges(t *testing.T) {
 		if err := <-d.ended; err != nil {
 			t.Error(err)
 		}
-		d.want(t, a, clean, "after the end")
+		d.want(a, clean, "after the end")
 	})
 }
