@@ -7,6 +7,7 @@ package report
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/policy"
@@ -90,3 +91,6 @@ func ascii(text string) string {
 	quoted := strconv.QuoteToASCII(text)
 	return quoted[1 : len(quoted)-1]
 }
+
+// sentence is ascii for people, who need no escaped quotation marks. It stays unambiguous, for a backslash is escaped.
+func sentence(text string) string { return strings.ReplaceAll(ascii(text), `\"`, `"`) }

@@ -15,24 +15,24 @@ import (
 // users are counted only.
 func Text(w io.Writer, r Report) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "registry  %s: %d users, %d keys\npolicy    %s\n\n", ascii(r.Source), r.Users, r.Keys, r.Policy)
+	fmt.Fprintf(out, "registry  %s: %d users, %d keys\npolicy    %s\n\n", sentence(r.Source), r.Users, r.Keys, r.Policy)
 	for _, result := range r.Results {
 		textResult(out, result)
 	}
 	if len(r.Denied)+len(r.Rejects) > 0 {
 		fmt.Fprintf(out, "registered, but not usable\n")
 		for _, d := range r.Denied {
-			fmt.Fprintf(out, "  %s  %s  %s\n      %s\n", d.User, d.Reason, d.Key.Fingerprint(), ascii(d.Detail))
+			fmt.Fprintf(out, "  %s  %s  %s\n      %s\n", d.User, d.Reason, d.Key.Fingerprint(), sentence(d.Detail))
 		}
 		for _, j := range r.Rejects {
-			fmt.Fprintf(out, "  %s  rejected  %s\n      %s\n", ascii(j.User), ascii(j.Origin), ascii(j.Detail))
+			fmt.Fprintf(out, "  %s  rejected  %s\n      %s\n", sentence(j.User), sentence(j.Origin), sentence(j.Detail))
 		}
 		fmt.Fprintln(out)
 	}
 	if len(r.Skips) > 0 {
 		fmt.Fprintf(out, "left alone\n")
 		for _, s := range r.Skips {
-			fmt.Fprintf(out, "  %s: %s\n", ascii(s.User), ascii(s.Why))
+			fmt.Fprintf(out, "  %s: %s\n", sentence(s.User), sentence(s.Why))
 		}
 		fmt.Fprintln(out)
 	}
@@ -57,13 +57,13 @@ func textCounts(out *bufio.Writer, r Report) {
 func textResult(out *bufio.Writer, result enforcer.Result) {
 	if result.Err != nil {
 		for line := range strings.SplitSeq(result.Err.Error(), "\n") {
-			fmt.Fprintf(out, "%s: error: %s\n", result.Account.Name, ascii(line))
+			fmt.Fprintf(out, "%s: error: %s\n", result.Account.Name, sentence(line))
 		}
 	}
 	for _, p := range result.Plans {
 		switch {
 		case p.Unresolved != "":
-			fmt.Fprintf(out, "%s  %s\n  ! not decided: %s\n\n", p.Account.Name, path(p), ascii(p.Unresolved))
+			fmt.Fprintf(out, "%s  %s\n  ! not decided: %s\n\n", p.Account.Name, path(p), sentence(p.Unresolved))
 		case p.Change:
 			textPlan(out, p)
 		}
@@ -75,7 +75,7 @@ func textPlan(out *bufio.Writer, p enforcer.Plan) {
 	if p.Whole.Reason != "" {
 		fmt.Fprintf(out, "  ! %-18s the whole file is replaced\n", p.Whole.Reason)
 		if p.Whole.Detail != "" {
-			fmt.Fprintf(out, "      %s\n", ascii(p.Whole.Detail))
+			fmt.Fprintf(out, "      %s\n", sentence(p.Whole.Detail))
 		}
 	}
 	for _, d := range p.Remove {
@@ -93,7 +93,7 @@ func textPlan(out *bufio.Writer, p enforcer.Plan) {
 func textDecision(out *bufio.Writer, sign rune, d enforcer.Decision) {
 	fmt.Fprintf(out, "  %c %-18s line %d%s\n", sign, d.Reason, d.Line.N, prefixed(", ", describe(d.Line)))
 	if d.Detail != "" {
-		fmt.Fprintf(out, "      %s\n", ascii(d.Detail))
+		fmt.Fprintf(out, "      %s\n", sentence(d.Detail))
 	}
 }
 

@@ -97,7 +97,7 @@ func TestErrors(t *testing.T) {
 		text string
 		want []string
 	}{
-		"empty":          {"", []string{"k.yaml: no documents in stream"}},
+		"empty":          {"", []string{"k.yaml: the file is empty, or all of it is a comment"}},
 		"no mapping":     {"- a\n", []string{"k.yaml:1: cannot construct !!seq into config.Config"}},
 		"two documents":  {small + "---\n" + small, []string{"k.yaml: expected single document, found multiple"}},
 		"no source":      {"mode: report\n", []string{`k.yaml: registry.source: "" is not one of ldap, ldif`}},

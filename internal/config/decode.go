@@ -130,6 +130,9 @@ func readable(name string, err error) error {
 
 func place(name string, err *yaml.LoadError) error {
 	message := strings.TrimPrefix(err.Message, "yaml: ")
+	if message == "no documents in stream" {
+		message = "the file is empty, or all of it is a comment"
+	}
 	if i := strings.Index(message, " into struct {"); i >= 0 {
 		message = message[:i] + " into a group of keys"
 	}
