@@ -17,6 +17,7 @@ import (
 type Homes interface {
 	Read(account homes.Account, name string) (homes.File, error)
 	Replace(account homes.Account, name string, before homes.Version, after []byte) error
+	Seize(account homes.Account, name string, after []byte) error
 }
 
 // Trail takes audit records; it returns when all of them are on disk.
@@ -50,7 +51,7 @@ func (e *Enforcer) Apply(p Plan) error {
 	}
 	err := e.Quarantine.keep(copyPath, p)
 	if err == nil {
-		err = e.Homes.Replace(p.Account, p.Name, p.Before, p.After)
+		err = e.change(p)
 	}
 	outcome := p.record(audit.Record{Time: e.Now(), ID: id, Action: audit.ReplaceFile, Outcome: audit.Success, Message: p.Summary()})
 	if err != nil {
@@ -58,6 +59,14 @@ func (e *Enforcer) Apply(p Plan) error {
 		err = fmt.Errorf("change %s of %s: %w", p.Name, p.Account.Name, err)
 	}
 	return errors.Join(err, e.Trail(outcome))
+}
+
+// change is the one place where a file changes.
+func (e *Enforcer) change(p Plan) error {
+	if p.Seize {
+		return e.Homes.Seize(p.Account, p.Name, p.After)
+	}
+	return e.Homes.Replace(p.Account, p.Name, p.Before, p.After)
 }
 
 // record completes a record of the whole file.

@@ -249,17 +249,33 @@ func TestApplyStops(t *testing.T) {
 	})
 }
 
-// A file that its owner keeps changing costs a bounded number of attempts, and the last word is an error, never silence.
-func TestLookIsBounded(t *testing.T) {
+// A file that its owner keeps changing costs a bounded number of attempts; then it is put aside, and his granted keys
+// stand in its place.
+func TestLookSeizesAnUnsteadyFile(t *testing.T) {
 	c := newCentre(t)
 	a := c.account("alice", mixed)
+	tr := &trail{}
+	hand := c.enforcer(tr)
 	acts := 0
-	l := enforcer.Looker{Homes: c.door, Grants: grants(t, lineA), Act: func(enforcer.Plan) error {
+	l := enforcer.Looker{Homes: c.door, Grants: grants(t, lineA), Act: func(p enforcer.Plan) error {
 		acts++
-		return homes.ErrChanged
+		if err := os.WriteFile(c.file(a), fmt.Appendf([]byte(mixed), "# %d\n", acts), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return hand.Apply(p)
 	}}
-	if r := l.Look(a); !errors.Is(r.Err, homes.ErrChanged) || acts > 10 || acts < 2 {
+	if r := l.Look(a); r.Err != nil || acts > 10 || acts < 2 {
 		t.Errorf("%d attempts, then %v", acts, r.Err)
+	}
+	if got := c.read(a); strings.Contains(got, lineB) || !strings.Contains(got, lineA) {
+		t.Errorf("the file holds %q", got)
+	}
+	if got := tr.outcomes(); got[len(got)-1] != "success replace-file unsteady" {
+		t.Errorf("records %v", got)
+	}
+	entries, err := os.ReadDir(filepath.Dir(c.file(a)))
+	if err != nil || len(entries) != 2 {
+		t.Errorf("beside the file: %v, %v; want what was put aside", entries, err)
 	}
 }
 

@@ -85,7 +85,18 @@ func (l Looker) file(account homes.Account, name string) (Plan, error) {
 			return plan, err
 		}
 	}
-	return plan, err
+	if plan.Name == "" {
+		return plan, err
+	}
+	return l.seize(plan)
+}
+
+// seize is the end of a race with a file that keeps changing: whatever stands there now is put aside, and the file of the last
+// plan takes its place. Giving up instead would let a loop keep an unregistered key for good.
+func (l Looker) seize(plan Plan) (Plan, error) {
+	plan.Seize = true
+	plan.Whole = policy.Verdict{Reason: ReasonUnsteady, Detail: "the file kept changing while it was looked at; it is put aside"}
+	return plan, l.Act(plan)
 }
 
 // Sweep looks at all accounts with a number of workers and yields the results in the order of the accounts, as soon as

@@ -37,6 +37,8 @@ const (
 	ReasonBadDir policy.Reason = "bad-directory"
 	// ReasonUntidy: owner, mode or link count of the file let somebody else write it, or sshd refuse it.
 	ReasonUntidy policy.Reason = "untidy"
+	// ReasonUnsteady: the file changed each time before its plan could be carried out.
+	ReasonUnsteady policy.Reason = "unsteady"
 )
 
 // Input is all that a plan is made from.
@@ -73,6 +75,9 @@ type Plan struct {
 	// After is the exact content that the file is to have; it counts only if Change is set.
 	After  []byte
 	Change bool
+	// Seize asks to put the file aside, whatever version of it is there. A plan is made without it; it is set when the
+	// file did not keep still for its plan to be carried out.
+	Seize bool
 	// Unresolved says what stands in the way of a decision; nothing is changed then.
 	Unresolved string
 }
