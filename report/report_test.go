@@ -1,0 +1,179 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+	"github.com/keyreeve/keyreeve/registry"
+	"github.com/keyreeve/keyreeve/report"
+)
+
+// The keys A and B of the vectors.
+const (
+	lineA = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHnxoe+mmuhR7yxmTmqCw1YYMfdhbsay07eRJlF1T1ve"
+	lineB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF/mOT2dE99uYPAVIKz6rTw6OyI7MT/39JTmbBdleO+P"
+	// evil is a comment that would clear a terminal, turn the text around and forge a line.
+	evil = " \x1b[2Jme\u202e\u009b0;\"quoted\""
+)
+
+func example(t *testing.T) report.Report {
+	t.Helper()
+	line, err := authkeys.ParseValue([]byte(lineA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := registry.New([]registry.User{{
+		Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice", Records: []registry.Record{{Key: line.Key, Label: "lab"}},
+	}}, "ldaps://one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := policy.Compile(policy.DefaultRules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants := rules.Evaluate(snapshot, time.Now())
+	plan := func(name, file, text string, state homes.State) enforcer.Plan {
+		return enforcer.MakePlan(enforcer.Input{
+			Account: homes.Account{Name: name, UID: 2001, GID: 2001, Home: "/home/" + name}, Name: file, Grants: grants,
+			File: homes.File{State: state, Data: []byte(text), Tidy: true, Detail: "a FIFO"},
+		})
+	}
+	alice := plan("alice", "authorized_keys", "# x\n"+lineB+evil+"\n"+lineA+"\r\nno key\x1b[2J\n", homes.Regular)
+	return report.Report{
+		Source: "ldaps://one", Policy: rules.String(), Users: 1, Keys: 1,
+		Results: []enforcer.Result{
+			{Account: alice.Account, Plans: []enforcer.Plan{alice, plan("alice", "authorized_keys2", "", homes.Symlink)}},
+			{Account: homes.Account{Name: "bob", UID: 2002, Home: "/home/bob"}, Plans: []enforcer.Plan{plan("bob", "authorized_keys", "", homes.Irregular)}},
+			{Account: homes.Account{Name: "carol", UID: 2003, Home: "/home/carol"}, Err: errors.New("read: input/output error\nforged: line\x1b")},
+			{Account: homes.Account{Name: "dan", UID: 2004, Home: "/home/dan"}, NoHome: true},
+			{Account: homes.Account{Name: "eve", UID: 2005, Home: "/home/eve"}, Plans: []enforcer.Plan{plan("eve", "authorized_keys", "# clean\n", homes.Regular)}},
+		},
+		Skips:   []enforcer.Skip{{User: "-x\n", Why: "not a plain login name"}},
+		Rejects: []report.Reject{{User: "alice", Origin: "uid=alice", Detail: "no key"}},
+		Denied:  []report.Denied{{User: "alice", Denial: policy.Denial{Key: line.Key, Verdict: policy.Verdict{Reason: policy.ReasonWeak, Detail: "weak"}}}},
+	}
+}
+
+const wantText = `registry  ldaps://one: 1 users, 1 keys
+policy    ed25519, sk-ed25519 or RSA of at least 4096 bits
+
+alice  /home/alice/.ssh/authorized_keys
+  - unregistered       line 2, SHA256:8O248R5MYQAJpvyalKqVsiVm3TSeFzqEb7VKVZ1CYVA COMMENT
+      the key registry does not list this key for the user
+  - no-key             line 4
+      DETAIL
+  ~ form               line 3, SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
+      the line is written in its plain form
+
+alice  /home/alice/.ssh/authorized_keys2
+  ! symlink            the whole file is replaced
+      a FIFO
+  + granted            SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo lab
+
+bob  /home/bob/.ssh/authorized_keys
+  ! not decided: a FIFO
+
+carol: error: read: input/output error
+carol: error: forged: line\x1b
+
+registered, but not usable
+  alice  weak  SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
+      weak
+  alice  rejected  uid=alice
+      no key
+
+left alone
+  -x\n: not a plain login name
+
+accounts  5, to change: 1, errors: 1, left alone: 1
+lines     to remove: 2, to rewrite: 1, to add: 1
+files     not decided: 1
+`
+
+func TestText(t *testing.T) {
+	r := example(t)
+	var out bytes.Buffer
+	if err := report.Text(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	onlyASCII(t, out.String())
+	removed := r.Results[0].Plans[0].Remove
+	want := strings.NewReplacer("DETAIL", removed[1].Detail, "COMMENT", `[2Jme  0;\"quoted\"`).Replace(wantText)
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	r := example(t)
+	var out, again bytes.Buffer
+	if err := report.JSON(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	onlyASCII(t, out.String())
+	if err := report.JSON(&again, r); err != nil || !bytes.Equal(out.Bytes(), again.Bytes()) {
+		t.Errorf("one report gave two texts (%v)", err)
+	}
+	var got struct {
+		Version  int
+		Summary  report.Counts
+		Accounts []struct {
+			User   string
+			NoHome bool `json:"no_home"`
+			Errors []string
+			Files  []struct {
+				Path, State, Unresolved, Content string
+				Change                           bool
+				Lines                            []struct {
+					Line           int
+					Action, Reason string
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	wantCounts := report.Counts{Accounts: 5, Pending: 1, Remove: 2, Rewrite: 1, Add: 1, Unresolved: 1, Errors: 1, Skipped: 1}
+	if diff := cmp.Diff(wantCounts, got.Summary); diff != "" || got.Version != 1 {
+		t.Errorf("version %d, summary: %s", got.Version, diff)
+	}
+	file := got.Accounts[0].Files[0]
+	var lines []string
+	for i, line := range file.Lines {
+		if line.Line != i+1 {
+			t.Errorf("line %d stands at %d", line.Line, i)
+		}
+		lines = append(lines, line.Action+" "+line.Reason)
+	}
+	if diff := cmp.Diff([]string{"keep granted", "remove unregistered", "rewrite form", "remove no-key"}, lines); diff != "" {
+		t.Error(diff)
+	}
+	if file.Content != `# x\n`+lineA+`\n` || !file.Change || file.State != "regular" {
+		t.Errorf("file %+v", file)
+	}
+	if got.Accounts[1].Files[0].Unresolved != "a FIFO" || len(got.Accounts[2].Errors) != 2 || !got.Accounts[3].NoHome {
+		t.Errorf("accounts %+v", got.Accounts[1:])
+	}
+}
+
+// onlyASCII finds what could drive a terminal or forge a line.
+func onlyASCII(t *testing.T, text string) {
+	t.Helper()
+	for i, r := range text {
+		if r != '\n' && (r < ' ' || r > '~') {
+			t.Errorf("byte %d is %q", i, r)
+		}
+	}
+}
