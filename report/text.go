@@ -59,6 +59,7 @@ func textResult(out *bufio.Writer, result enforcer.Result) {
 		for line := range strings.SplitSeq(result.Err.Error(), "\n") {
 			fmt.Fprintf(out, "%s: error: %s\n", result.Account.Name, sentence(line))
 		}
+		fmt.Fprintln(out)
 	}
 	for _, p := range result.Plans {
 		switch {
