@@ -47,7 +47,7 @@ func withHint(err error, format string, args ...any) error {
 
 // run is the program; it returns the exit status.
 func run(ctx context.Context, p process) int {
-	root := newRoot(p)
+	root := newRoot(p) //nolint:contextcheck // cobra hands the context to the command that runs
 	root.SetArgs(p.Args)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)

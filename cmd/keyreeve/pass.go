@@ -44,8 +44,8 @@ func newApply(p process, path *string) *cobra.Command {
 	}
 }
 
-func plan(ctx context.Context, p process, path, format string, users []string) error {
-	print, ok := map[string]func(report.Report) error{
+func plan(ctx context.Context, p process, path, format string, users []string) (err error) {
+	show, ok := map[string]func(report.Report) error{
 		"text": func(r report.Report) error { return report.Text(p.Stdout, r) },
 		"json": func(r report.Report) error { return report.JSON(p.Stdout, r) },
 	}[format]
@@ -56,20 +56,20 @@ func plan(ctx context.Context, p process, path, format string, users []string) e
 	if err != nil {
 		return err
 	}
-	defer one.door.Close()
+	defer func() { err = errors.Join(err, one.door.Close()) }()
 	r := one.run(nil)
-	if err := print(r); err != nil {
+	if err := show(r); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
 	return verdict(r, true)
 }
 
-func apply(ctx context.Context, p process, path string, users []string) error {
+func apply(ctx context.Context, p process, path string, users []string) (err error) {
 	one, err := newPass(ctx, path, users)
 	if err != nil {
 		return err
 	}
-	defer one.door.Close()
+	defer func() { err = errors.Join(err, one.door.Close()) }()
 	if one.config.Mode != config.Enforce {
 		return withHint(fmt.Errorf("%s says \"mode: %s\", which changes nothing", path, one.config.Mode),
 			"look at the output of \"keyreeve plan\", then set \"mode: enforce\"")

@@ -54,7 +54,7 @@ func schema(a config.Attributes) ldapsource.Schema {
 // sourceID is equal for configurations that read the same registry; how often, and with which time limit, does not
 // matter.
 func sourceID(r config.Registry) string {
-	r.Refresh, r.LDAP.Timeout, r.LDAP.PageSize = 0, 0, 0
+	r.LDAP.Timeout, r.LDAP.PageSize = 0, 0
 	if r.Source == config.LDIFSource {
 		return fmt.Sprintf("ldif %+v", r.LDIF)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -29,20 +30,20 @@ func version() string {
 	for _, s := range info.Settings {
 		settings[s.Key] = s.Value
 	}
-	text := fmt.Sprintf("keyreeve %s\n", info.Main.Version)
+	lines := []string{"keyreeve " + info.Main.Version}
 	if commit := settings["vcs.revision"]; commit != "" {
-		text += fmt.Sprintf("commit %s %s", commit, settings["vcs.time"])
+		line := fmt.Sprintf("commit %s %s", commit, settings["vcs.time"])
 		if settings["vcs.modified"] == "true" {
-			text += " with local changes"
+			line += " with local changes"
 		}
-		text += "\n"
+		lines = append(lines, line)
 	}
-	text += info.GoVersion + "\n"
+	lines = append(lines, info.GoVersion)
 	for _, module := range info.Deps {
 		switch module.Path {
 		case "golang.org/x/crypto", "github.com/go-ldap/ldap/v3", "github.com/fsnotify/fsnotify":
-			text += module.Path + " " + module.Version + "\n"
+			lines = append(lines, module.Path+" "+module.Version)
 		}
 	}
-	return text
+	return strings.Join(lines, "\n") + "\n"
 }

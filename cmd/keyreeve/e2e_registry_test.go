@@ -1,0 +1,118 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// ldapRegistry is the registry part of a configuration that reads a slapd.
+func ldapRegistry(l *testenv.Slapd, url, how, refresh string) string {
+	return fmt.Sprintf("{source: ldap, refresh: %s, ldap: {urls: ['%s'], base: '%s', %s}}", refresh, url, l.Base, how)
+}
+
+// startTLS reads it in the way that most centres will.
+func startTLS(l *testenv.Slapd, refresh string) string {
+	return ldapRegistry(l, l.URL, fmt.Sprintf("start_tls: true, ca_file: %s, bind_dn: '%s', password_file: %s",
+		l.CAFile, l.RootDN, l.PasswordFile), refresh)
+}
+
+// Where a registry comes from shows in its name and in nothing else: each door of a real slapd and the LDIF file that
+// filled it give the same plan, byte for byte.
+func TestPlanFromEverySource(t *testing.T) {
+	testenv.Need(t, "slapd")
+	s := newSite(t)
+	list, keys := vectors(t)
+	members := []member{
+		s.newMember(0, keys["A"]+" laptop", keys["R4096"]+" desk", keys["DSA"]+" denied"),
+		s.newMember(1, `from="192.0.2.0/24",no-pty `+keys["B"], keys["B"], keys["A"]),
+		s.newMember(2, keys["A"]+" one", keys["A"]+" two", "ssh-ed25519 AAAA"),
+		s.newMember(3),
+	}
+	for i, v := range list[:40] { // the simplest ones: order and counts matter here, tricks do not
+		m := s.newMember(10+i, keys["A"])
+		m.write(t, "authorized_keys", string(vectorFile(t, v.File)))
+		members = append(members, m)
+	}
+	for _, m := range members[:4] {
+		m.write(t, "authorized_keys2", keys["A"]+"\n"+keys["B"]+"\n"+keys["R4096"]+"\n")
+	}
+	nowhere := member{name: "-rf", uid: 1, gid: 1, home: s.path("home", "nowhere"), keys: []string{keys["A"]}}
+	ldif := entries(append(members, nowhere)...)
+	s.put("registry.ldif", ldif)
+	server := testenv.StartSlapd(t, ldif)
+
+	plan := func(registry, source string) string {
+		t.Helper()
+		s.configure("enforce", registry)
+		out, _ := s.keyreeve(statusPending, "plan", "--format", "json")
+		quoted, err := json.Marshal(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		field := `"source": ` + string(quoted)
+		if strings.Count(out, field) != 1 {
+			t.Fatalf("the plan does not name its source %s once", source)
+		}
+		return strings.Replace(out, field, `"source": ""`, 1)
+	}
+	want := plan(s.ldifRegistry(), s.path("registry.ldif"))
+	for _, part := range []string{`"reason": "unregistered"`, `"reason": "dsa"`, `"action": "rewrite"`, `"detail": "sshPublicKey `, `"user": "-rf"`} {
+		if !strings.Contains(want, part) {
+			t.Errorf("the plan has no %s, so that the comparison proves less than it should", part)
+		}
+	}
+	for name, door := range map[string]struct{ registry, url string }{
+		"StartTLS": {startTLS(server, "24h"), server.URL},
+		"LDAPS": {ldapRegistry(server, server.LDAPS, fmt.Sprintf("ca_file: %s, bind_dn: '%s', password_file: %s, page_size: 7",
+			server.CAFile, server.RootDN, server.PasswordFile), "24h"), server.LDAPS},
+		"ldapi": {ldapRegistry(server, server.LDAPI, "sasl_external: true", "24h"), server.LDAPI},
+	} {
+		if diff := cmp.Diff(want, plan(door.registry, door.url)); diff != "" {
+			t.Errorf("%s: another plan:\n%s", name, diff)
+		}
+	}
+}
+
+// While the directory does not answer nothing is removed; as soon as it does, the work begins. A key that is taken out of it
+// goes with the next refresh, and an outage takes nothing back.
+func TestDaemonWithoutDirectory(t *testing.T) {
+	testenv.Need(t, "slapd")
+	s := newSite(t)
+	_, keys := vectors(t)
+	user := s.newMember(1, keys["A"], keys["D"])
+	text := keys["A"] + "\n" + keys["D"] + "\n" + keys["B"] + "\n"
+	user.write(t, "authorized_keys", text)
+	server := testenv.StartSlapd(t, entries(user))
+	server.Stop()
+	s.configure("enforce", startTLS(server, "1s"))
+
+	if _, stderr := s.keyreeve(statusError, "plan"); !strings.Contains(stderr, "keyreeve: read the registry: "+server.URL) {
+		t.Errorf("plan said %q", stderr)
+	}
+	d := s.start()
+	d.await("the registry could not be read; nothing is decided by it", 2)
+	if now := user.read(t, "authorized_keys"); now != text {
+		t.Fatalf("without a registry the file became %q", now)
+	}
+	server.Start()
+	user.loses(t, "authorized_keys", keys["B"])
+
+	server.Modify(fmt.Sprintf("dn: uid=%s,ou=people,dc=example,dc=org\nchangetype: modify\ndelete: sshPublicKey\nsshPublicKey: %s\n",
+		user.name, keys["D"]))
+	user.loses(t, "authorized_keys", keys["D"])
+
+	server.Stop()
+	d.await("the registry could not be read", d.said("the registry could not be read")+1)
+	user.append(t, "authorized_keys", keys["B"]+" again\n")
+	user.loses(t, "authorized_keys", keys["B"])
+	d.stop()
+	if now := user.read(t, "authorized_keys"); now != keys["A"]+"\n" {
+		t.Errorf("in the end the file is %q", now)
+	}
+}

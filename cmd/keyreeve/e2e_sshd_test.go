@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// moment is within which an unknown key must be gone: the promise of this program.
+const moment = time.Second
+
+// The main job, on real parts: whoever holds a registered key gets in, and whoever writes another one does not.
+func TestLogins(t *testing.T) {
+	t.Run("LDIF", func(t *testing.T) {
+		testenv.Need(t, "root", "sshd")
+		testLogins(t, func(s site, ldif string) string {
+			s.put("registry.ldif", ldif)
+			return s.ldifRegistry()
+		})
+	})
+	t.Run("slapd", func(t *testing.T) {
+		testenv.Need(t, "root", "sshd", "slapd")
+		testLogins(t, func(s site, ldif string) string {
+			return startTLS(testenv.StartSlapd(s.t, ldif), "24h")
+		})
+	})
+}
+
+// guest is an account of the system with its home's files.
+func guest(t *testing.T, key string) member {
+	a := testenv.NewAccount(t)
+	return member{name: a.Name, uid: a.UID, gid: a.GID, home: a.Home, keys: []string{key}}
+}
+
+func testLogins(t *testing.T, registry func(s site, ldif string) string) {
+	server, s := testenv.StartSSHD(t, ""), newSite(t)
+	goodFile, good := testenv.NewKey(t)
+	badFile, bad := testenv.NewKey(t)
+	alice, bob := guest(t, good), guest(t, good)
+	both := good + " mine\n" + bad + " planted\n"
+
+	// in wants the registered key to log in, out the other one to be refused.
+	in := func(t *testing.T, m member) {
+		t.Helper()
+		if err := server.Login(m.name, goodFile); err != nil {
+			t.Errorf("the registered key: %v", err)
+		}
+	}
+	out := func(t *testing.T, m member, since time.Time, name string) {
+		t.Helper()
+		m.loses(t, name, bad)
+		took := time.Since(since)
+		t.Logf("%s: %.1f ms from the write to the moment the key was gone", name, float64(took.Microseconds())/1000)
+		if took > moment {
+			t.Errorf("the unknown key was gone after %v, want at most %v", took, moment)
+		}
+		if err := server.Login(m.name, badFile); !errors.Is(err, testenv.ErrRefused) {
+			t.Errorf("the unknown key: got %v, want ErrRefused", err)
+		}
+		in(t, m)
+	}
+
+	alice.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", both)
+	if err := server.Login(alice.name, badFile); err != nil {
+		t.Fatalf("without keyreeve the unknown key must log in, or nothing is proven: %v", err)
+	}
+	s.configure("enforce", registry(s, entries(alice, bob)))
+	d := s.start()
+	d.await("registry read", 1)
+
+	t.Run("was there before", func(t *testing.T) { out(t, alice, time.Now(), "authorized_keys") })
+	t.Run("appended", func(t *testing.T) {
+		now := time.Now()
+		alice.append(t, "authorized_keys", bad+" again\n")
+		out(t, alice, now, "authorized_keys")
+	})
+	t.Run("in the second file", func(t *testing.T) {
+		now := time.Now()
+		alice.does(t, "cat >.ssh/authorized_keys2", both)
+		out(t, alice, now, "authorized_keys2")
+	})
+	t.Run("in a new folder", func(t *testing.T) {
+		now := time.Now()
+		bob.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", both)
+		out(t, bob, now, "authorized_keys")
+	})
+	t.Run("in a folder renamed into place", func(t *testing.T) {
+		bob.does(t, "mkdir new; tee new/authorized_keys >new/authorized_keys2", both)
+		now := time.Now()
+		bob.does(t, "mv .ssh old; mv new .ssh", "")
+		bob.loses(t, "authorized_keys", bad)
+		out(t, bob, now, "authorized_keys2")
+	})
+	t.Run("appended there", func(t *testing.T) {
+		now := time.Now()
+		bob.append(t, "authorized_keys2", bad+" again\n")
+		out(t, bob, now, "authorized_keys2")
+	})
+
+	d.stop()
+	for _, m := range []member{alice, bob} {
+		if odd := m.leftovers(t, "authorized_keys", "authorized_keys2"); len(odd) > 0 {
+			t.Errorf("keyreeve left %q in the home", odd)
+		}
+		if text := m.read(t, "authorized_keys"); text != good+" mine\n" {
+			t.Errorf("%s has %q", m.name, text)
+		}
+	}
+	if text := strings.Join(d.log, "\n"); strings.Contains(text, `"level":"error"`) {
+		t.Error("the daemon had errors")
+	}
+}
