@@ -126,21 +126,23 @@ func TestJSON(t *testing.T) {
 		t.Errorf("one report gave two texts (%v)", err)
 	}
 	var got struct {
-		Version  int
-		Summary  report.Counts
+		Version  int           `json:"version"`
+		Summary  report.Counts `json:"summary"`
 		Accounts []struct {
-			User   string
-			NoHome bool `json:"no_home"`
-			Errors []string
+			NoHome bool     `json:"no_home"`
+			Errors []string `json:"errors"`
 			Files  []struct {
-				Path, State, Unresolved, Content string
-				Change                           bool
-				Lines                            []struct {
-					Line           int
-					Action, Reason string
-				}
-			}
-		}
+				State      string `json:"state"`
+				Unresolved string `json:"unresolved"`
+				Content    string `json:"content"`
+				Change     bool   `json:"change"`
+				Lines      []struct {
+					Line   int    `json:"line"`
+					Action string `json:"action"`
+					Reason string `json:"reason"`
+				} `json:"lines"`
+			} `json:"files"`
+		} `json:"accounts"`
 	}
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)

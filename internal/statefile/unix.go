@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall" //nolint:depguard // flock(2), O_NOFOLLOW and the owner of a file have no other name in the standard library
+	"syscall"
 	"time"
 )
 
