@@ -56,8 +56,9 @@ const mostRSABits = 16384
 
 // Policy is a compiled set of rules. It is immutable.
 type Policy struct {
-	accepts map[string]Rule // by the key type's name on the wire
-	summary string
+	accepts     map[string]Rule // by the key type's name on the wire
+	summary     string
+	smallOrderY [7][32]byte
 }
 
 // Compile checks the rules and returns all that is wrong with them at once. A list without a rule is an error: it is the
@@ -66,7 +67,7 @@ func Compile(rules Rules) (*Policy, error) {
 	if len(rules.Keys) == 0 {
 		return nil, errors.New("policy.keys: the list is empty, which would refuse every key")
 	}
-	p := &Policy{accepts: make(map[string]Rule)}
+	p := &Policy{accepts: make(map[string]Rule), smallOrderY: smallOrderY()}
 	var wrong []error
 	var words []string
 	for i, rule := range rules.Keys {
@@ -131,7 +132,7 @@ func (p *Policy) check(key authkeys.Key) Verdict {
 	case key.Bits() < rule.MinBits:
 		return Verdict{ReasonRSAShort, fmt.Sprintf("RSA key has %d bits; this centre requires %d", key.Bits(), rule.MinBits)}
 	}
-	if flaw := weakness(key); flaw != "" {
+	if flaw := p.weakness(key); flaw != "" {
 		return Verdict{ReasonWeak, flaw}
 	}
 	return Verdict{Reason: ReasonGranted}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math/big"
+	"slices"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 )
@@ -9,11 +10,11 @@ import (
 // weakness says why a key of an accepted type protects nothing, or nothing when none is known.
 //
 // sshd accepts all of these keys: anybody can log in with a line that holds one, without any private key.
-func weakness(key authkeys.Key) string {
+func (p *Policy) weakness(key authkeys.Key) string {
 	if n, e, ok := key.RSA(); ok {
 		return rsaWeakness(n, e)
 	}
-	if point, ok := key.Ed25519(); ok && smallOrder(point) {
+	if point, ok := key.Ed25519(); ok && p.smallOrder(point) {
 		return "the ed25519 key is a point of small order: anybody can sign for it"
 	}
 	return ""
@@ -35,14 +36,9 @@ func rsaWeakness(n, e *big.Int) string {
 // smallOrder reports whether an encoded point of edwards25519 has an order of at most 8. Such a point verifies signatures
 // that anybody can make. The y coordinates are those of the eight torsion points, with the non-canonical encodings
 // that RFC 8032 section 5.1.3 refuses and OpenSSH's decoder reduces modulo p; the sign bit does not matter.
-func smallOrder(point [32]byte) bool {
+func (p *Policy) smallOrder(point [32]byte) bool {
 	point[31] &= 0x7f
-	for _, y := range smallOrderY() {
-		if y == point {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.smallOrderY[:], point)
 }
 
 // smallOrderY lists the y coordinates, little-endian: 0, 1, p-1, p, p+1 and the two of order 8.
