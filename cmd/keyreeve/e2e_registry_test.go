@@ -29,7 +29,7 @@ func TestPlanFromEverySource(t *testing.T) {
 	s := newSite(t)
 	list, keys := vectors(t)
 	members := []member{
-		s.newMember(0, keys["A"]+" laptop", keys["R4096"]+" desk", keys["DSA"]+" denied"),
+		s.newMember(0, keys["DSA"]+" denied", keys["A"]+" laptop", keys["R4096"]+" desk", keys["E256"]+" denied"),
 		s.newMember(1, `from="192.0.2.0/24",no-pty `+keys["B"], keys["B"], keys["A"]),
 		s.newMember(2, keys["A"]+" one", keys["A"]+" two", "ssh-ed25519 AAAA"),
 		s.newMember(3),
@@ -46,6 +46,11 @@ func TestPlanFromEverySource(t *testing.T) {
 	ldif := entries(append(members, nowhere)...)
 	s.put("registry.ldif", ldif)
 	server := testenv.StartSlapd(t, ldif)
+	// A directory keeps no order of values (RFC 4512 section 2.2): this one now has the first key last.
+	for _, change := range []string{"delete", "add"} {
+		server.Modify(fmt.Sprintf("dn: uid=%s,ou=people,dc=example,dc=org\nchangetype: modify\n%s: sshPublicKey\nsshPublicKey: %s\n",
+			members[0].name, change, members[0].keys[0]))
+	}
 
 	plan := func(registry, source string) string {
 		t.Helper()

@@ -29,13 +29,15 @@ func TestLogins(t *testing.T) {
 	})
 }
 
-// guest is an account of the system with its home's files.
+// guest makes an account of the system whose owner holds a registered key.
 func guest(t *testing.T, key string) member {
+	t.Helper()
 	a := testenv.NewAccount(t)
 	return member{name: a.Name, uid: a.UID, gid: a.GID, home: a.Home, keys: []string{key}}
 }
 
 func testLogins(t *testing.T, registry func(s site, ldif string) string) {
+	t.Helper()
 	server, s := testenv.StartSSHD(t, ""), newSite(t)
 	goodFile, good := testenv.NewKey(t)
 	badFile, bad := testenv.NewKey(t)

@@ -48,7 +48,7 @@ func newSite(t *testing.T) site {
 func (s site) path(name ...string) string { return filepath.Join(s.dir, filepath.Join(name...)) }
 
 // put replaces a file by rename, as an administrator's tools do.
-func (s site) put(name, text string) string {
+func (s site) put(name, text string) {
 	s.t.Helper()
 	path := s.path(name)
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
@@ -57,7 +57,6 @@ func (s site) put(name, text string) string {
 	if err := os.Rename(path+".new", path); err != nil {
 		s.t.Fatal(err)
 	}
-	return path
 }
 
 // configure writes the configuration. Sweeps are a day away, so that whatever happens during a test is the answer to an

@@ -29,52 +29,52 @@ type Account struct {
 // NewAccount makes an account with an empty home (mode 0755, below a folder of root's, as StrictModes wants it), the
 // shell /bin/sh and no password that could be given; it is not locked, since sshd lets nobody into a locked account.
 // Account and home go when the test ends. It needs the part "root".
-func NewAccount(t testing.TB) Account {
-	t.Helper()
-	Need(t, "root")
-	parent, err := os.MkdirTemp(accountsDir, "keyreeve-test-") //nolint:usetesting // the user must get in, which t.TempDir forbids
+func NewAccount(tb testing.TB) Account {
+	tb.Helper()
+	Need(tb, "root")
+	parent, err := os.MkdirTemp(accountsDir, "keyreeve-test-") //nolint:usetesting // the user must get in, which tb.TempDir forbids
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := os.RemoveAll(parent); err != nil { //nolint:forbidigo // test folders are no state of the daemon
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	if err := os.Chmod(parent, 0o755); err != nil { //nolint:gosec,forbidigo // see accountsDir
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	name := "kr-" + strings.ToLower(rand.Text()[:10])
 	home := filepath.Join(parent, name)
-	runProgram(t, "useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", "--user-group", "--password", "*", name)
-	t.Cleanup(func() { removeAccount(t, name) })
+	runProgram(tb, "useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", "--user-group", "--password", "*", name)
+	tb.Cleanup(func() { removeAccount(tb, name) })
 	account := Account{Name: name, Home: home}
 	found, err := user.Lookup(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if account.UID, err = strconv.Atoi(found.Uid); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if account.GID, err = strconv.Atoi(found.Gid); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.Mkdir(home, 0o755); err != nil { //nolint:gosec // as useradd makes it
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.Chown(home, account.UID, account.GID); err != nil { //nolint:forbidigo // a test's own home
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return account
 }
 
 // removeAccount runs userdel, which refuses for as long as a process of the account is there: sshd's, of a login that
 // has just ended.
-func removeAccount(t testing.TB, name string) {
-	t.Helper()
+func removeAccount(tb testing.TB, name string) {
+	tb.Helper()
 	program, err := Program("userdel")
 	if err != nil {
-		t.Error(err)
+		tb.Error(err)
 		return
 	}
 	for end := time.Now().Add(sshdPatience); ; time.Sleep(20 * time.Millisecond) {
@@ -83,7 +83,7 @@ func removeAccount(t testing.TB, name string) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Errorf("userdel %s: %v\n%s", name, err, out)
+			tb.Errorf("userdel %s: %v\n%s", name, err, out)
 			return
 		}
 	}
@@ -91,20 +91,20 @@ func removeAccount(t testing.TB, name string) {
 
 // NewKey makes a fresh ed25519 key pair: the path of the private half, as ssh -i takes it, and the public half as
 // authorized_keys holds it, "ssh-ed25519 base64" without a comment or newline.
-func NewKey(t testing.TB) (keyFile, publicLine string) {
-	t.Helper()
+func NewKey(tb testing.TB) (keyFile, publicLine string) {
+	tb.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	key, err := ssh.NewPublicKey(public)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	block, err := ssh.MarshalPrivateKey(private, "")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	keyFile = putFile(t, t.TempDir(), "key", pem.EncodeToMemory(block))
+	keyFile = putFile(tb, tb.TempDir(), "key", pem.EncodeToMemory(block))
 	return keyFile, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }

@@ -57,63 +57,63 @@ type SSHD struct {
 // StartSSHD serves logins of the system's accounts until the test ends, with the configuration that most centres have:
 // StrictModes, public keys only, both default files. The lines of config come after that; sshd takes the first value of a
 // keyword. Its log is printed only if the test failed. It needs the parts "root" and "sshd".
-func StartSSHD(t testing.TB, config string) *SSHD {
-	t.Helper()
-	Need(t, "root", "sshd")
+func StartSSHD(tb testing.TB, config string) *SSHD {
+	tb.Helper()
+	Need(tb, "root", "sshd")
 	if err := os.MkdirAll(sshdRunDir, 0o755); err != nil { //nolint:gosec // sshd wants it so
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := tb.TempDir()
 	hostKey := filepath.Join(dir, "host_key")
-	runProgram(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hostKey)
-	s := &SSHD{Port: freePorts(t, 1)[0], ended: make(chan struct{}), log: filepath.Join(dir, "log")}
-	path := putFile(t, dir, "sshd_config", fmt.Appendf(nil, sshdConfig+"%s\n", s.Port, hostKey, config))
-	if strings.Contains(strings.ToLower(runProgram(t, "sshd", "-T", "-f", path)), "\npersourcepenalties ") {
+	runProgram(tb, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hostKey)
+	s := &SSHD{Port: freePorts(tb, 1)[0], ended: make(chan struct{}), log: filepath.Join(dir, "log")}
+	path := putFile(tb, dir, "sshd_config", fmt.Appendf(nil, sshdConfig+"%s\n", s.Port, hostKey, config))
+	if strings.Contains(strings.ToLower(runProgram(tb, "sshd", "-T", "-f", path)), "\npersourcepenalties ") {
 		// Since 9.8 refused logins lock their address out for a while, and all logins of a test come from one.
-		path = putFile(t, dir, "sshd_config", fmt.Appendf(nil, "PerSourcePenalties no\n"+sshdConfig+"%s\n", s.Port, hostKey, config))
+		path = putFile(tb, dir, "sshd_config", fmt.Appendf(nil, "PerSourcePenalties no\n"+sshdConfig+"%s\n", s.Port, hostKey, config))
 	}
-	s.start(t, path)
+	s.start(tb, path)
 	return s
 }
 
 // start starts the server, as a child that this process can wait for, and returns when it greets.
-func (s *SSHD) start(t testing.TB, config string) {
-	t.Helper()
+func (s *SSHD) start(tb testing.TB, config string) {
+	tb.Helper()
 	program, err := Program("sshd")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	// A file and no pipe: the processes of logins inherit it and would keep a pipe open.
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer log.Close()                                           //nolint:errcheck // the child has its own descriptor
 	s.process = exec.Command(program, "-D", "-e", "-f", config) //nolint:gosec,noctx // it ends with stop
 	s.process.Stderr = log
 	if err := s.process.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	go func() {
 		_ = s.process.Wait() // how it ended shows in its log
 		close(s.ended)
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		s.stop()
-		if t.Failed() {
+		if tb.Failed() {
 			text, err := os.ReadFile(s.log)
-			t.Logf("log of sshd (%v):\n%s", err, text)
+			tb.Logf("log of sshd (%v):\n%s", err, text)
 		}
 	})
 	end := time.Now().Add(sshdPatience)
 	for err := s.greets(); err != nil; err = s.greets() {
 		select {
 		case <-s.ended:
-			t.Fatal("sshd ended before it served anybody")
+			tb.Fatal("sshd ended before it served anybody")
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(end) {
-			t.Fatalf("sshd does not serve: %v", err)
+			tb.Fatalf("sshd does not serve: %v", err)
 		}
 	}
 }
@@ -178,15 +178,15 @@ func (s *SSHD) Login(user, keyFile string) error {
 }
 
 // runProgram runs a program to its end and returns what it printed.
-func runProgram(t testing.TB, name string, arguments ...string) string {
-	t.Helper()
+func runProgram(tb testing.TB, name string, arguments ...string) string {
+	tb.Helper()
 	program, err := Program(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	out, err := exec.Command(program, arguments...).CombinedOutput() //nolint:gosec,noctx // a test runs the programs it names, to their end
 	if err != nil {
-		t.Fatalf("%s %q: %v\n%s", name, arguments, err, out)
+		tb.Fatalf("%s %q: %v\n%s", name, arguments, err, out)
 	}
 	return string(out)
 }
