@@ -41,7 +41,13 @@ type Looker struct {
 	Install bool
 	// Act is called with every plan that has a change. Nil looks only.
 	Act func(Plan) error
+	// Patient leaves a file that its owner cannot read for a later look, and says so by ErrUnsettled: root may be
+	// making it, as useradd and a restore do, who create it first and give it away then.
+	Patient bool
 }
+
+// ErrUnsettled is in a result whose look was patient: nothing was done about a file that may not be finished.
+var ErrUnsettled = errors.New("its owner cannot read it; it may not be finished")
 
 // Look reads the files of one account, plans each of them and acts on the plans. A file that changed between the reading
 // and the act is read and planned again, a bounded number of times.
@@ -80,6 +86,9 @@ func (l Looker) file(account homes.Account, name string) (Plan, error) {
 		plan = MakePlan(Input{Account: account, Name: name, File: file, Grants: l.Grants, Install: l.Install})
 		if !plan.Change || l.Act == nil {
 			return plan, nil
+		}
+		if l.Patient && plan.State == homes.Unreadable {
+			return plan, fmt.Errorf("%s of %s: %w", name, account.Name, ErrUnsettled)
 		}
 		if err = l.Act(plan); !errors.Is(err, homes.ErrChanged) {
 			return plan, err

@@ -242,6 +242,7 @@ func (l *loop) dispatch() {
 		}
 		l.running++
 		look := l.looker()
+		look.Patient = l.failed[user] == 0
 		go func() {
 			watch := l.Watch(account)
 			l.done <- finished{user: user, result: look.Look(account), watch: watch}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/testenv"
 	"github.com/keyreeve/keyreeve/policy"
 	"github.com/keyreeve/keyreeve/registry"
 )
@@ -151,6 +153,15 @@ func (d *daemon) write(a homes.Account, text string) {
 	}
 }
 
+// restore puts a file into the home that its owner may not read yet.
+func (d *daemon) restore(a homes.Account, text string) {
+	d.t.Helper()
+	testenv.Need(d.t, "root")
+	if err := errors.Join(os.Remove(d.file(a)), os.WriteFile(d.file(a), []byte(text), 0o600)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 func (d *daemon) said(message string) int { return d.logs.FilterMessage(message).Len() }
 
 var onlyA = map[string]string{"alice": lineA}
@@ -235,6 +246,28 @@ func TestRunner(t *testing.T) {
 			if n := d.said("file would be changed (mode: report)"); n != 1 {
 				d.t.Errorf("the same finding was told %d times", n)
 			}
+		},
+		"a file that root is making": func(d *daemon, a homes.Account) {
+			d.start()
+			d.restore(a, mixed)
+			d.hints <- "alice"
+			synctest.Wait()
+			if err := os.Chown(d.file(a), a.UID, a.GID); err != nil {
+				d.t.Fatal(err)
+			}
+			d.want(a, mixed, "while it is not finished")
+			time.Sleep(2 * time.Second)
+			d.want(a, clean, "after its owner got it")
+			if entries, err := os.ReadDir(filepath.Dir(d.file(a))); err != nil || len(entries) != 1 {
+				d.t.Errorf("something was put aside: %v, %v", entries, err)
+			}
+		},
+		"a file that stays unreadable": func(d *daemon, a homes.Account) {
+			d.start()
+			d.restore(a, mixed)
+			d.hints <- "alice"
+			time.Sleep(2 * time.Second)
+			d.want(a, lineA+"\n", "at the second look")
 		},
 		"an act that fails": func(d *daemon, a homes.Account) {
 			act, fail := d.settings.Act, true

@@ -17,10 +17,14 @@ func (l *loop) account(ctx context.Context, f finished) {
 		l.queue.add(f.user)
 		return
 	}
-	if f.result.Err != nil {
-		l.repeat(ctx, f.user)
-	} else {
+	switch {
+	case f.result.Err == nil:
 		delete(l.failed, f.user)
+	case errors.Is(f.result.Err, ErrUnsettled):
+		l.repeat(ctx, f.user)
+		return
+	default:
+		l.repeat(ctx, f.user)
 	}
 	l.tell(f)
 }

@@ -39,6 +39,3 @@ func (l *LDIF) Fetch(ctx context.Context) (*registry.Snapshot, error) {
 	}
 	return Decode(entries, l.schema, l.path)
 }
-
-// Stamp returns a text that changes whenever the file does, so that it is read again only then. It does not read the file.
-func (l *LDIF) Stamp() (string, error) { return statefile.Stamp(l.path) }

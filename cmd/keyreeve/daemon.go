@@ -53,6 +53,10 @@ type service struct {
 }
 
 func serve(ctx context.Context, p process, path string) (err error) {
+	// Before all else: until it is asked for, SIGHUP ends the process.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	s := &service{path: path, log: newLogger(p)}
 	if s.config, err = loadConfig(path); err != nil {
 		return err
@@ -77,9 +81,6 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	s.watchRegistry(ctx)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	go s.reloads(inner, hangups)
 	err = s.runner.Run(inner, settings)
 	s.notify(daemon.SdNotifyStopping)
@@ -223,12 +224,9 @@ func (s *service) reload(ctx context.Context) error {
 		return err
 	}
 	settings.Act = s.act(c)
-	if err := s.runner.Reload(ctx, settings); err != nil {
-		return err
-	}
 	s.config = c
-	s.watchRegistry(ctx)
-	return nil
+	s.watchRegistry(ctx) // first, so that no change falls between the reading and the watch
+	return s.runner.Reload(ctx, settings)
 }
 
 // notify tells systemd; without systemd it does nothing.

@@ -23,10 +23,11 @@ import (
 // Read returns the whole file at path, at most limit bytes.
 //
 // The last component must be the file itself and no link; it must be a regular file, owned by root or by the user this
-// process runs as, writable by neither group nor others, and the same before and after the read. Anything else is an
-// error: half a registry must never be taken for a registry. A FIFO or a device is refused without waiting for it.
+// process runs as, writable by neither group nor others, open for writing by nobody, and the same before and after the
+// read. Anything else is an error: half a registry must never be taken for a registry. A FIFO or a device is refused
+// without waiting for it.
 func Read(path string, limit int64) (data []byte, err error) {
-	// open(O_NOFOLLOW|O_NONBLOCK) fstat read fstat close
+	// open(O_NOFOLLOW|O_NONBLOCK) fstat fcntl(F_SETLEASE) read fstat close
 	file, err := os.OpenFile(path, readFlags, 0) //nolint:gosec // the path is the administrator's, and inspect looks at what was opened
 	if err != nil {
 		return nil, openError(path, err)
@@ -39,6 +40,9 @@ func Read(path string, limit int64) (data []byte, err error) {
 	}
 	if before.size > limit {
 		return nil, fmt.Errorf("%s: %d bytes, more than the %d allowed", path, before.size, limit)
+	}
+	if err := finished(file, path); err != nil {
+		return nil, err
 	}
 	// One byte more than allowed shows a file that has grown since it was measured.
 	data, err = io.ReadAll(io.LimitReader(file, limit+1))
@@ -53,17 +57,6 @@ func Read(path string, limit int64) (data []byte, err error) {
 		return nil, fmt.Errorf("%s: changed while it was read", path)
 	}
 	return data, nil
-}
-
-// Stamp returns a short text that changes whenever the file at path does, by writing to it or by putting another in its
-// place: device, inode, size, times and mode. It says nothing about whether [Read] would accept the file.
-func Stamp(path string) (string, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return "", err
-	}
-	id := identify(info)
-	return fmt.Sprintf("%x:%x:%x:%x:%x:%o", id.dev, id.ino, id.size, id.mtime.UnixNano(), id.ctime.UnixNano(), info.Mode()), nil
 }
 
 // EnsureDir makes sure that path is a directory of the daemon: a missing one is made with perm (missing parents with

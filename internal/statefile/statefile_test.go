@@ -242,28 +242,19 @@ func TestReplaceIsAtomic(t *testing.T) {
 	writer.Wait()
 }
 
-func TestStamp(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "file")
-	if _, err := statefile.Stamp(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a missing file is %v, want fs.ErrNotExist", err)
+// A file whose writer is still at work may end in the middle of what it is to say.
+func TestReadWaitsForTheWriter(t *testing.T) {
+	path := write(t, "half", 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	seen := make(map[string]string)
-	step := func(name string, do func() error) {
-		t.Helper()
-		if err := do(); err != nil {
-			t.Fatal(err)
-		}
-		stamp, err := statefile.Stamp(path)
-		if again, _ := statefile.Stamp(path); err != nil || again != stamp {
-			t.Errorf("%s: stamps %q and %q, %v", name, stamp, again, err)
-		}
-		if before, double := seen[stamp]; double {
-			t.Errorf("%s and %s have one stamp", name, before)
-		}
-		seen[stamp] = name
+	_, err = statefile.Read(path, 100)
+	wantError(t, err, "open for writing")
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
 	}
-	step("made", func() error { return os.WriteFile(path, []byte("1234"), 0o600) })
-	step("replaced by the same bytes", func() error { return statefile.Replace(path, []byte("1234")) })
-	step("longer", func() error { return os.WriteFile(path, []byte("12345"), 0o600) })
-	step("other mode", func() error { return os.Chmod(path, 0o640) })
+	if data, err := statefile.Read(path, 100); err != nil || string(data) != "half" {
+		t.Errorf("after the writer closed it: %q, %v", data, err)
+	}
 }

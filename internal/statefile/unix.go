@@ -61,6 +61,30 @@ func openError(path string, err error) error {
 	}
 }
 
+// fSetLease and fReadLease are F_SETLEASE and F_RDLCK of fcntl(2), which the syscall package does not name.
+const (
+	fSetLease  = 1024
+	fReadLease = 0
+)
+
+// finished refuses a file that somebody has open for writing: what is in it by now may end in the middle. The kernel grants
+// a read lease only on a file without a writer (fcntl(2), F_SETLEASE); it ends when the file is closed. Where the file
+// system knows no leases, nothing is said.
+func finished(file *os.File, path string) error {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errno syscall.Errno
+	err = raw.Control(func(fd uintptr) {
+		_, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, fSetLease, fReadLease)
+	})
+	if err == nil && errno == syscall.EAGAIN {
+		return fmt.Errorf("%s: is open for writing: its writer has not finished", path)
+	}
+	return err
+}
+
 // flock takes the lock of an open file, or says at once that another open file has it.
 func flock(file *os.File) (held bool, err error) {
 	for {
