@@ -251,3 +251,37 @@ func TestDaemonRevocation(t *testing.T) {
 		}
 	}
 }
+
+// A registry file that is still being written is not a registry, wherever its writer stopped for the moment.
+func TestDaemonWaitsForTheRegistrysWriter(t *testing.T) {
+	s := newSite(t)
+	_, keys := vectors(t)
+	user := s.newMember(1, keys["A"], keys["B"])
+	user.write(t, "authorized_keys", strings.Join(user.keys, "\n")+"\n")
+	whole := entries(user)
+	s.put("registry.ldif", whole)
+	s.configure("enforce", s.ldifRegistry())
+	d := s.start()
+	d.await("every home was looked at", 1)
+
+	half := strings.LastIndex(whole, "sshPublicKey:")
+	file, err := os.OpenFile(s.path("registry.ldif"), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(whole[:half] + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	d.await("is open for writing", 1)
+	if _, err := file.WriteAt([]byte(whole[half:]), int64(half)); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.await("registry read", 2)
+	d.stop()
+	if text := user.read(t, "authorized_keys"); text != strings.Join(user.keys, "\n")+"\n" {
+		t.Errorf("the file holds %q", text)
+	}
+}

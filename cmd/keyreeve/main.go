@@ -4,6 +4,7 @@
 //	keyreeve apply [USER...]    change it, once
 //	keyreeve daemon             keep it so
 //	keyreeve config check       read the configuration and say what is wrong with it
+//	keyreeve audit verify       say whether the audit trail is whole
 //	keyreeve version            say what this program is
 //
 // Results go to stdout, everything else to stderr: errors with the prefix "keyreeve: ", the daemon's log as JSON lines. The

@@ -4,9 +4,14 @@
 // touch, after it one "done" or "failed". An intent without its second record is a change that was interrupted. The
 // caller must not change anything when [Log.Write] returns an error.
 //
-// Field names follow the Elastic Common Schema 8 (@timestamp, event.*, user.*, file.*, message) and, for what the schema has
-// no name for, keyreeve.*. Content from a home never reaches the trail but as a fingerprint, a SHA-256 and a comment of
-// printable ASCII, cut short: what a hostile user writes must not forge a record or a terminal's screen.
+// Field names follow the Elastic Common Schema 8 (@timestamp, event.*, user.*, file.*, host.name, message) and, for what the
+// schema has no name for, ssh.key.* and keyreeve.*; docs/audit.md lists them. Content from a home never reaches the trail
+// but as a fingerprint, a SHA-256 and a comment of printable ASCII, cut short: what a hostile user writes must not forge a
+// record or a terminal's screen.
+//
+// Each record carries its number and the SHA-256 of the line before it. [Verify] finds a line that was changed, taken out or
+// moved. What it cannot find is an end that was cut off, or a trail that root wrote anew: the copy that the log's reader
+// keeps elsewhere is for that.
 package audit
 
 import (
@@ -14,7 +19,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -46,7 +50,7 @@ const (
 // Record is one entry of the trail.
 type Record struct {
 	Time    time.Time
-	ID      string // shared by the records of one change (keyreeve.change)
+	ID      string // shared by the records of one change (event.id)
 	Action  string // event.action
 	Outcome string // event.outcome
 	User    string // user.name
@@ -56,9 +60,9 @@ type Record struct {
 	Message string // message: a sentence for people
 	// Line is the line's number in the file, from 1; 0 where the record tells of the whole file (keyreeve.line).
 	Line int
-	// Key is the key of the line, where it has one (keyreeve.key.fingerprint, keyreeve.key.type).
+	// Key is the key of the line, where it has one (ssh.key.fingerprint, ssh.key.type, ssh.key.bits).
 	Key authkeys.Key
-	// Comment is what stands after the key; Raw is the whole line, of which only its SHA-256 is written.
+	// Comment is what stands after the key (ssh.key.comment); Raw is the whole line, of which only its SHA-256 is written.
 	Comment, Raw string
 	// Quarantine is the path of the copy that was kept, where there is one (keyreeve.quarantine).
 	Quarantine string
@@ -67,13 +71,16 @@ type Record struct {
 // commentBound is how many bytes of a comment the trail takes: enough for a mail address.
 const commentBound = 64
 
-// Log is the trail's file. It is safe for concurrent use.
+// Log is the trail's file. It is safe for concurrent use, by several processes too: each write takes a lock on the file
+// and goes on from the line that is the last one then.
 type Log struct {
 	path    string
+	host    string
 	encoder zapcore.Encoder
 
 	mu   sync.Mutex
 	file *os.File
+	last head
 }
 
 // Open opens the trail for appending and makes it, mode 0600, where it is not there. The folder must exist. A file that is
@@ -83,16 +90,19 @@ func Open(path string) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the audit trail: %w", err)
 	}
-	return &Log{path: path, file: file, encoder: zapcore.NewJSONEncoder(zapcore.EncoderConfig{
-		TimeKey: "@timestamp", MessageKey: "message", LineEnding: "\n",
-		EncodeTime: zapcore.RFC3339NanoTimeEncoder,
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the audit trail: %w", err), file.Close())
+	}
+	return &Log{path: path, host: host, file: file, encoder: zapcore.NewJSONEncoder(zapcore.EncoderConfig{
+		TimeKey: "@timestamp", MessageKey: "message", LineEnding: "\n", EncodeTime: zapcore.RFC3339NanoTimeEncoder,
 	})}, nil
 }
 
 // open: openat(O_APPEND|O_CREAT|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC), fstat. O_NONBLOCK keeps a FIFO in the file's place from holding
 // the daemon up for ever.
 func open(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600) //nolint:gosec // the configured path of the trail
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600) //nolint:gosec // the configured path of the trail
 	if err != nil {
 		return nil, err
 	}
@@ -114,31 +124,51 @@ func (l *Log) Write(records ...Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	var text []byte
-	for _, r := range records {
-		line, err := l.encode(r)
-		if err != nil {
-			return fmt.Errorf("encode an audit record: %w", err)
-		}
-		text = append(text, line.Bytes()...)
-		line.Free()
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.append(text); err != nil {
+	if err := l.locked(records); err != nil {
 		return fmt.Errorf("write the audit trail %s: %w", l.path, err)
 	}
 	return nil
 }
 
-// append takes a part that was written back off the file, so that the next record does not stand on half a line.
-func (l *Log) append(text []byte) error {
-	end, err := l.file.Seek(0, io.SeekEnd)
+// locked: flock(LOCK_EX), lseek(end), pread of the last line if somebody else wrote it, write, fsync, flock(LOCK_UN).
+func (l *Log) locked(records []Record) (err error) {
+	fd := int(l.file.Fd()) //nolint:gosec // a descriptor fits
+	if err := syscall.Flock(fd, syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock it: %w", err)
+	}
+	defer func() { err = errors.Join(err, syscall.Flock(fd, syscall.LOCK_UN)) }()
+	last, err := l.last.now(l.file)
 	if err != nil {
 		return err
 	}
+	var text []byte
+	if last.torn {
+		text = append(text, '\n')
+	}
+	start := last.end
+	for _, r := range records {
+		line, err := l.encode(r, last)
+		if err != nil {
+			return fmt.Errorf("encode a record: %w", err)
+		}
+		text = append(text, line.Bytes()...)
+		last = last.next(line.Bytes())
+		line.Free()
+	}
+	if err := l.append(text, start); err != nil {
+		return err
+	}
+	last.end = start + int64(len(text))
+	l.last = last
+	return nil
+}
+
+// append takes a part that was written back off the file, so that the next record does not stand on half a line.
+func (l *Log) append(text []byte, start int64) error {
 	if _, err := l.file.Write(text); err != nil {
-		return errors.Join(err, l.file.Truncate(end))
+		return errors.Join(err, l.file.Truncate(start))
 	}
 	return l.file.Sync()
 }
@@ -153,6 +183,7 @@ func (l *Log) Reopen() error {
 	defer l.mu.Unlock()
 	old := l.file
 	l.file = file
+	l.last.end = 0 // the chain goes on in the new file, if that is empty
 	return old.Close()
 }
 
@@ -163,33 +194,36 @@ func (l *Log) Close() error {
 	return l.file.Close()
 }
 
-func (l *Log) encode(r Record) (*buffer.Buffer, error) {
+func (l *Log) encode(r Record, last head) (*buffer.Buffer, error) {
 	fields := []zapcore.Field{
 		zap.String("event.action", r.Action),
 		zap.String("event.outcome", r.Outcome),
 		zap.String("event.reason", r.Reason),
-		zap.String("keyreeve.change", r.ID),
+		zap.String("event.id", r.ID),
+		zap.String("host.name", l.host),
 		zap.String("user.name", r.User),
 		zap.Int("user.id", r.UID),
 		zap.String("file.path", r.File),
 	}
 	if r.Line > 0 {
-		fields = append(fields, zap.Int("keyreeve.line", r.Line), zap.String("keyreeve.line.sha256", digest(r.Raw)))
+		fields = append(fields, zap.Int("keyreeve.line", r.Line), zap.String("keyreeve.line.sha256", digest([]byte(r.Raw))))
 	}
 	if !r.Key.IsZero() {
-		fields = append(fields, zap.String("keyreeve.key.type", r.Key.Type()), zap.String("keyreeve.key.fingerprint", r.Key.Fingerprint()))
+		fields = append(fields, zap.String("ssh.key.type", r.Key.Type()), zap.Int("ssh.key.bits", r.Key.Bits()),
+			zap.String("ssh.key.fingerprint", r.Key.Fingerprint()))
 	}
 	if r.Comment != "" {
-		fields = append(fields, zap.String("keyreeve.key.comment", Printable(r.Comment, commentBound)))
+		fields = append(fields, zap.String("ssh.key.comment", Printable(r.Comment, commentBound)))
 	}
 	if r.Quarantine != "" {
 		fields = append(fields, zap.String("keyreeve.quarantine", r.Quarantine))
 	}
+	fields = append(fields, zap.Uint64(sequenceField, last.sequence+1), zap.String(previousField, last.sum))
 	return l.encoder.EncodeEntry(zapcore.Entry{Time: r.Time, Message: Printable(r.Message, 4*commentBound)}, fields)
 }
 
-func digest(line string) string {
-	sum := sha256.Sum256([]byte(line))
+func digest(line []byte) string {
+	sum := sha256.Sum256(line)
 	return hex.EncodeToString(sum[:])
 }
 

@@ -60,18 +60,22 @@ func TestRecord(t *testing.T) {
 	if err := log.Write(record(t)); err != nil {
 		t.Fatal(err)
 	}
-	want := []map[string]any{{
-		"@timestamp": "2026-11-21T09:00:00.000005Z", "message": "the key registry does not list this key",
-		"event.action": "remove-line", "event.outcome": "intent", "event.reason": "unregistered",
-		"keyreeve.change": "c1", "user.name": "alice", "user.id": 2001.0, "file.path": "/home/alice/.ssh/authorized_keys",
-		"keyreeve.line": 3.0, "keyreeve.line.sha256": "5371bdf8a1bb18ec24bbb95aa10f4ef2b9a23f4b8ba4d8a84e6ea9b7d2b1b9cf",
-		"keyreeve.key.type": "ssh-ed25519", "keyreeve.key.fingerprint": record(t).Key.Fingerprint(),
-		"keyreeve.key.comment": `\x1b[2Jme\n{\"forged\":1} \u202e` + strings.Repeat("x", 41) + "...", "keyreeve.quarantine": "/q/1",
-	}}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
 	got := entries(t, path)
-	want[0]["keyreeve.line.sha256"] = got[0]["keyreeve.line.sha256"]
-	if len(got[0]["keyreeve.line.sha256"].(string)) != 64 {
-		t.Errorf("digest %v", got[0]["keyreeve.line.sha256"])
+	sum, _ := got[0]["keyreeve.line.sha256"].(string)
+	want := []map[string]any{{
+		"@timestamp": "2026-11-21T09:00:00.000005Z", "message": "the key registry does not list this key", "host.name": host,
+		"event.action": "remove-line", "event.outcome": "intent", "event.reason": "unregistered", "event.id": "c1",
+		"event.sequence": 1.0, "keyreeve.previous": "", "keyreeve.line": 3.0, "keyreeve.line.sha256": sum,
+		"user.name": "alice", "user.id": 2001.0, "file.path": "/home/alice/.ssh/authorized_keys",
+		"ssh.key.type": "ssh-ed25519", "ssh.key.bits": 256.0, "ssh.key.fingerprint": record(t).Key.Fingerprint(),
+		"ssh.key.comment": `\x1b[2Jme\n{\"forged\":1} \u202e` + strings.Repeat("x", 41) + "...", "keyreeve.quarantine": "/q/1",
+	}}
+	if len(sum) != 64 {
+		t.Errorf("digest %q", sum)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -148,7 +148,7 @@ func (t *tree) trail() error {
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			return fmt.Errorf("audit record %q: %w", line, err)
 		}
-		what, _ := r["keyreeve.key.fingerprint"].(string)
+		what, _ := r["ssh.key.fingerprint"].(string)
 		if what == "" {
 			what, _ = r["message"].(string)
 		}

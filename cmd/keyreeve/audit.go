@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyreeve/keyreeve/internal/audit"
+)
+
+func newAudit(p process, path *string) *cobra.Command {
+	group := &cobra.Command{
+		Use: "audit", Short: "The audit trail", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	group.AddCommand(&cobra.Command{
+		Use:   "verify [FILE...]",
+		Short: "Say whether the audit trail is whole",
+		Long: "Check that each record of the trail follows the one before it, and say which one does not.\n" +
+			"The files are given from the oldest to the newest; without any, it is the configured one.",
+		RunE: func(_ *cobra.Command, files []string) error {
+			if len(files) == 0 {
+				c, err := loadConfig(*path)
+				if err != nil {
+					return err
+				}
+				files = []string{c.Audit.File}
+			}
+			return verifyTrail(p, files)
+		},
+	})
+	return group
+}
+
+func verifyTrail(p process, files []string) error {
+	var v audit.Verifier
+	for _, name := range files {
+		if err := verifyFile(&v, name); err != nil {
+			return fmt.Errorf("verify the audit trail: %w", err)
+		}
+	}
+	c := v.End()
+	_, err := fmt.Fprintf(p.Stdout, "the trail is whole: %d records, numbers %d to %d, %d lines cut off by a crash\n",
+		c.Records, c.First, c.Last, c.Torn)
+	return err
+}
+
+func verifyFile(v *audit.Verifier, name string) (err error) {
+	file, err := os.Open(name) //nolint:gosec // a file that the administrator named
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return v.Verify(name, file)
+}

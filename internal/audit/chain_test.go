@@ -1,0 +1,158 @@
+package audit_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/keyreeve/keyreeve/internal/audit"
+)
+
+// written makes a trail of n records.
+func written(t *testing.T, path string, n int) {
+	t.Helper()
+	log, err := audit.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		if err := log.Write(record(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lines(t *testing.T, path string) []string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.SplitAfter(strings.TrimSuffix(string(data), "\n"), "\n")
+}
+
+func verify(texts ...string) (audit.Checked, error) {
+	var v audit.Verifier
+	for i, text := range texts {
+		if err := v.Verify(fmt.Sprintf("file%d", i), strings.NewReader(text)); err != nil {
+			return audit.Checked{}, err
+		}
+	}
+	return v.End(), nil
+}
+
+// The chain goes on over a restart, and over two processes that write by turns.
+func TestChainGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	written(t, path, 2)
+	written(t, path, 1)
+	one, err := audit.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := audit.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		for _, log := range []*audit.Log{one, two} {
+			if err := log.Write(record(t), record(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got, err := verify(strings.Join(lines(t, path), "") + "\n")
+	if err != nil || got != (audit.Checked{Records: 15, First: 1, Last: 15}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestChainGoesOnAfterRotation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	log, err := audit.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []func() error{
+		func() error { return log.Write(record(t), record(t)) },
+		func() error { return os.Rename(path, path+".1") },
+		// Records that come before the daemon is told go into the old file still.
+		func() error { return log.Write(record(t)) },
+		log.Reopen,
+		func() error { return log.Write(record(t)) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, after := strings.Join(lines(t, path+".1"), "")+"\n", strings.Join(lines(t, path), "")+"\n"
+	if got, err := verify(before, after); err != nil || got.Records != 4 || got.Last != 4 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := verify(after, before); err == nil {
+		t.Error("the files in the wrong order are no trail")
+	}
+}
+
+// A crash in the middle of a record leaves half a line; the trail goes on behind it, and says so.
+func TestChainAfterACrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	written(t, path, 3)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data[:len(data)-100], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := verify(string(data[:len(data)-100])); err != nil || got.Torn != 1 || got.Records != 2 {
+		t.Errorf("a torn end: %+v, %v", got, err)
+	}
+	written(t, path, 2)
+	got, err := verify(strings.Join(lines(t, path), "") + "\n")
+	if err != nil || got != (audit.Checked{Records: 4, First: 1, Last: 4, Torn: 1}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Whatever is done to one line is found, and the place is named.
+func TestVerifyFinds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	written(t, path, 5)
+	whole := lines(t, path)
+	join := func(lines ...string) string { return strings.Join(lines, "") + "\n" }
+	if got, err := verify(join(whole...)); err != nil || got.Records != 5 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"changed":     {join(whole[0], strings.Replace(whole[1], "alice", "mallory", 1), whole[2]), "file0:3: "},
+		"taken out":   {join(whole[0], whole[2], whole[3]), "file0:2: "},
+		"moved":       {join(whole[0], whole[2], whole[1], whole[3]), "file0:2: "},
+		"doubled":     {join(whole[0], whole[1], whole[1], whole[2]), "file0:3: "},
+		"put in":      {join(whole[0], whole[0], whole[1]), "file0:2: "},
+		"no record":   {join(whole[0], "hello\n", whole[1]), "file0:3: "},
+		"no records":  {join("hello\n", "world\n"), "file0:2: "},
+		"first wrong": {join("hello\n", whole[0], whole[1]), "file0:1: "},
+		"blank line":  {join(whole[0], "\n", whole[1]), "file0:3: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := verify(c.text); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("%+v, %v; want an error at %s", got, err, c.want)
+			}
+		})
+	}
+}
+
+// A line without end is not read into memory.
+func TestVerifyIsBounded(t *testing.T) {
+	var v audit.Verifier
+	if err := v.Verify("endless", bytes.NewReader(make([]byte, 1<<20))); err == nil {
+		t.Error("a line of a megabyte is no record")
+	}
+}
