@@ -134,7 +134,7 @@ func (l *Log) Write(records ...Record) error {
 
 // locked: flock(LOCK_EX), lseek(end), pread of the last line if somebody else wrote it, write, fsync, flock(LOCK_UN).
 func (l *Log) locked(records []Record) (err error) {
-	fd := int(l.file.Fd()) //nolint:gosec // a descriptor fits
+	fd := int(l.file.Fd())
 	if err := syscall.Flock(fd, syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("lock it: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // The fields of the chain. sequenceField is event.sequence of the schema.
@@ -51,9 +52,9 @@ func (h head) now(file *os.File) (head, error) {
 	now := head{end: end, torn: tail[len(tail)-1] != '\n'}
 	lines := bytes.Split(bytes.TrimSuffix(tail, []byte("\n")), []byte("\n"))
 	now.sum = digest(lines[len(lines)-1])
-	for i := len(lines) - 1; i >= 0; i-- {
+	for _, line := range slices.Backward(lines) {
 		// A torn line has no number; the next record counts on from the last whole one.
-		if l, err := parseLink(lines[i]); err == nil {
+		if l, err := parseLink(line); err == nil {
 			now.sequence = l.Sequence
 			break
 		}
@@ -114,13 +115,10 @@ func (v *Verifier) Verify(name string, r io.Reader) error {
 
 func (v *Verifier) line(at string, line []byte) error {
 	l, err := parseLink(line)
+	if err != nil {
+		return v.torn(at, line, err)
+	}
 	switch {
-	case err != nil && v.tornAt != "":
-		return fmt.Errorf("%s: not a record, and neither is the line before it: %w", at, err)
-	case err != nil:
-		v.tornAt = at
-		v.last.sum = digest(line)
-		return nil
 	case v.begun && l.Previous != v.last.sum:
 		return fmt.Errorf("%s: record %d does not follow the line before it: that line was changed, or lines between them are gone", at, l.Sequence)
 	case v.begun && l.Sequence != v.last.sequence+1:
@@ -139,6 +137,16 @@ func (v *Verifier) line(at string, line []byte) error {
 	v.checked.Records++
 	v.checked.Last = l.Sequence
 	v.last = head{sum: digest(line), sequence: l.Sequence}
+	return nil
+}
+
+// torn takes a line that is no record, if one alone: the next record tells whether it stood there then.
+func (v *Verifier) torn(at string, line []byte, err error) error {
+	if v.tornAt != "" {
+		return fmt.Errorf("%s: not a record, and neither is the line before it: %w", at, err)
+	}
+	v.tornAt = at
+	v.last.sum = digest(line)
 	return nil
 }
 
