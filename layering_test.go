@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"internal/watch":     {"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
 	"internal/audit":     {"authkeys", "go.uber.org/zap", "go.uber.org/zap/buffer", "go.uber.org/zap/zapcore"},
 	"internal/statefile": {},
-	"internal/config":    {"policy", "go.yaml.in/yaml/v4"},
+	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
 	"internal/testenv":   {"authkeys", "golang.org/x/crypto/ssh"},
 	"internal/demo":      {"authkeys"},
 	"cmd/keyreeve": {

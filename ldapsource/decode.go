@@ -2,6 +2,7 @@ package ldapsource
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,14 +13,17 @@ import (
 	"github.com/keyreeve/keyreeve/registry"
 )
 
-// Schema names the attributes of a user's entry. Names are compared without regard to case (RFC 4512 section 1.4). An
-// empty name stands for that of [DefaultSchema].
+// Schema names the attributes of a user's entry. Names are compared without regard to case (RFC 4512 section 1.4).
 type Schema struct {
-	User string // one value: the account's name
-	Key  string // any number of values: one line of authorized_keys each, or the bare key blob that FreeIPA also stores
-	UID  string // one value: a decimal number
-	GID  string // one value: a decimal number
-	Home string // one value: an absolute path
+	// User has one value: the account's name.
+	User string `yaml:"user"`
+	// Key has any number of values: one line of authorized_keys each, or the bare key blob that FreeIPA also stores.
+	Key string `yaml:"key"`
+	// UID and GID have one value each: a decimal number.
+	UID string `yaml:"uid"`
+	GID string `yaml:"gid"`
+	// Home has one value: an absolute path.
+	Home string `yaml:"home"`
 }
 
 // DefaultSchema is posixAccount (RFC 2307) with the key attribute of the openssh-lpk schema.
@@ -52,7 +56,6 @@ const (
 // Entries with neither a user name nor a key (a suffix, a folder) are passed over. Keys are compared by their blob: a key that stands
 // twice in one entry with the same options counts once. The package comment says what is an error and what a Reject.
 func Decode(entries []Entry, schema Schema, source string) (*registry.Snapshot, error) {
-	schema = schema.orDefault()
 	var users []registry.User
 	seen := false
 	for _, e := range entries {
@@ -69,16 +72,13 @@ func Decode(entries []Entry, schema Schema, source string) (*registry.Snapshot, 
 	return registry.New(users, source)
 }
 
-// orDefault fills the names that were left empty.
-func (s Schema) orDefault() Schema {
-	d := DefaultSchema()
-	return Schema{
-		User: cmp.Or(s.User, d.User),
-		Key:  cmp.Or(s.Key, d.Key),
-		UID:  cmp.Or(s.UID, d.UID),
-		GID:  cmp.Or(s.GID, d.GID),
-		Home: cmp.Or(s.Home, d.Home),
+// Check reports the names that cannot be those of attributes, all of them.
+func (s Schema) Check() error {
+	var errs []error
+	for _, name := range s.names() {
+		errs = append(errs, checkDescription(name))
 	}
+	return errors.Join(errs...)
 }
 
 // names lists the attributes to ask a server for.

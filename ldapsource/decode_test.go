@@ -23,7 +23,7 @@ func TestDecode(t *testing.T) {
 		userEntry("bob", 3002, withOptions, keyText(1)+" a", keyText(1)+" b\n", "nonsense"),
 		userEntry("alice", 3001, keyText(3)),
 		userEntry("carol", 3003),
-	}, Schema{}, "test")
+	}, DefaultSchema(), "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestDecodeAccount(t *testing.T) {
 		{"two homes", with(good, "homeDirectory", "/a", "/b"), "homeDirectory: 2 values, where one is needed", 3002, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Decode([]Entry{c.entry}, Schema{}, "test")
+			got, err := Decode([]Entry{c.entry}, DefaultSchema(), "test")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +97,7 @@ func TestDecodeName(t *testing.T) {
 		{"a newline", with(odd, "uid", "mal\nlory"), `uid: "mal\nlory" holds control bytes`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Decode([]Entry{good, c.entry}, Schema{}, "test")
+			got, err := Decode([]Entry{good, c.entry}, DefaultSchema(), "test")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,7 +121,7 @@ func TestDecodeAttributeNames(t *testing.T) {
 	for _, name := range []string{"SSHPUBLICKEY", "sshPublicKey;binary", "sshpublickey;x-site;binary", "sshPublicKey;range=0-*"} {
 		keyed := e
 		keyed.Attributes = append(slices.Clone(e.Attributes), attribute(name, keyText(1)))
-		got, err := Decode([]Entry{keyed}, Schema{}, "test")
+		got, err := Decode([]Entry{keyed}, DefaultSchema(), "test")
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -141,7 +141,7 @@ func TestDecodeAttributeNames(t *testing.T) {
 
 func TestDecodeBlob(t *testing.T) {
 	want := record(t, "alice", keyText(1))
-	got, err := Decode([]Entry{userEntry("alice", 3001, string(want.Key.Wire()))}, Schema{}, "test")
+	got, err := Decode([]Entry{userEntry("alice", 3001, string(want.Key.Wire()))}, DefaultSchema(), "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a part of the values", []Entry{alice, ranged}, "a part of its keys only"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Decode(c.entries, Schema{}, "ldaps://server")
+			got, err := Decode(c.entries, DefaultSchema(), "ldaps://server")
 			wantError(t, got, err, "ldaps://server: ", c.want)
 		})
 	}
@@ -198,7 +198,7 @@ func TestDecodeOrder(t *testing.T) {
 			}), 0, 6).Draw(t, "keys")
 			entries = append(entries, userEntry(fmt.Sprint("u", i), 3000+i, append(keys, keyText(9))...))
 		}
-		first, err := Decode(entries, Schema{}, "test")
+		first, err := Decode(entries, DefaultSchema(), "test")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +211,7 @@ func TestDecodeOrder(t *testing.T) {
 				}
 			}
 		}
-		second, err := Decode(shuffled, Schema{}, "test")
+		second, err := Decode(shuffled, DefaultSchema(), "test")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,7 +231,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, uid, home string, key []byte, keyName string) {
 		odd := with(with(with(userEntry("bob", 3002), "uid", name), "uidNumber", uid), "homeDirectory", home)
 		odd.Attributes = append(odd.Attributes, Attribute{Name: keyName, Values: [][]byte{key}})
-		got, err := Decode([]Entry{odd, alice}, Schema{}, "test")
+		got, err := Decode([]Entry{odd, alice}, DefaultSchema(), "test")
 		if err != nil {
 			if name != "alice" && !strings.Contains(strings.ToLower(keyName), "range=") && !strings.EqualFold(keyName, "uid") {
 				t.Fatalf("the whole registry fell: %v", err)

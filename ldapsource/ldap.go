@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,40 +16,52 @@ import (
 	"github.com/keyreeve/keyreeve/registry"
 )
 
-// Defaults of LDAPConfig.
 const (
-	defaultPageSize = 500
-	defaultTimeout  = 30 * time.Second
-	maxPageSize     = 10_000
-	maxTimeouts     = 20 // a whole read may last so many times LDAPConfig.Timeout
+	maxPageSize = 10_000
+	maxTimeouts = 20 // a whole read may last so many times LDAPConfig.Timeout
 )
 
-// LDAPConfig says where the directory is and how to read it.
+// OpenSSHLPK is the schema of openssh-lpk: posixAccount (RFC 2307) with the object class ldapPublicKey.
+const OpenSSHLPK = "openssh-lpk"
+
+// LDAPConfig says where the directory is and how to read it. All but URLs and Base begin with DefaultLDAP.
 type LDAPConfig struct {
 	// URLs are servers of one directory, in the order in which they are tried: "ldaps://host[:636]", "ldap://host[:389]"
 	// with StartTLS, or "ldapi://" with the percent-encoded path of a socket.
-	URLs []string
+	URLs []string `yaml:"urls"`
 	// Base is the DN below which the users are.
-	Base string
-	// Filter (RFC 4515) chooses the entries; the default is every entry with a user name, "(uid=*)".
-	Filter string
-	Schema Schema
+	Base string `yaml:"base"`
+	// Filter (RFC 4515) chooses the entries.
+	Filter string `yaml:"filter"`
+	// Preset names the kind of entries: OpenSSHLPK.
+	Preset string `yaml:"schema"`
+	// Schema names their attributes.
+	Schema Schema `yaml:"attributes"`
 	// StartTLS makes ldap:// secure before anything else is said (RFC 4513 section 3).
-	StartTLS bool
-	// CAFile holds the certificates (PEM) that may sign the server's; the default is the system's.
-	CAFile string
-	// ServerName is the name in the server's certificate; the default is the host of the URL.
-	ServerName string
+	StartTLS bool `yaml:"start_tls"`
+	// CAFile holds the certificates (PEM) that may sign the server's; empty is the system's.
+	CAFile string `yaml:"ca_file"`
+	// ServerName is the name in the server's certificate; empty is the host of the URL.
+	ServerName string `yaml:"server_name"`
 	// BindDN and PasswordFile name the reader's account; both empty is an anonymous reader. One final newline of the
 	// file is no part of the password.
-	BindDN, PasswordFile string
+	BindDN       string `yaml:"bind_dn"`
+	PasswordFile string `yaml:"password_file"`
 	// External binds by SASL EXTERNAL (RFC 4422 appendix A) as the user of this process, over ldapi only.
-	External bool
-	// PageSize is the number of entries to ask for at once (RFC 2696); the default is 500.
-	PageSize int
-	// Timeout bounds each step: to connect, to bind, to read one page. The default is 30 s. A server that makes use of
-	// it again and again is given up after twenty times that.
-	Timeout time.Duration
+	External bool `yaml:"sasl_external"`
+	// PageSize is the number of entries to ask for at once (RFC 2696).
+	PageSize int `yaml:"page_size"`
+	// Timeout bounds each step: to connect, to bind, to read one page. A server that makes use of it again and again is
+	// given up after twenty times that.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// DefaultLDAP is what holds of an LDAPConfig where nothing else is said.
+func DefaultLDAP() LDAPConfig {
+	return LDAPConfig{
+		Filter: "(&(objectClass=posixAccount)(objectClass=ldapPublicKey))", Preset: OpenSSHLPK, Schema: DefaultSchema(),
+		PageSize: 500, Timeout: 10 * time.Second,
+	}
 }
 
 // LDAP is a registry in an LDAP directory.
@@ -68,13 +79,8 @@ type server struct {
 	ldaps            bool
 }
 
-// NewLDAP checks a configuration and completes it; it neither connects nor opens a file. All that is wrong is in the error.
+// NewLDAP checks a configuration; it neither connects nor opens a file. All that is wrong is in the error.
 func NewLDAP(config LDAPConfig) (*LDAP, error) {
-	config.Schema = config.Schema.orDefault()
-	config.Filter = cmp.Or(config.Filter, "("+config.Schema.User+"=*)")
-	config.PageSize = cmp.Or(config.PageSize, defaultPageSize)
-	config.Timeout = cmp.Or(config.Timeout, defaultTimeout)
-
 	base, err := ldap.ParseDN(config.Base)
 	errs := []error{config.check()}
 	if err != nil || len(base.RDNs) == 0 {
@@ -106,22 +112,21 @@ func (c LDAPConfig) check() error {
 	if _, err := ldap.CompileFilter(c.Filter); err != nil {
 		errs = append(errs, fmt.Errorf("filter %q: %w", c.Filter, err))
 	}
-	for _, name := range c.Schema.names() {
-		if err := checkDescription(name); err != nil {
-			errs = append(errs, err)
-		}
+	if c.Preset != OpenSSHLPK {
+		errs = append(errs, fmt.Errorf("schema %q is not one of %s", c.Preset, OpenSSHLPK))
 	}
+	errs = append(errs, c.Schema.Check())
 	if (c.BindDN == "") != (c.PasswordFile == "") {
 		errs = append(errs, errors.New("a bind DN and a password file need each other"))
 	}
 	if c.External && c.BindDN != "" {
 		errs = append(errs, errors.New("SASL EXTERNAL and a bind DN exclude each other"))
 	}
-	if c.PageSize < 0 || c.PageSize > maxPageSize {
+	if c.PageSize < 1 || c.PageSize > maxPageSize {
 		errs = append(errs, fmt.Errorf("page size %d is not between 1 and %d", c.PageSize, maxPageSize))
 	}
-	if c.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("timeout %s is negative", c.Timeout))
+	if c.Timeout <= 0 {
+		errs = append(errs, fmt.Errorf("timeout %s is not above 0", c.Timeout))
 	}
 	return errors.Join(errs...)
 }
@@ -136,17 +141,7 @@ func (c LDAPConfig) permits(s server) error {
 	case s.ldaps || c.StartTLS:
 		return nil
 	}
-	_, text, err := net.SplitHostPort(s.address)
-	if err != nil {
-		return err
-	}
-	port, err := strconv.Atoi(text)
-	ip := net.ParseIP(s.host)
-	loopback := s.host == "localhost" || (ip != nil && ip.IsLoopback())
-	if err != nil || !loopback || port >= 1024 {
-		return errors.New("plain ldap is not safe: neither ldaps, nor StartTLS, nor ldapi, nor a loopback port below 1024")
-	}
-	return nil
+	return errors.New("plain ldap is not safe: neither ldaps, nor StartTLS, nor ldapi")
 }
 
 // parseURL reads the URL of a server.

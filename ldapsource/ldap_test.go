@@ -10,23 +10,14 @@ func TestNewLDAP(t *testing.T) {
 	for _, c := range []LDAPConfig{
 		{URLs: []string{"ldaps://ldap1.example.org", "ldaps://ldap2.example.org:1636/"}},
 		{URLs: []string{"ldap://ldap.example.org"}, StartTLS: true, ServerName: "ldap"},
-		{URLs: []string{"ldap://127.0.0.1", "ldap://localhost:389", "ldap://[::1]"}},
+		{URLs: []string{"ldap://[::1]"}, StartTLS: true},
 		{URLs: []string{"ldapi://%2Frun%2Fslapd%2Fldapi", "ldapi:///run/slapd/ldapi"}, External: true},
 		{URLs: []string{"ldaps://h"}, BindDN: "cn=reader", PasswordFile: "/etc/keyreeve/password", Filter: "(&(uid=*)(ou=x))"},
 	} {
 		c.Base = base
-		l, err := NewLDAP(c)
-		if err != nil {
+		if _, err := NewLDAP(filled(c)); err != nil {
 			t.Errorf("%v: %v", c.URLs, err)
-			continue
 		}
-		if l.config.Timeout != defaultTimeout || l.config.PageSize != defaultPageSize || l.config.Schema != DefaultSchema() {
-			t.Errorf("%v: defaults are %+v", c.URLs, l.config)
-		}
-	}
-	l, err := NewLDAP(LDAPConfig{URLs: []string{"ldaps://h"}, Base: base, Schema: Schema{User: "cn"}})
-	if err != nil || l.config.Filter != "(cn=*)" || l.config.Schema.Key != "sshPublicKey" {
-		t.Errorf("%+v, %v", l, err)
 	}
 }
 
@@ -39,7 +30,12 @@ func TestNewLDAPRefuses(t *testing.T) {
 	}{
 		{"no server", func(c *LDAPConfig) { c.URLs = nil }, "no server's URL"},
 		{"plain", url("ldap://ldap.example.org"), "plain ldap is not safe"},
-		{"plain to a high loopback port", url("ldap://127.0.0.1:1389"), "plain ldap is not safe"},
+		{"plain to loopback", url("ldap://127.0.0.1"), "plain ldap is not safe"},
+		{"no filter", func(c *LDAPConfig) { c.Filter = "" }, `filter ""`},
+		{"no attribute", func(c *LDAPConfig) { c.Schema.Home = "" }, `"" is not the name`},
+		{"another schema", func(c *LDAPConfig) { c.Preset = "ad" }, `schema "ad" is not`},
+		{"no page", func(c *LDAPConfig) { c.PageSize = 0 }, "page size 0"},
+		{"no time", func(c *LDAPConfig) { c.Timeout = 0 }, "timeout 0s"},
 		{"plain to a host named like loopback", url("ldap://127.0.0.1.example.org"), "plain ldap is not safe"},
 		{"one plain of two", func(c *LDAPConfig) { c.URLs = append(c.URLs, "ldap://b") }, `server "ldap://b": plain`},
 		{"http", url("https://ldap.example.org"), "none of ldap, ldaps, ldapi"},
@@ -63,7 +59,7 @@ func TestNewLDAPRefuses(t *testing.T) {
 		{"a negative timeout", func(c *LDAPConfig) { c.Timeout = -time.Second }, "timeout -1s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			config := LDAPConfig{URLs: []string{"ldaps://h"}, Base: base}
+			config := filled(LDAPConfig{URLs: []string{"ldaps://h"}, Base: base})
 			c.change(&config)
 			l, err := NewLDAP(config)
 			if l != nil || err == nil || !strings.Contains(err.Error(), c.want) {

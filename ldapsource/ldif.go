@@ -19,7 +19,7 @@ type LDIF struct {
 
 // NewLDIF names a file; it is read by Fetch.
 func NewLDIF(path string, schema Schema) *LDIF {
-	return &LDIF{path: path, schema: schema.orDefault()}
+	return &LDIF{path: path, schema: schema}
 }
 
 // Fetch reads the whole registry. The file must hold entries and no changes, in the strict form of RFC 2849, and end

@@ -1,6 +1,7 @@
 package ldapsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func people() []Entry {
 
 // config reads a slapd over its socket; the tests change the way.
 func config(s *testenv.Slapd) LDAPConfig {
-	return LDAPConfig{URLs: []string{s.LDAPI}, External: true, Base: testenv.SlapdPeople, PageSize: 7}
+	return filled(LDAPConfig{URLs: []string{s.LDAPI}, External: true, Base: testenv.SlapdPeople, PageSize: 7})
 }
 
 // secured is config over TCP with TLS and a password.
@@ -37,10 +38,19 @@ func secured(s *testenv.Slapd, url string) LDAPConfig {
 	return c
 }
 
+// filled is a configuration with the defaults for what a test leaves empty.
+func filled(c LDAPConfig) LDAPConfig {
+	d := DefaultLDAP()
+	c.Filter, c.Preset = cmp.Or(c.Filter, d.Filter), cmp.Or(c.Preset, d.Preset)
+	c.PageSize, c.Timeout = cmp.Or(c.PageSize, d.PageSize), cmp.Or(c.Timeout, d.Timeout)
+	c.Schema = cmp.Or(c.Schema, d.Schema)
+	return c
+}
+
 // fetch reads a registry with a configuration.
 func fetch(t *testing.T, c LDAPConfig) (*registry.Snapshot, error) {
 	t.Helper()
-	l, err := NewLDAP(c)
+	l, err := NewLDAP(filled(c))
 	if err != nil {
 		t.Fatal(err)
 	}

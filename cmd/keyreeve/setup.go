@@ -37,18 +37,9 @@ func compile(c config.Config) (enforcer.Settings, error) {
 
 func newSource(r config.Registry) (enforcer.Source, error) {
 	if r.Source == config.LDIFSource {
-		return ldapsource.NewLDIF(r.LDIF.Path, schema(r.LDIF.Attributes)), nil
+		return ldapsource.NewLDIF(r.LDIF.Path, r.LDIF.Attributes), nil
 	}
-	l := r.LDAP
-	return ldapsource.NewLDAP(ldapsource.LDAPConfig{
-		URLs: l.URLs, Base: l.Base, Filter: l.Filter, Schema: schema(l.Attributes), StartTLS: l.StartTLS, CAFile: l.CAFile,
-		ServerName: l.ServerName, BindDN: l.BindDN, PasswordFile: l.PasswordFile, External: l.External,
-		PageSize: l.PageSize, Timeout: l.Timeout,
-	})
-}
-
-func schema(a config.Attributes) ldapsource.Schema {
-	return ldapsource.Schema{User: a.User, Key: a.Key, UID: a.UID, GID: a.GID, Home: a.Home}
+	return ldapsource.NewLDAP(r.LDAP)
 }
 
 // sourceID is equal for configurations that read the same registry; how often, and with which time limit, does not

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyreeve/keyreeve/ldapsource"
 	"github.com/keyreeve/keyreeve/policy"
 )
 
@@ -55,43 +56,17 @@ const (
 // Registry says where the centre's key registry is.
 type Registry struct {
 	// Source is LDAPSource or LDIFSource.
-	Source  string        `yaml:"source"`
-	LDAP    LDAP          `yaml:"ldap"`
-	LDIF    LDIF          `yaml:"ldif"`
-	Refresh time.Duration `yaml:"refresh"`
-}
-
-// LDAP is a directory server.
-type LDAP struct {
-	URLs         []string      `yaml:"urls"`
-	Base         string        `yaml:"base"`
-	Filter       string        `yaml:"filter"`
-	Schema       string        `yaml:"schema"`
-	Attributes   Attributes    `yaml:"attributes"`
-	StartTLS     bool          `yaml:"start_tls"`
-	CAFile       string        `yaml:"ca_file"`
-	ServerName   string        `yaml:"server_name"`
-	BindDN       string        `yaml:"bind_dn"`
-	PasswordFile string        `yaml:"password_file"`
-	External     bool          `yaml:"sasl_external"`
-	PageSize     int           `yaml:"page_size"`
-	Timeout      time.Duration `yaml:"timeout"`
-}
-
-// Attributes are the names of what is read of an entry.
-type Attributes struct {
-	User string `yaml:"user"`
-	Key  string `yaml:"key"`
-	UID  string `yaml:"uid"`
-	GID  string `yaml:"gid"`
-	Home string `yaml:"home"`
+	Source  string                `yaml:"source"`
+	LDAP    ldapsource.LDAPConfig `yaml:"ldap"`
+	LDIF    LDIF                  `yaml:"ldif"`
+	Refresh time.Duration         `yaml:"refresh"`
 }
 
 // LDIF is a registry in a file.
 type LDIF struct {
 	Path string `yaml:"path"`
 	// Attributes are those of the LDAP source, for a file that was taken from another schema.
-	Attributes Attributes `yaml:"attributes"`
+	Attributes ldapsource.Schema `yaml:"attributes"`
 }
 
 // Homes says whose homes are kept, and how.
@@ -110,24 +85,14 @@ type Audit struct {
 	File string `yaml:"file"`
 }
 
-// openSSHLPK is the schema of openssh-lpk with RFC 2307's posixAccount.
-const openSSHLPK = "openssh-lpk"
-
-func lpkAttributes() Attributes {
-	return Attributes{User: "uid", Key: "sshPublicKey", UID: "uidNumber", GID: "gidNumber", Home: "homeDirectory"}
-}
-
 // Default is what holds for every key that a file leaves out. It has no registry: that one a file must name.
 func Default() Config {
 	return Config{
 		Mode: Report,
 		Registry: Registry{
 			Refresh: 5 * time.Minute,
-			LDAP: LDAP{
-				Filter: "(&(objectClass=posixAccount)(objectClass=ldapPublicKey))", Schema: openSSHLPK,
-				Attributes: lpkAttributes(), PageSize: 500, Timeout: 10 * time.Second,
-			},
-			LDIF: LDIF{Attributes: lpkAttributes()},
+			LDAP:    ldapsource.DefaultLDAP(),
+			LDIF:    LDIF{Attributes: ldapsource.DefaultSchema()},
 		},
 		Homes: Homes{
 			Accounts: fromRegistry, Install: InstallPresent, Sweep: 10 * time.Minute, FastCheck: 15 * time.Second,
@@ -184,31 +149,20 @@ func (r Registry) check() error {
 	}
 	switch r.Source {
 	case LDAPSource:
-		list = append(list, r.LDAP.check(), r.LDAP.Attributes.check("registry.ldap.attributes"))
+		_, err := ldapsource.NewLDAP(r.LDAP)
+		list = append(list, within("registry.ldap", err))
 	case LDIFSource:
-		list = append(list, absolute("registry.ldif.path", r.LDIF.Path), r.LDIF.Attributes.check("registry.ldif.attributes"))
+		list = append(list, absolute("registry.ldif.path", r.LDIF.Path), within("registry.ldif.attributes", r.LDIF.Attributes.Check()))
 	}
 	return errors.Join(list...)
 }
 
-func (l LDAP) check() error {
-	var list []error
-	if len(l.URLs) == 0 {
-		list = append(list, errors.New("registry.ldap.urls: the list is empty"))
+// within puts the group's name before each of several errors.
+func within(group string, err error) error {
+	if err == nil {
+		return nil
 	}
-	if l.Base == "" {
-		list = append(list, errors.New("registry.ldap.base: it is empty"))
-	}
-	return errors.Join(append(list,
-		oneOf("registry.ldap.schema", l.Schema, openSSHLPK),
-		between("registry.ldap.timeout", l.Timeout, 100*time.Millisecond, 10*time.Minute))...)
-}
-
-func (a Attributes) check(at string) error {
-	if slices.Contains([]string{a.User, a.Key, a.UID, a.GID, a.Home}, "") {
-		return fmt.Errorf("%s: a name is empty", at)
-	}
-	return nil
+	return prefix(group, err)
 }
 
 func (h Homes) check() error {
