@@ -69,10 +69,13 @@ func (e *Enforcer) change(p Plan) error {
 	return e.Homes.Replace(p.Account, p.Name, p.Before, p.After)
 }
 
+// Path is where the plan's file lies.
+func (p Plan) Path() string { return filepath.Join(p.Account.Home, ".ssh", p.Name) }
+
 // record completes a record of the whole file.
 func (p Plan) record(r audit.Record) audit.Record {
 	r.User, r.UID = p.Account.Name, p.Account.UID
-	r.File = filepath.Join(p.Account.Home, ".ssh", p.Name)
+	r.File = p.Path()
 	if r.Reason == "" {
 		r.Reason = string(p.Whole.Reason)
 	}
@@ -87,6 +90,9 @@ func (p Plan) records(with audit.Record) []audit.Record {
 	add := func(action string, line authkeys.Line, verdict policy.Verdict) {
 		r := with
 		r.Action, r.Reason, r.Message = action, string(verdict.Reason), verdict.Detail
+		if line.Kind == authkeys.Malformed {
+			r.Message = "no plain key line" // the verdict quotes the line, which may hold a secret that was pasted
+		}
 		r.Line, r.Key, r.Comment, r.Raw = line.N, line.Key, line.Comment, line.Raw
 		list = append(list, p.record(r))
 	}

@@ -1,6 +1,7 @@
 package enforcer_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -309,23 +310,27 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 	}
 	accounts = append(accounts, homes.Account{Name: "nohome", UID: accounts[0].UID, GID: accounts[0].GID, Home: filepath.Join(c.dir, "nohome")})
 	var got []string
-	enforcer.Looker{Homes: c.door, Grants: grants(t)}.Sweep(accounts, 3, func(r enforcer.Result) bool {
+	sweep := enforcer.Looker{Homes: c.door, Grants: grants(t)}.Sweep
+	if err := sweep(t.Context(), accounts, 3, func(r enforcer.Result) {
 		if r.Err != nil || r.NoHome != (r.Account.Name == "nohome") || r.Pending() == r.NoHome {
 			t.Errorf("%s: %+v", r.Account.Name, r)
 		}
 		got = append(got, r.Account.Name)
-		return len(got) < 8
-	})
+	}); err != nil {
+		t.Error(err)
+	}
 	if !slices.Equal(got, []string{"a", "b", "c", "d", "e", "f", "g", "nohome"}) {
 		t.Errorf("results come as %v", got)
 	}
+	ctx, stop := context.WithCancel(t.Context())
 	n := 0
-	enforcer.Looker{Homes: c.door, Grants: grants(t)}.Sweep(accounts, 3, func(enforcer.Result) bool {
-		n++
-		return n < 2
+	err := sweep(ctx, accounts, 1, func(enforcer.Result) {
+		if n++; n == 2 {
+			stop()
+		}
 	})
-	if n != 2 {
-		t.Errorf("a sweep that was ended at its second result gave %d", n)
+	if n > 4 || !errors.Is(err, context.Canceled) {
+		t.Errorf("a sweep that was ended at its second result gave %d and %v", n, err)
 	}
 }
 
@@ -347,12 +352,13 @@ func BenchmarkSweep(b *testing.B) {
 		accounts[i].Name = "alice"
 	}
 	for b.Loop() {
-		enforcer.Looker{Homes: c.door, Grants: g}.Sweep(accounts, 16, func(r enforcer.Result) bool {
+		if err := (enforcer.Looker{Homes: c.door, Grants: g}).Sweep(b.Context(), accounts, 16, func(r enforcer.Result) {
 			if r.Err != nil || r.Pending() {
 				b.Fatalf("%+v", r)
 			}
-			return true
-		})
+		}); err != nil {
+			b.Fatal(err)
+		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "µs/home")
 }

@@ -1,9 +1,11 @@
 package enforcer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
@@ -16,7 +18,7 @@ const attempts = 5
 // Result is what a look at one account's files found.
 type Result struct {
 	Account homes.Account
-	// Plans are those of the files, in the order of FileNames. With an act, they are the last ones that were acted on.
+	// Plans are those of the files, in the order of FileNames; the last of each, where it was made more than once.
 	Plans []Plan
 	// NoHome is set when the account has no home yet; there are no plans then.
 	NoHome bool
@@ -73,15 +75,10 @@ func (l Looker) Look(account homes.Account) Result {
 // file looks at one file; the plan's Name is empty when no plan could be made.
 func (l Looker) file(account homes.Account, name string) (Plan, error) {
 	var plan Plan
-	var err error
 	for range attempts {
-		file, readErr := l.Homes.Read(account, name)
-		if errors.Is(readErr, homes.ErrChanged) {
-			err = fmt.Errorf("read %s of %s: %w", name, account.Name, readErr)
-			continue
-		}
-		if readErr != nil {
-			return Plan{}, fmt.Errorf("read %s of %s: %w", name, account.Name, readErr)
+		file, err := l.Homes.Read(account, name)
+		if err != nil {
+			return Plan{}, fmt.Errorf("read %s of %s: %w", name, account.Name, err)
 		}
 		plan = MakePlan(Input{Account: account, Name: name, File: file, Grants: l.Grants, Install: l.Install})
 		if !plan.Change || l.Act == nil {
@@ -90,51 +87,65 @@ func (l Looker) file(account homes.Account, name string) (Plan, error) {
 		if l.Patient && plan.State == homes.Unreadable {
 			return plan, fmt.Errorf("%s of %s: %w", name, account.Name, ErrUnsettled)
 		}
-		if err = l.Act(plan); !errors.Is(err, homes.ErrChanged) {
+		if err = l.act(&plan); !errors.Is(err, homes.ErrChanged) {
 			return plan, err
 		}
 	}
-	if plan.Name == "" {
-		return plan, err
-	}
-	return l.seize(plan)
-}
-
-// seize is the end of a race with a file that keeps changing: whatever stands there now is put aside, and the file of the last
-// plan takes its place. Giving up instead would let a loop keep an unregistered key for good.
-func (l Looker) seize(plan Plan) (Plan, error) {
+	// Whatever stands there now is put aside, and the file of the last plan takes its place. Giving up instead would let a
+	// loop keep an unregistered key for good.
 	plan.Seize = true
 	plan.Whole = policy.Verdict{Reason: ReasonUnsteady, Detail: "the file kept changing while it was looked at; it is put aside"}
-	return plan, l.Act(plan)
+	return plan, l.act(&plan)
+}
+
+func (l Looker) act(plan *Plan) error {
+	err := l.Act(*plan)
+	plan.Done = err == nil
+	return err
 }
 
 // Sweep looks at all accounts with a number of workers and yields the results in the order of the accounts, as soon as
-// they are known; it looks ahead of a slow reader by no more than that number. A yield of false ends it.
-func (l Looker) Sweep(accounts []homes.Account, workers int, yield func(Result) bool) {
+// they are known; it looks ahead of a slow reader by no more than that number. When ctx ends, no further look begins, those
+// that have begun are given a few seconds to end, and the error says how far it came.
+func (l Looker) Sweep(ctx context.Context, accounts []homes.Account, workers int, yield func(Result)) error {
 	results := make([]chan Result, len(accounts))
 	for i := range results {
 		results[i] = make(chan Result, 1)
 	}
 	slots := make(chan struct{}, max(workers, 1))
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer close(stop)
-	wg.Go(func() {
+	var looks sync.WaitGroup
+	looks.Go(func() {
 		for i, account := range accounts {
 			select {
 			case slots <- struct{}{}:
-			case <-stop:
+			case <-ctx.Done():
 				return
 			}
-			wg.Go(func() { results[i] <- l.Look(account) })
+			looks.Go(func() { results[i] <- l.Look(account) })
 		}
 	})
-	for _, result := range results {
-		r := <-result
-		<-slots
-		if !yield(r) {
-			return
+	for i, result := range results {
+		select {
+		case r := <-result:
+			<-slots
+			yield(r)
+		case <-ctx.Done():
+			wait(&looks)
+			return fmt.Errorf("ended after %d of %d accounts: %w", i, len(accounts), ctx.Err())
 		}
+	}
+	return nil
+}
+
+// wait waits for looks that have begun, but not for ever: one may hang on a dead file server.
+func wait(looks *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() {
+		looks.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(farewell):
 	}
 }

@@ -78,6 +78,8 @@ type Plan struct {
 	// Seize asks to put the file aside, whatever version of it is there. A plan is made without it; it is set when the
 	// file did not keep still for its plan to be carried out.
 	Seize bool
+	// Done is set when the plan was carried out.
+	Done bool
 	// Unresolved says what stands in the way of a decision; nothing is changed then.
 	Unresolved string
 }

@@ -96,16 +96,20 @@ type loop struct {
 	settings Settings
 	// world is nil until the registry was read: nothing is looked at then.
 	world *World
+	// asleep is set while another registry was configured and not read yet: nothing is looked at then either.
+	asleep bool
+	// gone is closed when Run returns, so that a look or a reading that hangs does not wait for a listener for ever.
+	gone chan struct{}
 	// epoch counts worlds and settings; a look that began in an earlier one does not act.
 	epoch atomic.Uint64
 
 	queue   *queue
-	running int
+	dog     *watchdog
+	running int // looks that have a worker
 	done    chan finished
 	again   chan string
 	told    map[string][sha256.Size]byte // what was last said of a user
 	failed  map[string]int               // looks of a user that failed in a row
-	ready   bool                         // Ready was called
 	swept   bool                         // every home was looked at since the start
 
 	fetch                   fetch
@@ -122,11 +126,12 @@ type finished struct {
 // Run keeps homes in line until ctx ends, and returns when the looks that had begun are over.
 func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	l := &loop{
-		Runner: r, settings: settings, queue: newQueue(), done: make(chan finished), again: make(chan string),
-		told: make(map[string][sha256.Size]byte), failed: make(map[string]int),
+		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(), done: make(chan finished), again: make(chan string),
+		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int),
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(),
 	}
 	l.fetch.results = make(chan fetched)
+	defer close(l.gone)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l.startFetch(inner)
@@ -168,8 +173,7 @@ func (l *loop) step(ctx context.Context) {
 	case user := <-l.again:
 		l.queue.add(user)
 	case f := <-l.done:
-		l.running--
-		l.queue.done(f.user)
+		l.comeBack(f.user)
 		l.account(ctx, f)
 		l.tellSwept()
 	case result := <-l.fetch.results:
@@ -186,6 +190,8 @@ func (l *loop) step(ctx context.Context) {
 		l.active()
 	case <-l.at.C:
 		l.turn()
+	case <-l.dog.check.C:
+		l.patrol()
 	case settings := <-l.reload:
 		l.adopt(ctx, settings)
 	}
@@ -200,9 +206,12 @@ func (l *loop) hint(user string) {
 	l.queue.add(user)
 }
 
+// awake reports whether there is something to decide by.
+func (l *loop) awake() bool { return l.world != nil && !l.asleep }
+
 // all makes every home due.
 func (l *loop) all() {
-	if l.world == nil {
+	if !l.awake() {
 		return
 	}
 	for _, account := range l.world.Accounts() {
@@ -213,7 +222,7 @@ func (l *loop) all() {
 // active makes the homes due of users who have a process here: they alone can write through a mapping, of which no
 // event tells.
 func (l *loop) active() {
-	if l.world == nil {
+	if !l.awake() {
 		return
 	}
 	uids, err := l.Active()
@@ -230,22 +239,29 @@ func (l *loop) active() {
 
 // dispatch gives waiting users to free workers.
 func (l *loop) dispatch() {
-	for l.world != nil && l.running < l.Workers {
+	for l.awake() && l.running < l.Workers {
 		user, ok := l.queue.next()
 		if !ok {
 			return
 		}
 		account, kept := l.world.Account(user)
-		if !kept {
+		if !kept || l.dog.full(account) {
+			if kept {
+				l.dog.parked[user] = true
+			}
 			l.queue.done(user)
 			continue
 		}
 		l.running++
+		l.dog.begin(account)
 		look := l.looker()
 		look.Patient = l.failed[user] == 0
 		go func() {
 			watch := l.Watch(account)
-			l.done <- finished{user: user, result: look.Look(account), watch: watch}
+			select {
+			case l.done <- finished{user: user, result: look.Look(account), watch: watch}:
+			case <-l.gone:
+			}
 		}()
 	}
 }
@@ -266,14 +282,14 @@ func (l *loop) looker() Looker {
 
 // finish waits for the looks that have begun, so that no change is cut off after its intent was recorded.
 func (l *loop) finish() error {
-	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at} {
+	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at, l.dog.check} {
 		t.Stop()
 	}
 	limit := time.After(farewell)
 	for l.running > 0 || l.fetch.running > 0 {
 		select {
-		case <-l.done:
-			l.running--
+		case f := <-l.done:
+			l.comeBack(f.user)
 		case <-l.fetch.results:
 			l.fetch.running--
 		case <-limit:

@@ -3,6 +3,7 @@ package enforcer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -306,6 +307,10 @@ func TestRunner(t *testing.T) {
 		},
 		"reload to another registry": func(d *daemon, a homes.Account) {
 			d.start()
+			bob := d.account("bob", mixed)
+			d.source.set(register(d.t, nil, map[string]string{"alice": lineA, "bob": lineA}, a, bob), nil)
+			d.runner.Poke()
+			d.want(bob, clean, "start")
 			settings := d.settings
 			other := &source{err: errors.New("down")}
 			settings.Source, settings.SourceID = other, "two"
@@ -316,8 +321,8 @@ func TestRunner(t *testing.T) {
 			other.set(register(d.t, nil, onlyA, a), nil)
 			time.Sleep(2 * time.Minute)
 			d.want(a, clean, "after it was read")
-			if d.ready != 1 {
-				d.t.Errorf("ready %d times", d.ready)
+			if d.ready != 1 || d.said("account left: its home is left alone from now on") != 1 {
+				d.t.Errorf("ready %d times; nobody was told of bob", d.ready)
 			}
 		},
 		"a reading that hangs": func(d *daemon, a homes.Account) {
@@ -459,5 +464,85 @@ func TestRunnerEndsBetweenChanges(t *testing.T) {
 			t.Error(err)
 		}
 		d.want(a, clean, "after the end")
+	})
+}
+
+// silent is a door to homes some of which do not answer.
+type silent struct {
+	enforcer.Homes
+	mu   sync.Mutex
+	dead map[string]chan struct{} // by user
+}
+
+func (s *silent) Read(a homes.Account, name string) (homes.File, error) {
+	s.mu.Lock()
+	dead := s.dead[a.Name]
+	s.mu.Unlock()
+	if dead != nil {
+		<-dead
+	}
+	return s.Homes.Read(a, name)
+}
+
+// Homes that do not answer keep nobody else waiting; they are named once, and looked at when they come back.
+func TestRunnerLeavesSilentHomes(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	all := []homes.Account{a}
+	door := &silent{Homes: c.door, dead: make(map[string]chan struct{})}
+	lines := map[string]string{"alice": lineA}
+	for i := range 10 {
+		user := c.account(fmt.Sprintf("dead%d", i), mixed)
+		all, lines[user.Name], door.dead[user.Name] = append(all, user), lineA, make(chan struct{})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		for user := range door.dead {
+			door.dead[user] = make(chan struct{}) // of this bubble
+		}
+		d.runner.Homes = door
+		d.source.set(register(t, nil, lines, all...), nil)
+		d.start()
+		time.Sleep(30 * time.Second)
+		d.want(a, clean, "beside ten silent homes and four workers")
+		d.write(a, mixed)
+		d.hints <- "alice"
+		d.want(a, clean, "at once, when they are known")
+		for range 100 {
+			for _, user := range all[1:] {
+				d.hints <- user.Name
+			}
+		}
+		time.Sleep(time.Hour)
+		if n := d.said("home does not answer; it is not looked at until it does"); n != 10 {
+			t.Errorf("%d homes were named, want each of 10 once", n)
+		}
+		for _, dead := range door.dead {
+			close(dead)
+		}
+		for _, user := range all[1:] {
+			d.want(user, clean, "when it answers again")
+		}
+		d.end()
+	})
+}
+
+// A daemon that is told to end does not wait for a home that is silent.
+func TestRunnerEndsBesideASilentHome(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	synctest.Test(t, func(t *testing.T) {
+		door := &silent{Homes: c.door, dead: map[string]chan struct{}{"alice": make(chan struct{})}}
+		d := newDaemon(t, c)
+		d.runner.Homes = door
+		d.source.set(register(t, nil, onlyA, a), nil)
+		d.start()
+		time.Sleep(10 * time.Second)
+		d.stop()
+		begin := time.Now()
+		if err := <-d.ended; err != nil || time.Since(begin) > time.Second {
+			t.Errorf("it ended with %v after %v", err, time.Since(begin))
+		}
+		close(door.dead["alice"])
 	})
 }

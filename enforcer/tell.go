@@ -31,7 +31,7 @@ func (l *loop) account(ctx context.Context, f finished) {
 
 // tellSwept says once that the daemon has seen every home.
 func (l *loop) tellSwept() {
-	if l.swept || l.running > 0 || len(l.queue.order) > 0 || l.world == nil {
+	if l.swept || l.running > 0 || len(l.queue.order) > 0 || !l.awake() {
 		return
 	}
 	l.swept = true

@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,7 +37,10 @@ func (l *loop) startFetch(ctx context.Context) {
 	turn, source := l.fetch.turn, l.settings.Source
 	go func() {
 		snapshot, err := source.Fetch(ctx)
-		l.fetch.results <- fetched{turn: turn, snapshot: snapshot, err: err}
+		select {
+		case l.fetch.results <- fetched{turn: turn, snapshot: snapshot, err: err}:
+		case <-l.gone:
+		}
 	}()
 }
 
@@ -65,22 +69,27 @@ func (l *loop) take(f fetched) {
 // enter makes a snapshot, judged by the present rules and time, the present world, and makes those users due for whom that
 // changes something.
 func (l *loop) enter(snapshot *registry.Snapshot) {
-	old := l.world
+	old, woken := l.world, l.asleep
 	l.world = NewWorld(snapshot, l.settings.Policy.Evaluate(snapshot, time.Now()), l.settings.Scope)
-	l.epoch.Add(1)
+	l.asleep = false
 	l.resetTurn()
-	for _, user := range l.world.changed(old) {
+	l.tellWorld(old)
+	changed := l.world.changed(old)
+	for _, user := range changed {
 		l.queue.add(user)
 	}
-	l.tellWorld(old)
+	if woken {
+		l.all()
+	}
 	if old == nil {
-		if !l.ready {
-			l.ready = true
-			l.Ready()
-		}
+		l.Ready()
 		return
 	}
-	for _, user := range l.world.left(old) {
+	left := l.world.left(old)
+	if len(changed)+len(left) > 0 {
+		l.epoch.Add(1) // looks that began before act by what is no longer so
+	}
+	for _, user := range left {
 		l.Unwatch(user)
 		delete(l.told, user)
 		delete(l.failed, user)
@@ -103,7 +112,7 @@ func (l *loop) tellWorld(old *World) {
 	}
 	for user := range l.world.Snapshot.Users() {
 		if old != nil {
-			if before, ok := old.Snapshot.User(user.Name); ok && len(before.Rejects) == len(user.Rejects) {
+			if before, ok := old.Snapshot.User(user.Name); ok && slices.Equal(before.Rejects, user.Rejects) {
 				continue
 			}
 		}
@@ -126,7 +135,7 @@ func (l *loop) resetTurn() {
 
 // turn judges the snapshot anew when the moment has come.
 func (l *loop) turn() {
-	if l.world == nil {
+	if !l.awake() {
 		return
 	}
 	if time.Now().Before(l.world.Grants.Next()) {
@@ -147,7 +156,7 @@ func (l *loop) adopt(ctx context.Context, settings Settings) {
 	case l.world == nil:
 	case other:
 		l.Log.Info("another registry: nothing is decided until it was read")
-		l.world = nil
+		l.asleep = true
 	default:
 		l.enter(l.world.Snapshot)
 		l.all()

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/plain"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -137,7 +138,7 @@ func (s Schema) users(e Entry, keys [][]byte) []registry.User {
 	for _, value := range keys {
 		record, err := decodeKey(value)
 		if err != nil {
-			u.Rejects = append(u.Rejects, registry.Reject{Origin: e.DN, Detail: fmt.Sprintf("%s %s: %s", s.Key, quote(value), ascii(err))})
+			u.Rejects = append(u.Rejects, registry.Reject{Origin: e.DN, Detail: fmt.Sprintf("%s %s: %s", s.Key, quote(value), plain.Text(err.Error()))})
 			continue
 		}
 		record.Origin = e.DN
@@ -246,10 +247,4 @@ func quote(value []byte) string {
 		return strconv.QuoteToASCII(string(value[:maxQuote])) + "..."
 	}
 	return strconv.QuoteToASCII(string(value))
-}
-
-// ascii is the text of an error as a Reject may hold it.
-func ascii(err error) string {
-	quoted := strconv.QuoteToASCII(err.Error())
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }

@@ -227,7 +227,7 @@ func TestCancelled(t *testing.T) {
 		}
 		return honest(s), true
 	})
-	l, err := NewLDAP(config)
+	l, err := NewLDAP(filled(config))
 	if err != nil {
 		t.Fatal(err)
 	}

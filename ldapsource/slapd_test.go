@@ -74,7 +74,7 @@ func TestSlapd(t *testing.T) {
 	onePage := config(s)
 	onePage.PageSize = 1000
 	upper := config(s)
-	upper.Base, upper.Schema = "DC=Example, dc=ORG", Schema{User: "UID", Key: "SSHPUBLICKEY", Home: "HomeDirectory"}
+	upper.Base, upper.Schema = "DC=Example, dc=ORG", Schema{User: "UID", Key: "SSHPUBLICKEY", UID: "uidnumber", GID: "GidNumber", Home: "HomeDirectory"}
 	for name, c := range map[string]LDAPConfig{
 		"StartTLS": secured(s, s.URL), "LDAPS": secured(s, s.LDAPS), "EXTERNAL": config(s), "one page": onePage,
 		"other case": upper, "the third server": second, "password with a newline": newline,

@@ -2,12 +2,15 @@ package report
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/plain"
 )
 
 // formatVersion grows when a field changes its meaning; fields that are added do not change it.
@@ -81,11 +84,12 @@ type jsonSkip struct {
 	Why  string `json:"why"`
 }
 
-// JSON prints a report as one JSON object. All strings are ASCII; foreign text is escaped as in a Go string.
+// JSON prints a report as one JSON object in ASCII. Foreign text is escaped as in a Go string, but for content, which is the
+// exact text that the file is to have.
 func JSON(w io.Writer, r Report) error {
 	out := jsonReport{
 		Version:  formatVersion,
-		Registry: jsonRegistry{Source: ascii(r.Source), Users: r.Users, Keys: r.Keys},
+		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys},
 		Policy:   r.Policy, Summary: r.Count(),
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: []jsonReject{}, Skipped: []jsonSkip{},
 	}
@@ -93,25 +97,46 @@ func JSON(w io.Writer, r Report) error {
 		out.Accounts = append(out.Accounts, userOf(result))
 	}
 	for _, d := range r.Denied {
-		out.Denied = append(out.Denied, jsonDenied{d.User, string(d.Reason), ascii(d.Detail), d.Key.Fingerprint(), ascii(d.Origin)})
+		out.Denied = append(out.Denied, jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin)})
 	}
 	for _, j := range r.Rejects {
-		out.Rejected = append(out.Rejected, jsonReject{ascii(j.User), ascii(j.Origin), ascii(j.Detail)})
+		out.Rejected = append(out.Rejected, jsonReject{plain.Text(j.User), plain.Text(j.Origin), plain.Text(j.Detail)})
 	}
 	for _, s := range r.Skips {
-		out.Skipped = append(out.Skipped, jsonSkip{ascii(s.User), ascii(s.Why)})
+		out.Skipped = append(out.Skipped, jsonSkip{plain.Text(s.User), plain.Text(s.Why)})
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(out)
+	text, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(escape(text), '\n'))
+	return err
+}
+
+// escape writes what is not ASCII as JSON's own escapes: content may hold any letter, and a terminal is to see none that
+// turns its text around. Outside of strings JSON is ASCII.
+func escape(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		switch {
+		case r < 0x7f:
+			out = append(out, byte(r))
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
 }
 
 func userOf(result enforcer.Result) jsonUser {
 	a := result.Account
-	u := jsonUser{User: ascii(a.Name), UID: a.UID, Home: ascii(a.Home), NoHome: result.NoHome, Files: []jsonFile{}}
+	u := jsonUser{User: plain.Text(a.Name), UID: a.UID, Home: plain.Text(a.Home), NoHome: result.NoHome, Files: []jsonFile{}}
 	if result.Err != nil {
 		for line := range strings.SplitSeq(result.Err.Error(), "\n") {
-			u.Errors = append(u.Errors, ascii(line))
+			u.Errors = append(u.Errors, plain.Text(line))
 		}
 	}
 	for _, p := range result.Plans {
@@ -122,8 +147,8 @@ func userOf(result enforcer.Result) jsonUser {
 
 func fileOf(p enforcer.Plan) jsonFile {
 	f := jsonFile{
-		Path: ascii(path(p)), State: p.State.String(), Change: p.Change, Reason: string(p.Whole.Reason),
-		Detail: ascii(p.Whole.Detail), Unresolved: ascii(p.Unresolved), Lines: []jsonLine{},
+		Path: plain.Text(p.Path()), State: p.State.String(), Change: p.Change, Reason: string(p.Whole.Reason),
+		Detail: plain.Text(p.Whole.Detail), Unresolved: plain.Text(p.Unresolved), Lines: []jsonLine{},
 	}
 	for action, part := range map[string][]enforcer.Decision{"keep": p.Keep, "rewrite": p.Rewrite, "remove": p.Remove} {
 		for _, d := range part {
@@ -135,17 +160,17 @@ func fileOf(p enforcer.Plan) jsonFile {
 		f.Lines = append(f.Lines, lineOf(g.Line(), "add", "granted", ""))
 	}
 	if p.Change {
-		content := ascii(string(p.After))
+		content := string(p.After)
 		f.Content = &content
 	}
 	return f
 }
 
 func lineOf(line authkeys.Line, action, reason, detail string) jsonLine {
-	l := jsonLine{Line: line.N, Action: action, Reason: reason, Detail: ascii(detail), Comment: foreign(line.Comment)}
+	l := jsonLine{Line: line.N, Action: action, Reason: reason, Detail: plain.Text(detail), Comment: plain.Cut(line.Comment, foreignBound)}
 	if !line.Key.IsZero() {
 		l.Type, l.Bits, l.Fingerprint = line.Key.Type(), line.Key.Bits(), line.Key.Fingerprint()
-		l.Options = foreign(line.Options.String())
+		l.Options = plain.Cut(line.Options.String(), foreignBound)
 	}
 	return l
 }

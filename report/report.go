@@ -6,8 +6,7 @@
 package report
 
 import (
-	"strconv"
-	"strings"
+	"slices"
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/policy"
@@ -42,7 +41,7 @@ type Denied struct {
 // Counts are the totals of a report.
 type Counts struct {
 	Accounts   int `json:"accounts"`   // looked at
-	Pending    int `json:"pending"`    // with a change planned
+	Pending    int `json:"pending"`    // with a change planned, or carried out where plans were
 	Remove     int `json:"remove"`     // lines
 	Rewrite    int `json:"rewrite"`    // lines
 	Add        int `json:"add"`        // lines
@@ -55,7 +54,7 @@ type Counts struct {
 func (r Report) Count() Counts {
 	c := Counts{Accounts: len(r.Results), Skipped: len(r.Skips)}
 	for _, result := range r.Results {
-		if result.Pending() {
+		if slices.ContainsFunc(result.Plans, func(p enforcer.Plan) bool { return p.Change && p.Done == r.Applied }) {
 			c.Pending++
 		}
 		if result.Err != nil {
@@ -65,7 +64,7 @@ func (r Report) Count() Counts {
 			if p.Unresolved != "" {
 				c.Unresolved++
 			}
-			if p.Change {
+			if p.Change && p.Done == r.Applied {
 				c.Remove, c.Rewrite, c.Add = c.Remove+len(p.Remove), c.Rewrite+len(p.Rewrite), c.Add+len(p.Add)
 			}
 		}
@@ -75,22 +74,3 @@ func (r Report) Count() Counts {
 
 // foreignBound is how many bytes of a user's own text a report shows.
 const foreignBound = 64
-
-// foreign makes text that somebody else wrote fit for a report.
-func foreign(text string) string {
-	cut := ""
-	if len(text) > foreignBound {
-		text, cut = text[:foreignBound], "..."
-	}
-	quoted := strconv.QuoteToASCII(text)
-	return quoted[1:len(quoted)-1] + cut
-}
-
-// ascii escapes what is not printable ASCII in a sentence of our own, which may quote a name.
-func ascii(text string) string {
-	quoted := strconv.QuoteToASCII(text)
-	return quoted[1 : len(quoted)-1]
-}
-
-// sentence is ascii for people, who need no escaped quotation marks. It stays unambiguous, for a backslash is escaped.
-func sentence(text string) string { return strings.ReplaceAll(ascii(text), `\"`, `"`) }

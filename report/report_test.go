@@ -61,7 +61,7 @@ func example(t *testing.T) report.Report {
 		},
 		Skips:   []enforcer.Skip{{User: "-x\n", Why: "not a plain login name"}},
 		Rejects: []report.Reject{{User: "alice", Origin: "uid=alice", Detail: "no key"}},
-		Denied:  []report.Denied{{User: "alice", Denial: policy.Denial{Key: line.Key, Verdict: policy.Verdict{Reason: policy.ReasonWeak, Detail: "weak"}}}},
+		Denied:  []report.Denied{{User: "al\u202eice", Denial: policy.Denial{Key: line.Key, Verdict: policy.Verdict{Reason: policy.ReasonWeak, Detail: "weak"}}}},
 	}
 }
 
@@ -88,7 +88,7 @@ carol: error: read: input/output error
 carol: error: forged: line\x1b
 
 registered, but not usable
-  alice  weak  SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
+  al\u202eice  weak  SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
       weak
   alice  rejected  uid=alice
       no key
@@ -109,7 +109,7 @@ func TestText(t *testing.T) {
 	}
 	onlyASCII(t, out.String())
 	removed := r.Results[0].Plans[0].Remove
-	want := strings.NewReplacer("DETAIL", removed[1].Detail, "COMMENT", `[2Jme  0;\"quoted\"`).Replace(wantText)
+	want := strings.NewReplacer("DETAIL", removed[1].Detail, "COMMENT", `[2Jme  0;"quoted"`).Replace(wantText)
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}
@@ -162,7 +162,7 @@ func TestJSON(t *testing.T) {
 	if diff := cmp.Diff([]string{"keep granted", "remove unregistered", "rewrite form", "remove no-key"}, lines); diff != "" {
 		t.Error(diff)
 	}
-	if file.Content != `# x\n`+lineA+`\n` || !file.Change || file.State != "regular" {
+	if file.Content != "# x\n"+lineA+"\n" || !file.Change || file.State != "regular" {
 		t.Errorf("file %+v", file)
 	}
 	if got.Accounts[1].Files[0].Unresolved != "a FIFO" || len(got.Accounts[2].Errors) != 2 || !got.Accounts[3].NoHome {

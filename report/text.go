@@ -4,35 +4,35 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/plain"
 )
 
 // Text prints a report for people: what needs attention, user by user, then what was left out, then the totals. Clean
 // users are counted only.
 func Text(w io.Writer, r Report) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "registry  %s: %d users, %d keys\npolicy    %s\n\n", sentence(r.Source), r.Users, r.Keys, r.Policy)
+	fmt.Fprintf(out, "registry  %s: %d users, %d keys\npolicy    %s\n\n", plain.Text(r.Source), r.Users, r.Keys, r.Policy)
 	for _, result := range r.Results {
-		textResult(out, result)
+		textResult(out, result, r.Applied)
 	}
 	if len(r.Denied)+len(r.Rejects) > 0 {
 		fmt.Fprintf(out, "registered, but not usable\n")
 		for _, d := range r.Denied {
-			fmt.Fprintf(out, "  %s  %s  %s\n      %s\n", d.User, d.Reason, d.Key.Fingerprint(), sentence(d.Detail))
+			fmt.Fprintf(out, "  %s  %s  %s\n      %s\n", plain.Text(d.User), d.Reason, d.Key.Fingerprint(), plain.Text(d.Detail))
 		}
 		for _, j := range r.Rejects {
-			fmt.Fprintf(out, "  %s  rejected  %s\n      %s\n", sentence(j.User), sentence(j.Origin), sentence(j.Detail))
+			fmt.Fprintf(out, "  %s  rejected  %s\n      %s\n", plain.Text(j.User), plain.Text(j.Origin), plain.Text(j.Detail))
 		}
 		fmt.Fprintln(out)
 	}
 	if len(r.Skips) > 0 {
 		fmt.Fprintf(out, "left alone\n")
 		for _, s := range r.Skips {
-			fmt.Fprintf(out, "  %s: %s\n", sentence(s.User), sentence(s.Why))
+			fmt.Fprintf(out, "  %s: %s\n", plain.Text(s.User), plain.Text(s.Why))
 		}
 		fmt.Fprintln(out)
 	}
@@ -54,29 +54,32 @@ func textCounts(out *bufio.Writer, r Report) {
 	}
 }
 
-func textResult(out *bufio.Writer, result enforcer.Result) {
+func textResult(out *bufio.Writer, result enforcer.Result, applied bool) {
 	if result.Err != nil {
 		for line := range strings.SplitSeq(result.Err.Error(), "\n") {
-			fmt.Fprintf(out, "%s: error: %s\n", result.Account.Name, sentence(line))
+			fmt.Fprintf(out, "%s: error: %s\n", plain.Text(result.Account.Name), plain.Text(line))
 		}
 		fmt.Fprintln(out)
 	}
 	for _, p := range result.Plans {
 		switch {
 		case p.Unresolved != "":
-			fmt.Fprintf(out, "%s  %s\n  ! not decided: %s\n\n", p.Account.Name, path(p), sentence(p.Unresolved))
+			fmt.Fprintf(out, "%s  %s\n  ! not decided: %s\n\n", plain.Text(p.Account.Name), plain.Text(p.Path()), plain.Text(p.Unresolved))
 		case p.Change:
-			textPlan(out, p)
+			textPlan(out, p, applied)
 		}
 	}
 }
 
-func textPlan(out *bufio.Writer, p enforcer.Plan) {
-	fmt.Fprintf(out, "%s  %s\n", p.Account.Name, path(p))
+func textPlan(out *bufio.Writer, p enforcer.Plan, applied bool) {
+	fmt.Fprintf(out, "%s  %s\n", plain.Text(p.Account.Name), plain.Text(p.Path()))
+	if p.Done != applied {
+		fmt.Fprintln(out, "  ! not carried out; the error stands above")
+	}
 	if p.Whole.Reason != "" {
 		fmt.Fprintf(out, "  ! %-18s the whole file is replaced\n", p.Whole.Reason)
 		if p.Whole.Detail != "" {
-			fmt.Fprintf(out, "      %s\n", sentence(p.Whole.Detail))
+			fmt.Fprintf(out, "      %s\n", plain.Text(p.Whole.Detail))
 		}
 	}
 	for _, d := range p.Remove {
@@ -94,7 +97,7 @@ func textPlan(out *bufio.Writer, p enforcer.Plan) {
 func textDecision(out *bufio.Writer, sign rune, d enforcer.Decision) {
 	fmt.Fprintf(out, "  %c %-18s line %d%s\n", sign, d.Reason, d.Line.N, prefixed(", ", describe(d.Line)))
 	if d.Detail != "" {
-		fmt.Fprintf(out, "      %s\n", sentence(d.Detail))
+		fmt.Fprintf(out, "      %s\n", plain.Text(d.Detail))
 	}
 }
 
@@ -105,8 +108,6 @@ func prefixed(prefix, text string) string {
 	return prefix + text
 }
 
-func path(p enforcer.Plan) string { return filepath.Join(p.Account.Home, ".ssh", p.Name) }
-
 // describe names the key of a line, never the line itself.
 func describe(line authkeys.Line) string {
 	if line.Key.IsZero() {
@@ -114,7 +115,7 @@ func describe(line authkeys.Line) string {
 	}
 	text := line.Key.Fingerprint()
 	if line.Comment != "" {
-		text += " " + foreign(line.Comment)
+		text += " " + plain.Cut(line.Comment, foreignBound)
 	}
 	return text
 }

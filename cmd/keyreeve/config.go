@@ -12,8 +12,11 @@ import (
 	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
-// configBound is far above any configuration that a person writes.
-const configBound = 1 << 20
+// configBound is far above any configuration that a person writes, ldifBound above any registry.
+const (
+	configBound = 1 << 20
+	ldifBound   = 1 << 30
+)
 
 func newConfig(p process, path *string) *cobra.Command {
 	group := &cobra.Command{
@@ -34,11 +37,34 @@ func newConfig(p process, path *string) *cobra.Command {
 			if _, err := compile(c); err != nil {
 				return fmt.Errorf("%s: %w", *path, err)
 			}
+			if err := readNamed(c.Registry); err != nil {
+				return fmt.Errorf("%s: %w", *path, err)
+			}
 			_, err = fmt.Fprintf(p.Stdout, "%s is good: mode %s, registry from %s (sha256 %s)\n", *path, c.Mode, c.Registry.Source, c.SHA256)
 			return err
 		},
 	})
 	return group
+}
+
+// readNamed reads the files that the registry's configuration names, as the daemon would.
+func readNamed(r config.Registry) error {
+	if r.Source == config.LDIFSource {
+		return readable("registry.ldif.path", r.LDIF.Path)
+	}
+	return errors.Join(
+		readable("registry.ldap.ca_file", r.LDAP.CAFile),
+		readable("registry.ldap.password_file", r.LDAP.PasswordFile))
+}
+
+func readable(key, path string) error {
+	if path == "" {
+		return nil
+	}
+	if _, err := statefile.Read(path, ldifBound); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
 }
 
 // loadConfig reads the configuration. Who can write it decides what root does, so it must be as well kept as the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,9 +22,6 @@ import (
 	"github.com/keyreeve/keyreeve/internal/statefile"
 	"github.com/keyreeve/keyreeve/internal/watch"
 )
-
-// lookers is how many homes the daemon looks at side by side.
-const lookers = 16
 
 func newDaemon(p process, path *string) *cobra.Command {
 	return &cobra.Command{
@@ -96,7 +94,7 @@ func newLogger(p process) *zap.Logger {
 }
 
 // lock keeps a second daemon away, which would plan against the first.
-func (s *service) lock() (interface{ Close() error }, error) {
+func (s *service) lock() (io.Closer, error) {
 	if err := statefile.EnsureDir(s.config.RuntimeDir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the runtime directory ready: %w", err)
 	}
@@ -119,17 +117,8 @@ func (s *service) open() (err error) {
 	if s.watcher, err = watch.New(); err != nil {
 		return fmt.Errorf("watch homes: %w", err)
 	}
-	hints := make(chan string)
-	go func() {
-		for hint := range s.watcher.Hints() {
-			if hint.Lost {
-				hint.User = ""
-			}
-			hints <- hint.User
-		}
-	}()
 	s.runner = enforcer.NewRunner()
-	s.runner.Homes, s.runner.Log, s.runner.Workers, s.runner.Hints = s.door, s.log, lookers, hints
+	s.runner.Homes, s.runner.Log, s.runner.Workers, s.runner.Hints = s.door, s.log, workers, s.watcher.Hints()
 	s.runner.Watch, s.runner.Unwatch, s.runner.Active = s.watch, s.watcher.Drop, homes.ActiveUIDs
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
 	return nil

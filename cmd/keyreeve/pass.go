@@ -14,9 +14,6 @@ import (
 	"github.com/keyreeve/keyreeve/report"
 )
 
-// passWorkers look at homes side by side: enough to hide the latency of a file server.
-const passWorkers = 16
-
 func newPlan(p process, path *string) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
@@ -57,7 +54,10 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
-	r := one.run(nil)
+	r, err := one.run(ctx, nil)
+	if err != nil {
+		return err
+	}
 	if err := show(r); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
@@ -78,8 +78,8 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	if err != nil {
 		return err
 	}
-	r := one.run(hand.Apply)
-	return errors.Join(report.Text(p.Stdout, r), verdict(r, false), trail.Close())
+	r, err := one.run(ctx, hand.Apply)
+	return errors.Join(err, report.Text(p.Stdout, r), verdict(r, false), trail.Close())
 }
 
 // verdict turns a report into the end of the program.
@@ -158,17 +158,14 @@ func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
 }
 
 // run looks at the accounts and, where act is given, carries the plans out.
-func (one *pass) run(act func(enforcer.Plan) error) report.Report {
+func (one *pass) run(ctx context.Context, act func(enforcer.Plan) error) (report.Report, error) {
 	look := enforcer.Looker{Homes: one.door, Grants: one.world.Grants, Install: one.settings.Install, Act: act}
 	snapshot := one.world.Snapshot
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
 		Applied: act != nil, Skips: one.world.Skips(),
 	}
-	look.Sweep(one.accounts, passWorkers, func(result enforcer.Result) bool {
-		r.Results = append(r.Results, result)
-		return true
-	})
+	err := look.Sweep(ctx, one.accounts, workers, func(result enforcer.Result) { r.Results = append(r.Results, result) })
 	for u := range snapshot.Users() {
 		for _, reject := range u.Rejects {
 			r.Rejects = append(r.Rejects, report.Reject{User: u.Name, Origin: reject.Origin, Detail: reject.Detail})
@@ -177,5 +174,5 @@ func (one *pass) run(act func(enforcer.Plan) error) report.Report {
 			r.Denied = append(r.Denied, report.Denied{User: u.Name, Denial: denial})
 		}
 	}
-	return r
+	return r, err
 }

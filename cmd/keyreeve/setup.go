@@ -52,7 +52,7 @@ func sourceID(r config.Registry) string {
 	return fmt.Sprintf("ldap %+v", r.LDAP)
 }
 
-// lookup finds an account in the system's user database.
+// lookup finds an account in /etc/passwd: a program that is not linked with the C library sees no other database.
 func lookup(name string) (homes.Account, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
@@ -65,6 +65,9 @@ func lookup(name string) (homes.Account, error) {
 	}
 	return homes.Account{Name: name, UID: uid, GID: gid, Home: u.HomeDir}, nil
 }
+
+// workers is how many homes are looked at side by side: enough to hide the latency of a file server.
+const workers = 16
 
 // quarantineDir is below the state directory.
 const quarantineDir = "quarantine"

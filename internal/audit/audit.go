@@ -1,7 +1,7 @@
 // Package audit writes the trail: one JSON object a line, on disk before the change that it tells of.
 //
 // A change has two kinds of record that share an identifier: before it an "intent" for every line and file it will
-// touch, after it one "done" or "failed". An intent without its second record is a change that was interrupted. The
+// touch, after it one "success" or "failure". An intent without its second record is a change that was interrupted. The
 // caller must not change anything when [Log.Write] returns an error.
 //
 // Field names follow the Elastic Common Schema 8 (@timestamp, event.*, user.*, file.*, host.name, message) and, for what the
@@ -20,7 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -30,6 +30,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/plain"
 )
 
 // The outcomes of a record (event.outcome). Intent is the word for what is not done yet.
@@ -107,6 +108,9 @@ func open(path string) (*os.File, error) {
 		return nil, err
 	}
 	info, err := file.Stat()
+	if err == nil {
+		err = syncDir(filepath.Dir(path)) // a file that was just made has no name on disk before
+	}
 	switch {
 	case err != nil:
 	case !info.Mode().IsRegular():
@@ -117,6 +121,14 @@ func open(path string) (*os.File, error) {
 		return file, nil
 	}
 	return nil, errors.Join(err, file.Close())
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path) //nolint:gosec // the folder of the configured trail
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // Write appends the records and returns when they are on disk: all of them, or none and an error.
@@ -167,10 +179,14 @@ func (l *Log) locked(records []Record) (err error) {
 
 // append takes a part that was written back off the file, so that the next record does not stand on half a line.
 func (l *Log) append(text []byte, start int64) error {
-	if _, err := l.file.Write(text); err != nil {
+	_, err := l.file.Write(text)
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
 		return errors.Join(err, l.file.Truncate(start))
 	}
-	return l.file.Sync()
+	return nil
 }
 
 // Reopen opens the path again, for logrotate. On an error the file that was open stays in use.
@@ -213,27 +229,16 @@ func (l *Log) encode(r Record, last head) (*buffer.Buffer, error) {
 			zap.String("ssh.key.fingerprint", r.Key.Fingerprint()))
 	}
 	if r.Comment != "" {
-		fields = append(fields, zap.String("ssh.key.comment", Printable(r.Comment, commentBound)))
+		fields = append(fields, zap.String("ssh.key.comment", plain.Cut(r.Comment, commentBound)))
 	}
 	if r.Quarantine != "" {
 		fields = append(fields, zap.String("keyreeve.quarantine", r.Quarantine))
 	}
 	fields = append(fields, zap.Uint64(sequenceField, last.sequence+1), zap.String(previousField, last.sum))
-	return l.encoder.EncodeEntry(zapcore.Entry{Time: r.Time, Message: Printable(r.Message, 4*commentBound)}, fields)
+	return l.encoder.EncodeEntry(zapcore.Entry{Time: r.Time, Message: plain.Cut(r.Message, 4*commentBound)}, fields)
 }
 
 func digest(line []byte) string {
 	sum := sha256.Sum256(line)
 	return hex.EncodeToString(sum[:])
-}
-
-// Printable makes foreign text fit for a log: at most bound bytes of it, everything but printable ASCII escaped as in a Go
-// string.
-func Printable(text string, bound int) string {
-	cut := ""
-	if len(text) > bound {
-		text, cut = text[:bound], "..."
-	}
-	quoted := strconv.QuoteToASCII(text)
-	return quoted[1:len(quoted)-1] + cut
 }

@@ -72,7 +72,7 @@ func TestRecord(t *testing.T) {
 		"event.sequence": 1.0, "keyreeve.previous": "", "keyreeve.line": 3.0, "keyreeve.line.sha256": sum,
 		"user.name": "alice", "user.id": 2001.0, "file.path": "/home/alice/.ssh/authorized_keys",
 		"ssh.key.type": "ssh-ed25519", "ssh.key.bits": 256.0, "ssh.key.fingerprint": record(t).Key.Fingerprint(),
-		"ssh.key.comment": `\x1b[2Jme\n{\"forged\":1} \u202e` + strings.Repeat("x", 41) + "...", "keyreeve.quarantine": "/q/1",
+		"ssh.key.comment": `\x1b[2Jme\n{"forged":1} \u202e` + strings.Repeat("x", 41) + "...", "keyreeve.quarantine": "/q/1",
 	}}
 	if len(sum) != 64 {
 		t.Errorf("digest %q", sum)

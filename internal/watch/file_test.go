@@ -19,16 +19,16 @@ func TestQueueIsBounded(t *testing.T) {
 		}
 		q.drop("alice")
 		go q.run()
-		if hint := <-q.out; hint.User != "bob" {
+		if hint := <-q.out; hint != "bob" {
 			t.Errorf("%+v", hint)
 		}
 		q.add("alice")
 		synctest.Wait() // run holds the hint out by now
 		q.lost()
-		if hint := <-q.out; hint.User != "alice" {
+		if hint := <-q.out; hint != "alice" {
 			t.Errorf("%+v", hint)
 		}
-		if hint := <-q.out; !hint.Lost {
+		if hint := <-q.out; hint != "" {
 			t.Errorf("%+v", hint)
 		}
 		q.stop()

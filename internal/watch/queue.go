@@ -5,7 +5,7 @@ import "sync"
 // queue holds hints until somebody takes them. Adding never waits, and a user is
 // in it once, so it is bounded by the number of users.
 type queue struct {
-	out  chan Hint
+	out  chan string
 	wake chan struct{}
 	done chan struct{}
 	once sync.Once
@@ -18,7 +18,7 @@ type queue struct {
 
 func newQueue() *queue {
 	return &queue{
-		out:     make(chan Hint),
+		out:     make(chan string),
 		wake:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		waiting: map[string]bool{},
@@ -59,22 +59,22 @@ func (q *queue) signal() {
 }
 
 // next takes the hint that waits longest.
-func (q *queue) next() (Hint, bool) {
+func (q *queue) next() (string, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.all {
 		q.all = false
-		return Hint{Lost: true}, true
+		return "", true
 	}
 	for len(q.order) > 0 {
 		user := q.order[0]
 		q.order = q.order[1:]
 		if q.waiting[user] {
 			delete(q.waiting, user)
-			return Hint{User: user}, true
+			return user, true
 		}
 	}
-	return Hint{}, false
+	return "", false
 }
 
 // run hands hints out until stop.

@@ -71,7 +71,7 @@ func (s *site) wait(users ...string) {
 	for len(missing) > 0 {
 		select {
 		case hint := <-s.Hints():
-			delete(missing, hint.User)
+			delete(missing, hint)
 		case <-time.After(patience):
 			s.Fatalf("no hint for %v", missing)
 		}
@@ -90,11 +90,11 @@ func (s *site) settle() map[string]bool {
 	for {
 		select {
 		case hint := <-s.Hints():
-			if hint.User == marker {
+			if hint == marker {
 				s.Drop(marker)
 				return seen
 			}
-			seen[hint.User] = true
+			seen[hint] = true
 		case <-time.After(patience):
 			s.Fatal("no hint for the marker")
 		}

@@ -2,7 +2,7 @@
 //
 // It watches two directories of each user with inotify (through fsnotify): the
 // home, for a .ssh that appears, goes or is exchanged, and .ssh itself, for
-// everything. A Hint only says "look at this user again"; what happened, and
+// everything. A hint only says "look at this user again"; what happened, and
 // under which name, is for the one who looks to find out.
 //
 //	watcher, err := watch.New()
@@ -35,12 +35,6 @@ import (
 // ErrNoWatch says that the kernel's limit of watches is reached
 // (fs.inotify.max_user_watches, inotify(7)).
 var ErrNoWatch = errors.New("no inotify watch left: fs.inotify.max_user_watches is too low")
-
-// Hint asks to look at something again.
-type Hint struct {
-	User string // "" when Lost
-	Lost bool   // events were lost: look at everybody
-}
 
 // Watcher watches the homes of many users. Its methods may be called from many
 // goroutines at once; Set and Drop of one user one after the other.
@@ -93,9 +87,10 @@ func New() (*Watcher, error) {
 	return w, nil
 }
 
-// Hints is the channel of hints. A user waits in it once, however often his home
-// changes. It is closed by Close.
-func (w *Watcher) Hints() <-chan Hint { return w.queue.out }
+// Hints is the channel of hints: the name of a user to look at, or "" when events
+// were lost and everybody is to be looked at. A user waits in it once, however
+// often his home changes. It is closed by Close.
+func (w *Watcher) Hints() <-chan string { return w.queue.out }
 
 // Len is the number of directories that are watched.
 func (w *Watcher) Len() int {

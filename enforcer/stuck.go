@@ -1,0 +1,113 @@
+package enforcer
+
+import (
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/internal/homes"
+)
+
+// The bounds of looks that do not come back: a home on a dead file server holds its thread for as long as the server is
+// silent. Such a look loses its worker after lookLimit, so that others are not kept waiting, and its user is not looked at
+// again before it returns. Each one costs a thread, hence the bounds: on homes that lie beside each other, which share a
+// file system as a rule, and on all together.
+const (
+	lookLimit   = 5 * time.Second
+	stuckBeside = 64
+	stuckInAll  = 256
+)
+
+// look is one that has begun.
+type look struct {
+	home  string
+	began time.Time
+	stuck bool
+}
+
+// watchdog keeps count of looks. It belongs to the loop's goroutine.
+type watchdog struct {
+	looks  map[string]*look // by user
+	beside map[string]int   // stuck looks by the folder of their homes
+	all    int
+	// parked are the users who wait for a stuck look beside their home to return.
+	parked map[string]bool
+	check  *time.Timer
+}
+
+func newWatchdog() *watchdog {
+	return &watchdog{
+		looks: make(map[string]*look), beside: make(map[string]int), parked: make(map[string]bool), check: stopped(),
+	}
+}
+
+// full reports whether one more stuck look could be one too many.
+func (w *watchdog) full(account homes.Account) bool {
+	return w.all >= stuckInAll || w.beside[filepath.Dir(account.Home)] >= stuckBeside
+}
+
+func (w *watchdog) begin(account homes.Account) {
+	if len(w.looks) == w.all {
+		w.check.Reset(lookLimit)
+	}
+	w.looks[account.Name] = &look{home: account.Home, began: time.Now()}
+}
+
+// end forgets a look and reports whether it was stuck.
+func (w *watchdog) end(user string) bool {
+	ended := w.looks[user]
+	delete(w.looks, user)
+	if !ended.stuck {
+		return false
+	}
+	w.all--
+	folder := filepath.Dir(ended.home)
+	if w.beside[folder]--; w.beside[folder] == 0 {
+		delete(w.beside, folder)
+	}
+	return true
+}
+
+// unpark gives back the users that wait.
+func (w *watchdog) unpark() map[string]bool {
+	parked := w.parked
+	w.parked = make(map[string]bool)
+	return parked
+}
+
+// patrol takes the workers of looks that do not come back, and says whose homes they are.
+func (l *loop) patrol() {
+	moving := 0
+	for user, look := range l.dog.looks {
+		age := time.Since(look.began)
+		switch {
+		case look.stuck:
+		case age < lookLimit:
+			moving++
+		default:
+			look.stuck = true
+			l.running--
+			l.dog.all++
+			l.dog.beside[filepath.Dir(look.home)]++
+			l.Log.Error("home does not answer; it is not looked at until it does",
+				zap.String("user", user), zap.String("home", look.home), zap.Duration("since", age))
+		}
+	}
+	if moving > 0 {
+		l.dog.check.Reset(lookLimit / 4)
+	}
+}
+
+// comeBack ends a look: its worker is free, unless it lost that one long ago.
+func (l *loop) comeBack(user string) {
+	l.queue.done(user)
+	if !l.dog.end(user) {
+		l.running--
+		return
+	}
+	l.Log.Info("home answers again", zap.String("user", user))
+	for parked := range l.dog.unpark() {
+		l.queue.add(parked)
+	}
+}
