@@ -49,16 +49,23 @@ func (e *Enforcer) Apply(p Plan) error {
 	if err := e.Trail(intents...); err != nil {
 		return fmt.Errorf("%s of %s is not changed: %w", p.Name, p.Account.Name, err)
 	}
-	err := e.Quarantine.keep(copyPath, p)
+	dropped, err := e.Quarantine.keep(copyPath, p)
 	if err == nil {
 		err = e.change(p)
+	}
+	var outcomes []audit.Record
+	for _, name := range dropped {
+		outcomes = append(outcomes, p.record(audit.Record{
+			Time: e.Now(), ID: id, Action: audit.DropCopy, Outcome: audit.Success, Quarantine: filepath.Join(filepath.Dir(copyPath), name),
+			Message: "an old copy went from quarantine, whose budget for the user is full",
+		}))
 	}
 	outcome := p.record(audit.Record{Time: e.Now(), ID: id, Action: audit.ReplaceFile, Outcome: audit.Success, Message: p.Summary()})
 	if err != nil {
 		outcome.Outcome, outcome.Message = audit.Failure, err.Error()
 		err = fmt.Errorf("change %s of %s: %w", p.Name, p.Account.Name, err)
 	}
-	return errors.Join(err, e.Trail(outcome))
+	return errors.Join(err, e.Trail(append(outcomes, outcome)...))
 }
 
 // change is the one place where a file changes.

@@ -138,7 +138,7 @@ func (t *trail) outcomes() []string {
 func (c *centre) enforcer(tr *trail) *enforcer.Enforcer {
 	return &enforcer.Enforcer{
 		Homes: c.door, Trail: tr.write, Now: func() time.Time { return time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC) },
-		Quarantine: enforcer.Quarantine{Dir: filepath.Join(c.dir, "quarantine")},
+		Quarantine: enforcer.Quarantine{Dir: filepath.Join(c.dir, "quarantine"), Budget: 1000},
 	}
 }
 
@@ -248,6 +248,42 @@ func TestApplyStops(t *testing.T) {
 			t.Error("the file")
 		}
 	})
+}
+
+// Who writes again and again what is to be removed does not fill the disk: his oldest copies go, and the trail says so.
+func TestQuarantineHasABudget(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	tr := &trail{}
+	hand := c.enforcer(tr)
+	hand.Now = time.Now
+	for i := range 20 {
+		if err := os.WriteFile(c.file(a), fmt.Appendf([]byte(mixed), "# %d\n", i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := hand.Apply(c.plan(a, lineA)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copies, err := filepath.Glob(filepath.Join(c.dir, "quarantine", "alice", "*"))
+	if err != nil || len(copies) != 1000/len(mixed+"# 00\n") {
+		t.Errorf("%d copies are left (%v)", len(copies), err)
+	}
+	dropped := 0
+	for _, r := range tr.records {
+		if r.Action == audit.DropCopy {
+			dropped++
+			if slices.Contains(copies, r.Quarantine) {
+				t.Errorf("%s is there, but the trail says that it went", r.Quarantine)
+			}
+		}
+	}
+	if dropped != 20-len(copies) {
+		t.Errorf("%d copies went, and the trail tells of %d", 20-len(copies), dropped)
+	}
+	if newest, err := os.ReadFile(copies[len(copies)-1]); err != nil || !strings.HasSuffix(string(newest), "# 19\n") {
+		t.Errorf("the newest copy holds %q, %v", newest, err)
+	}
 }
 
 // A file that its owner keeps changing costs a bounded number of attempts; then it is put aside, and his granted keys

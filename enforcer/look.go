@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,12 +29,12 @@ type Result struct {
 
 // Pending reports whether a plan has a change.
 func (r Result) Pending() bool {
-	for _, p := range r.Plans {
-		if p.Change {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Plans, func(p Plan) bool { return p.Change })
+}
+
+// Changed reports whether a plan was carried out.
+func (r Result) Changed() bool {
+	return slices.ContainsFunc(r.Plans, func(p Plan) bool { return p.Done })
 }
 
 // Looker looks at accounts.

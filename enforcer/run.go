@@ -108,6 +108,8 @@ type loop struct {
 	running int // looks that have a worker
 	done    chan finished
 	again   chan string
+	rests   map[string]*rest
+	woken   chan string
 	told    map[string][sha256.Size]byte // what was last said of a user
 	failed  map[string]int               // looks of a user that failed in a row
 	swept   bool                         // every home was looked at since the start
@@ -127,6 +129,7 @@ type finished struct {
 func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	l := &loop{
 		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(), done: make(chan finished), again: make(chan string),
+		rests: make(map[string]*rest), woken: make(chan string),
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int),
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(),
 	}
@@ -172,8 +175,11 @@ func (l *loop) step(ctx context.Context) {
 		l.hint(user)
 	case user := <-l.again:
 		l.queue.add(user)
+	case user := <-l.woken:
+		l.wake(user)
 	case f := <-l.done:
 		l.comeBack(f.user)
+		l.tire(ctx, f)
 		l.account(ctx, f)
 		l.tellSwept()
 	case result := <-l.fetch.results:
@@ -184,6 +190,7 @@ func (l *loop) step(ctx context.Context) {
 		l.startFetch(ctx)
 	case <-l.sweep.C:
 		l.sweep.Reset(l.settings.Sweep)
+		l.forgetRests()
 		l.all()
 	case <-l.due.C:
 		l.due.Reset(l.settings.FastCheck)
@@ -245,10 +252,7 @@ func (l *loop) dispatch() {
 			return
 		}
 		account, kept := l.world.Account(user)
-		if !kept || l.dog.full(account) {
-			if kept {
-				l.dog.parked[user] = true
-			}
+		if !kept || !l.rested(user) || l.dog.park(account) {
 			l.queue.done(user)
 			continue
 		}

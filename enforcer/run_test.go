@@ -467,6 +467,47 @@ func TestRunnerEndsBetweenChanges(t *testing.T) {
 	})
 }
 
+// Who puts back what goes, as fast as he can, is looked at once a second and told of once; others do not notice.
+func TestRunnerRestsBetweenManyChanges(t *testing.T) {
+	c := newCentre(t)
+	a, bob := c.account("alice", mixed), c.account("bob", mixed)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		changes := 0
+		act := d.settings.Act
+		d.settings.Act = func(p enforcer.Plan) error {
+			if p.Account.Name == "alice" {
+				changes++
+			}
+			return act(p)
+		}
+		d.source.set(register(t, nil, map[string]string{"alice": lineA, "bob": lineA}, a, bob), nil)
+		d.start()
+		for range 1000 {
+			d.write(a, mixed)
+			d.hints <- "alice"
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond)
+		}
+		if changes < 10 || changes > 30 {
+			t.Errorf("%d changes in 10 s, want 10 at once and one a second then", changes)
+		}
+		if n := d.said("the user's file is changed again and again; from now on he is looked at once a second"); n != 1 {
+			t.Errorf("it was said %d times", n)
+		}
+		d.write(bob, mixed)
+		d.hints <- "bob"
+		d.want(bob, clean, "beside the restless user")
+		time.Sleep(2 * time.Second)
+		d.want(a, clean, "after the last rest")
+		time.Sleep(time.Minute)
+		d.write(a, mixed)
+		d.hints <- "alice"
+		d.want(a, clean, "at once, when he kept still for a while")
+		d.end()
+	})
+}
+
 // silent is a door to homes some of which do not answer.
 type silent struct {
 	enforcer.Homes

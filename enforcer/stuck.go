@@ -42,9 +42,13 @@ func newWatchdog() *watchdog {
 	}
 }
 
-// full reports whether one more stuck look could be one too many.
-func (w *watchdog) full(account homes.Account) bool {
-	return w.all >= stuckInAll || w.beside[filepath.Dir(account.Home)] >= stuckBeside
+// park reports whether one more stuck look could be one too many; the user waits then.
+func (w *watchdog) park(account homes.Account) bool {
+	full := w.all >= stuckInAll || w.beside[filepath.Dir(account.Home)] >= stuckBeside
+	if full {
+		w.parked[account.Name] = true
+	}
+	return full
 }
 
 func (w *watchdog) begin(account homes.Account) {

@@ -106,9 +106,6 @@ func (g *Grants) For(user string) []Grant { return g.users[user].grants }
 // Denied lists the registered keys of a user that do not work now.
 func (g *Grants) Denied(user string) []Denial { return g.users[user].denied }
 
-// Policy is what the grants were decided by.
-func (g *Grants) Policy() *Policy { return g.policy }
-
 // Next is the first moment after the evaluation at which time alone changes the answer; the zero time if none does.
 func (g *Grants) Next() time.Time { return g.next }
 

@@ -5,9 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/registry"
@@ -90,37 +87,5 @@ func TestSnapshotIsImmutable(t *testing.T) {
 	}
 	if s.Len() != 2 || s.Keys() != 2 || s.Source() != "test" || s.Rejects() != 0 {
 		t.Errorf("counts: %d users, %d keys, %d rejects", s.Len(), s.Keys(), s.Rejects())
-	}
-}
-
-func TestChanged(t *testing.T) {
-	later := user(t, "alice", lineA)
-	later.Records[0].NotAfter = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
-	moved := user(t, "alice", lineA)
-	moved.Home = "/data/alice"
-	relabelled := user(t, "alice", lineA+" other")
-
-	base := snapshot(t, user(t, "alice", lineA), user(t, "bob", lineA, lineB))
-	for name, c := range map[string]struct {
-		before, after *registry.Snapshot
-		want          []string
-	}{
-		"nothing":        {base, base, nil},
-		"first":          {nil, base, []string{"alice", "bob"}},
-		"order of keys":  {base, snapshot(t, user(t, "alice", lineA), user(t, "bob", lineB, lineA)), nil},
-		"label":          {base, snapshot(t, relabelled, user(t, "bob", lineA, lineB)), nil},
-		"key revoked":    {base, snapshot(t, user(t, "alice", lineA), user(t, "bob", lineB)), []string{"bob"}},
-		"options":        {base, snapshot(t, user(t, "alice", "restrict "+lineA), user(t, "bob", lineA, lineB)), []string{"alice"}},
-		"expiry":         {base, snapshot(t, later, user(t, "bob", lineA, lineB)), []string{"alice"}},
-		"home":           {base, snapshot(t, moved, user(t, "bob", lineA, lineB)), []string{"alice"}},
-		"went and came":  {base, snapshot(t, user(t, "alice", lineA), user(t, "carol", lineA)), []string{"bob", "carol"}},
-		"to nothing":     {base, nil, []string{"alice", "bob"}},
-		"same key twice": {base, snapshot(t, user(t, "alice", lineA, lineA), user(t, "bob", lineA, lineB)), []string{"alice"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, registry.Changed(c.before, c.after)); diff != "" {
-				t.Error(diff)
-			}
-		})
 	}
 }

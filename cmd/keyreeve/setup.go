@@ -85,6 +85,6 @@ func newEnforcer(c config.Config, door *homes.Door) (*enforcer.Enforcer, *audit.
 		return nil, nil, err
 	}
 	return &enforcer.Enforcer{
-		Homes: door, Trail: trail.Write, Quarantine: enforcer.Quarantine{Dir: quarantine}, Now: time.Now,
+		Homes: door, Trail: trail.Write, Quarantine: enforcer.Quarantine{Dir: quarantine, Budget: enforcer.DefaultBudget}, Now: time.Now,
 	}, trail, nil
 }

@@ -46,6 +46,7 @@ const (
 	RewriteLine = "rewrite-line"
 	AddKey      = "add-key"
 	ReplaceFile = "replace-file"
+	DropCopy    = "drop-copy"
 )
 
 // Record is one entry of the trail.

@@ -120,14 +120,16 @@ const (
 	// Oversize: a regular file of more than MaxSize bytes.
 	Oversize
 	// Unreadable: something the user himself cannot read: mode bits, a lease,
-	// an I/O error, a mount in the way, or a file that never keeps still.
+	// an I/O error, a mount in the way, or a file that never keeps still. Also
+	// a file that went aside while its granted keys could not be written.
 	Unreadable
 	// Symlink: a symbolic link, never followed.
 	Symlink
 	// Irregular: a directory, FIFO, socket or device.
 	Irregular
 	// BadDir: .ssh is a link that may not be followed, or no directory, or
-	// the directory of a stranger.
+	// the directory of a stranger; or it went aside and the granted keys could
+	// not be written since.
 	BadDir
 )
 
@@ -174,7 +176,14 @@ type File struct {
 	// writable by group and others), and so is .ssh. A file that is not tidy
 	// becomes so by Replace with the same content.
 	Tidy bool
+
+	// marked: nothing is there but a mark. State says so by what the mark stands
+	// for, and Version is that of nothing.
+	marked bool
 }
+
+// nothing reports that no file is there, marked or not.
+func (f File) nothing() bool { return f.State == Missing || f.marked }
 
 // node is what stat(2) tells of an inode, as far as it matters here.
 type node struct {

@@ -77,42 +77,91 @@ func (j *job) prepare() error {
 	return nil
 }
 
-// renew makes a new .ssh; one that is there goes aside.
+// renew makes a new .ssh. One that is there goes aside, and leaves a mark until
+// the new file is written.
 func (j *job) renew() error {
 	if j.p.home.uid == j.uid {
 		if err := j.lift(j.p.home, j.p.home.perm()); err != nil {
 			return fmt.Errorf("home: %w", err)
 		}
 	}
+	others, err := j.others()
+	if err != nil {
+		return err
+	}
 	if j.p.bad != "" || j.p.ssh.fd >= 0 {
-		if err := aside(j.p.home.fd, sshDir, sshDir); err != nil {
+		if err := j.makeWay(); err != nil {
 			return err
 		}
 	}
-	err := unix.Mkdirat(j.p.home.fd, sshDir, 0o700)
+	made, err := j.mkdir(sshDir)
 	if errors.Is(err, unix.EEXIST) {
 		return ErrChanged
 	}
 	if err != nil {
-		return fmt.Errorf("mkdir %s: %w", sshDir, err)
+		return err
 	}
-	made, err := j.door.step(j.p.home, sshDir)
-	if err != nil {
-		return fmt.Errorf("%s: %w", sshDir, err)
-	}
-	if !made.is(unix.S_IFDIR) || made.uid != j.uid {
-		made.close()
-		return ErrChanged
-	}
-	// The umask of the process had its say in mkdir.
-	if err := chmodFD(made.fd, 0o700); err != nil {
-		made.close()
-		return fmt.Errorf("chmod %s: %w", sshDir, err)
-	}
-	syncDir(j.p.home.fd)
 	j.p.ssh.close()
 	j.p.ssh, j.p.bad, j.p.link, j.p.odd = made, "", node{}, node{}
 	j.at.close()
 	j.seen, j.at = File{State: Missing}, none()
+	syncDir(j.p.home.fd)
+	return j.markOthers(others)
+}
+
+// makeWay moves .ssh aside, after a rehearsal: an error that has another cause
+// than a lack of room leaves .ssh where it is. The new .ssh itself is made under
+// its own name, since SELinux policies give a directory of that name its type.
+func (j *job) makeWay() error {
+	rehearsal := j.rehearse()
+	if rehearsal != nil && !noRoom(rehearsal) {
+		return fmt.Errorf("new %s: %w", sshDir, rehearsal)
+	}
+	j.marked = true
+	err := j.suspend(j.p.home, sshDir, sshDir)
+	if rehearsal != nil {
+		return errors.Join(fmt.Errorf("no room for a new %s, the old one goes aside: %w", sshDir, rehearsal), err)
+	}
+	return err
+}
+
+// rehearse writes the new file into a new directory beside .ssh, and takes both
+// away again.
+func (j *job) rehearse() error {
+	name := tempName()
+	dir, err := j.mkdir(name)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		dir.close()
+		_ = unix.Unlinkat(j.p.home.fd, name, unix.AT_REMOVEDIR)
+	}()
+	file, err := j.stage(dir.fd)
+	if err != nil {
+		return err
+	}
+	file.discard()
 	return nil
+}
+
+// mkdir makes a directory of the user's in his home, mode 0700.
+func (j *job) mkdir(name string) (handle, error) {
+	if err := unix.Mkdirat(j.p.home.fd, name, 0o700); err != nil {
+		return none(), fmt.Errorf("mkdir %s: %w", name, err)
+	}
+	made, err := j.door.step(j.p.home, name)
+	if err != nil {
+		return none(), fmt.Errorf("%s: %w", name, err)
+	}
+	if !made.is(unix.S_IFDIR) || made.uid != j.uid {
+		made.close()
+		return none(), ErrChanged
+	}
+	// The umask of the process had its say in mkdir.
+	if err := chmodFD(made.fd, 0o700); err != nil {
+		made.close()
+		return none(), fmt.Errorf("chmod %s: %w", name, err)
+	}
+	return made, nil
 }

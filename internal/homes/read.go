@@ -62,14 +62,16 @@ func (d *Door) look(p *place, name string) (File, handle, error) {
 		seen.loose = seen == Version{} // a mount, of which nothing was asked
 		return File{State: BadDir, Version: seen, Detail: sshDir + ": " + p.bad}, none(), nil
 	case p.ssh.fd < 0:
-		return File{State: Missing}, none(), nil
+		file, err := d.absent(p, name, Version{})
+		return file, none(), err
 	}
 	seen.ssh = p.ssh.identity()
 	at, err := d.step(p.ssh, name)
 	switch {
 	case err == nil:
 	case errors.Is(err, unix.ENOENT):
-		return File{State: Missing, Version: seen}, none(), nil
+		file, err := d.absent(p, name, seen)
+		return file, none(), err
 	case errors.Is(err, unix.EACCES), errors.Is(err, errForeign):
 		return unreadable(seen, err.Error()), none(), nil
 	default:

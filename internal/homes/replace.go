@@ -63,10 +63,11 @@ type job struct {
 	after   []byte
 	uid     uint32
 
-	p    *place
-	seen File     // what was found at the start
-	at   handle   // the file itself, fd -1 when there is none
-	undo []func() // puts modes back
+	p      *place
+	seen   File     // what was found at the start
+	at     handle   // the file itself, fd -1 when there is none
+	marked bool     // .ssh went aside for this file, now or before
+	undo   []func() // puts modes back
 }
 
 func (j *job) run() error {
@@ -86,24 +87,32 @@ func (j *job) run() error {
 	if err := j.prepare(); err != nil {
 		return err
 	}
-	temp, err := j.stage()
+	temp, err := j.stage(j.p.ssh.fd)
 	if oneOf(err, unix.EACCES, unix.EPERM) && j.p.ssh.uid != j.uid {
 		if err := j.renew(); err != nil {
 			return err
 		}
-		temp, err = j.stage()
+		temp, err = j.stage(j.p.ssh.fd)
 	}
-	if oneOf(err, unix.ENOSPC, unix.EDQUOT) {
-		return j.squeeze(err)
+	switch {
+	case noRoom(err):
+		err = j.squeeze(err)
+	case err != nil:
+		err = fmt.Errorf("new file: %w", err)
+	default:
+		defer temp.discard()
+		if err = j.install(temp); err == nil {
+			err = j.verify(temp.fd)
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("new file: %w", err)
-	}
-	defer temp.discard()
-	if err := j.install(temp); err != nil {
 		return err
 	}
-	return j.verify(temp)
+	j.settle(j.p.ssh, hidden(j.name))
+	if j.marked {
+		j.settle(j.p.home, sshDir)
+	}
+	return nil
 }
 
 // find takes the place and the file and compares them with the version before.
@@ -118,10 +127,13 @@ func (j *job) find() error {
 	if !agrees(j.before, j.seen) {
 		return ErrChanged
 	}
-	if j.seen.State == Unreadable {
-		return j.openUp()
+	if j.seen.State == Unreadable && !j.seen.marked {
+		err = j.openUp()
 	}
-	return nil
+	// The mark of .ssh stands for every key file: it stays until one is written
+	// that was missing for its sake.
+	j.marked = j.seen.State == BadDir && j.seen.marked
+	return err
 }
 
 func agrees(before Version, now File) bool {
@@ -129,7 +141,7 @@ func agrees(before Version, now File) bool {
 	case before.loose:
 		return true
 	case before == Version{}:
-		return now.State == Missing
+		return now.nothing()
 	}
 	return before == now.Version
 }
@@ -147,9 +159,9 @@ func (j *job) install(temp *temp) error {
 	if at.fd >= 0 {
 		copyLabel(at.fd, temp.fd)
 	}
-	expected := at.fd >= 0 || now.State == Unreadable
-	if now.State == Oversize || now.State == Unreadable || now.is(unix.S_IFDIR) || j.before.loose && now.State != Missing {
-		if err := aside(j.p.ssh.fd, j.name, "."+j.name); err != nil {
+	expected := !now.nothing()
+	if expected && (j.before.loose || now.State == Oversize || now.State == Unreadable || now.is(unix.S_IFDIR)) {
+		if err := j.suspend(j.p.ssh, j.name, hidden(j.name)); err != nil {
 			return err
 		}
 		expected = false
@@ -166,7 +178,7 @@ func (f File) is(format uint32) bool { return f.Version.file.is(format) }
 
 // verify finds the file again by name, from the top, and compares it with what
 // was written: a user who swapped the temporary file, or .ssh, is found out.
-func (j *job) verify(temp *temp) error {
+func (j *job) verify(fd int) error {
 	// Modes were lifted on this home, so it is taken from the job.
 	home, err := j.p.home.again()
 	if err != nil {
@@ -185,14 +197,14 @@ func (j *job) verify(temp *temp) error {
 		return err
 	}
 	defer at.close()
-	mine, err := stat(temp.fd)
+	mine, err := stat(fd)
 	if err != nil {
 		return err
 	}
 	if at.fd < 0 || !at.same(mine) || mine.size != uint64(len(j.after)) || !mine.single {
 		return ErrChanged
 	}
-	data, err := pread(temp.fd, len(j.after))
+	data, err := pread(fd, len(j.after))
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
 func TestReplaceRegular(t *testing.T) {
@@ -134,61 +132,6 @@ func TestTempFileSwapped(t *testing.T) {
 	close(stop)
 	h.must(<-done)
 	t.Logf("%d swaps were caught", caught)
-}
-
-func TestFullDisk(t *testing.T) {
-	testenv.Need(t, "root", "mount")
-	fill := func(h *home) {
-		h.must(h.door.As(h.Account, func() error {
-			block := make([]byte, 4096)
-			for i := 0; ; i++ {
-				err := os.WriteFile(h.path("fill"+strings.Repeat("x", i)), block, 0o600)
-				if errors.Is(err, syscall.ENOSPC) {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-			}
-		}))
-	}
-	small := func(t *testing.T) *home {
-		t.Helper()
-		h := newHome(t)
-		h.must(unix.Mount("none", h.Home, "tmpfs", 0, "size=64k,mode=755,uid=65001,gid=65001"))
-		t.Cleanup(func() { h.must(unix.Unmount(h.Home, unix.MNT_DETACH)) })
-		h.mkdir(h.path(".ssh"), 0o700, testUID)
-		return h
-	}
-	t.Run("a file is overwritten in place", func(t *testing.T) {
-		h := small(t)
-		h.write(h.keys(), bad, 0o644, testUID)
-		fill(h)
-		h.enforce(h.read())
-	})
-	t.Run("a link goes aside", func(t *testing.T) {
-		h := small(t)
-		h.write(h.path("elsewhere"), bad, 0o600, testUID)
-		h.link("../elsewhere", h.keys(), testUID)
-		fill(h)
-		if err := h.door.Replace(h.Account, name, h.read().Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("Replace: %v", err)
-		}
-		h.expect(Missing)
-	})
-	t.Run("a hard link goes aside", func(t *testing.T) {
-		h := small(t)
-		h.write(h.keys(), bad, 0o600, testUID)
-		h.must(os.Link(h.keys(), h.path("other")))
-		fill(h)
-		if err := h.door.Replace(h.Account, name, h.read().Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("Replace: %v", err)
-		}
-		h.expect(Missing)
-		if h.content(h.path("other")) != bad {
-			t.Error("the other name was written through")
-		}
-	})
 }
 
 func TestReplaceBounds(t *testing.T) {

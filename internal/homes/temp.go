@@ -17,11 +17,15 @@ type temp struct {
 	gone bool // renamed away
 }
 
-// stage writes the new content beside the file. The name is random and O_EXCL,
-// so nothing the user put there before is met; its dot keeps it out of a
-// pattern in AuthorizedKeysFile (sshd from 10.0 on).
-func (j *job) stage() (*temp, error) {
-	t := &temp{dir: j.p.ssh.fd, name: ".keyreeve-new-" + rand.Text()}
+// tempName is random, so nothing the user put there before is met; its dot keeps
+// it out of a pattern in AuthorizedKeysFile (sshd from 10.0 on).
+func tempName() string { return tempPrefix + rand.Text() }
+
+const tempPrefix = ".keyreeve-new-"
+
+// stage writes the new content into a directory, under a temporary name.
+func (j *job) stage(dir int) (*temp, error) {
+	t := &temp{dir: dir, name: tempName()}
 	fd, err := openat(t.dir, t.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
@@ -59,8 +63,7 @@ func (t *temp) rename(name string, expected bool) error {
 		flags = unix.RENAME_NOREPLACE
 	}
 	err := unix.Renameat2(t.dir, t.name, t.dir, name, flags)
-	if flags != 0 && oneOf(err, unix.EINVAL, unix.ENOSYS) {
-		// NFS knows no flags.
+	if flags != 0 && unknownFlag(err) {
 		err = unix.Renameat(t.dir, t.name, t.dir, name)
 	}
 	switch {
@@ -90,10 +93,14 @@ func (t *temp) discard() {
 // aside renames what stands under a name of a directory to a name beside it that
 // nothing has: PREFIX.keyreeve-aside-RANDOM.
 func aside(dir int, name, prefix string) error {
-	target := prefix + ".keyreeve-aside-" + rand.Text()
+	return move(dir, name, prefix+".keyreeve-aside-"+rand.Text())
+}
+
+// move renames within a directory, to a name that nothing has.
+func move(dir int, name, target string) error {
 	err := unix.Renameat2(dir, name, dir, target, unix.RENAME_NOREPLACE)
-	if oneOf(err, unix.EINVAL, unix.ENOSYS) {
-		// NFS knows no flags. The random name is as good as NOREPLACE.
+	if unknownFlag(err) {
+		// The caller took a random name, or looked whether it is free.
 		err = unix.Renameat(dir, name, dir, target)
 	}
 	switch {
@@ -104,6 +111,11 @@ func aside(dir int, name, prefix string) error {
 	default:
 		return fmt.Errorf("move %s aside: %w", name, err)
 	}
+}
+
+// unknownFlag reports that a file system knows no flags of renameat2(2), as NFS.
+func unknownFlag(err error) bool {
+	return oneOf(err, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP)
 }
 
 // copyLabel gives the new file the SELinux label of the old one, where the policy

@@ -1,0 +1,80 @@
+package enforcer
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// A user whose file had to be changed often in a short time, because a program of his puts back what goes, or because he
+// wants the daemon to be busy, rests between two looks. That bounds what he costs in records, copies and writes; a key of his
+// that should not be there lives no longer than a rest.
+const (
+	restAfter  = 10               // changes
+	restWithin = 10 * time.Second // of each other
+	restFor    = time.Second
+)
+
+// rest is what is known of a user's last changes.
+type rest struct {
+	changes int
+	last    time.Time
+	resting bool
+	wanted  bool // a look was asked for while he rests
+}
+
+// rested reports whether a user may be looked at now; if not, he is as soon as he has rested.
+func (l *loop) rested(user string) bool {
+	r := l.rests[user]
+	if r == nil || !r.resting {
+		return true
+	}
+	r.wanted = true
+	return false
+}
+
+// tire counts a look that changed something.
+func (l *loop) tire(ctx context.Context, f finished) {
+	if !f.result.Changed() {
+		return
+	}
+	r := l.rests[f.user]
+	if r == nil || time.Since(r.last) > restWithin {
+		r = &rest{}
+		l.rests[f.user] = r
+	}
+	r.last = time.Now()
+	if r.changes++; r.changes < restAfter {
+		return
+	}
+	if r.changes == restAfter {
+		l.Log.Warn("the user's file is changed again and again; from now on he is looked at once a second", zap.String("user", f.user))
+	}
+	r.resting = true
+	time.AfterFunc(restFor, func() {
+		select {
+		case l.woken <- f.user:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// wake ends a rest.
+func (l *loop) wake(user string) {
+	r := l.rests[user]
+	r.resting = false
+	if r.wanted {
+		r.wanted = false
+		l.queue.add(user)
+	}
+}
+
+// forgetRests drops what is known of users who keep still, so that the memory of it is bounded by those who do not.
+func (l *loop) forgetRests() {
+	for user, r := range l.rests {
+		if !r.resting && time.Since(r.last) > restWithin {
+			delete(l.rests, user)
+		}
+	}
+}

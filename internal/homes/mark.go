@@ -1,0 +1,147 @@
+package homes
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// A mark is what was moved aside and has no successor yet, under one fixed name:
+// .ssh/.NAME.keyreeve-full for a file, .ssh.keyreeve-full in the home for .ssh. It
+// keeps a full disk, a crash or a failed rename from turning into a file that is
+// merely Missing, which would lock a registered user out for good.
+//
+// Only its presence counts, and only while the file itself is missing: it is
+// never followed and never opened. Its user may make one, and gets the keys that
+// he is granted; he may remove it, as he may remove the file.
+const markSuffix = ".keyreeve-full"
+
+const markDetail = "its granted keys could not be written when it was moved aside; a full disk or quota is the usual cause"
+
+// hidden is the name that what was under a name of .ssh goes by.
+func hidden(name string) string { return "." + name }
+
+// keyFiles are the names that sshd reads by default (AuthorizedKeysFile in
+// sshd_config(5)).
+func keyFiles() []string { return []string{"authorized_keys", "authorized_keys2"} }
+
+// absent is a file that is not there: Missing, unless a mark says what became of
+// it.
+func (d *Door) absent(p *place, name string, seen Version) (File, error) {
+	if p.ssh.fd >= 0 {
+		found, err := d.stands(p.ssh, hidden(name)+markSuffix)
+		if err != nil {
+			return File{}, err
+		}
+		if found {
+			return File{State: Unreadable, Version: seen, Detail: markDetail, marked: true}, nil
+		}
+	}
+	found, err := d.stands(p.home, sshDir+markSuffix)
+	if err != nil {
+		return File{}, err
+	}
+	if found {
+		return File{State: BadDir, Version: seen, Detail: sshDir + ": " + markDetail, marked: true}, nil
+	}
+	return File{State: Missing, Version: seen}, nil
+}
+
+// stands reports whether a name means anything in a directory.
+func (d *Door) stands(dir handle, name string) (bool, error) {
+	at, err := d.step(dir, name)
+	at.close()
+	switch {
+	case err == nil, errors.Is(err, unix.EACCES), errors.Is(err, errForeign):
+		return true, nil
+	case oneOf(err, unix.ENOENT, unix.ENAMETOOLONG):
+		return false, nil
+	}
+	return false, err
+}
+
+// suspend makes what stands under a name the mark. When there is a mark already,
+// that one stays, and the thing goes aside.
+func (j *job) suspend(dir handle, name, prefix string) error {
+	err := error(unix.EEXIST)
+	if found, unsure := j.door.stands(dir, prefix+markSuffix); !found && unsure == nil {
+		err = move(dir.fd, name, prefix+markSuffix)
+	}
+	if errors.Is(err, unix.EEXIST) {
+		err = aside(dir.fd, name, prefix)
+	}
+	if noRoom(err) {
+		// A full directory needs a block for the longer name.
+		err = errors.Join(err, j.disarm(dir, name))
+	}
+	syncDir(dir.fd)
+	return err
+}
+
+// disarm keeps sshd from what stands under a name when there is not even room for
+// another name: a file is closed to everybody, and is Unreadable from then on; a
+// link is removed.
+func (j *job) disarm(dir handle, name string) error {
+	at, err := j.door.step(dir, name)
+	if err != nil {
+		return err
+	}
+	defer at.close()
+	switch {
+	case at.is(unix.S_IFREG):
+		return chmodFD(at.fd, 0)
+	case at.is(unix.S_IFLNK):
+		return unix.Unlinkat(dir.fd, name, 0)
+	}
+	return nil
+}
+
+// settle turns a mark into a thing that was moved aside, once what it stood for
+// is in place. A mark that cannot be moved does no harm. An empty one holds
+// nothing of the user's and goes.
+func (j *job) settle(dir handle, prefix string) {
+	at, err := j.door.step(dir, prefix+markSuffix)
+	if errors.Is(err, unix.ENOENT) {
+		return
+	}
+	defer at.close()
+	if err == nil && at.is(unix.S_IFREG) && at.size == 0 && at.uid == j.uid {
+		_ = unix.Unlinkat(dir.fd, prefix+markSuffix, 0)
+		return
+	}
+	_ = aside(dir.fd, prefix+markSuffix, prefix)
+}
+
+// others are the key files beside this one in a .ssh that could be used, and that
+// a renewal takes away as well.
+func (j *job) others() ([]string, error) {
+	var list []string
+	if j.p.ssh.fd < 0 {
+		return nil, nil
+	}
+	for _, name := range keyFiles() {
+		if name == j.name {
+			continue
+		}
+		found, err := j.door.stands(j.p.ssh, name)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			list = append(list, name)
+		}
+	}
+	return list, nil
+}
+
+// markOthers leaves empty marks for the files that went aside with an old .ssh.
+func (j *job) markOthers(names []string) error {
+	for _, name := range names {
+		fd, err := openat(j.p.ssh.fd, hidden(name)+markSuffix, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return err
+		}
+		closeFD(fd)
+	}
+	return nil
+}
