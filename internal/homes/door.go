@@ -22,6 +22,9 @@
 //	~/.ssh/.authorized_keys.keyreeve-aside-<random>
 //	~/.ssh.keyreeve-aside-<random>
 //
+// and under the fixed names .ssh/.authorized_keys.keyreeve-full and
+// .ssh.keyreeve-full as long as nothing could be written in its place.
+//
 // # Limits
 //
 // The new file is owned by the user. He can open it for writing, keep the

@@ -25,7 +25,15 @@ import (
 //     the work; write bits of group and others on .ssh: dropped for good, since
 //     sshd would refuse the file (auth_secure_path in misc.c);
 //   - a full disk or quota: the old file is overwritten in place when that is
-//     safe, else moved aside, and then the error is the file system's.
+//     safe (a crash then leaves a mixture), else moved aside under a fixed name,
+//     and then the error is the file system's. As long as that mark is there and
+//     the file is not, Read gives Unreadable, or BadDir when it was .ssh that
+//     went: so the granted keys are asked for until there is room. A directory
+//     without room for one more name has its file closed (mode 0) or its link
+//     removed instead; the latter leaves no mark.
+//
+// A .ssh that is renewed for one file takes the other key files along: those
+// that were there are Unreadable until they are replaced in turn.
 //
 // Errors: ErrChanged when the file is not the Version before, or not the new
 // content right after the rename; ErrNoHome; ErrRefused; or what the file system
