@@ -19,7 +19,7 @@ const module = "github.com/keyreeve/keyreeve/"
 // parsed instead of asking "go list", whose answer the test cache would not see change.
 var allowed = map[string][]string{
 	".":                  {},
-	"authkeys":           {"golang.org/x/crypto/ssh"},
+	"authkeys":           {},
 	"registry":           {"authkeys"},
 	"policy":             {"authkeys", "registry", "golang.org/x/crypto/ssh"},
 	"ldapsource":         {"authkeys", "registry", "internal/plain", "internal/statefile", "github.com/go-ldap/ldap/v3"},
@@ -31,10 +31,10 @@ var allowed = map[string][]string{
 	"internal/plain":     {},
 	"internal/statefile": {},
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
-	"internal/testenv":   {"authkeys", "golang.org/x/crypto/ssh"},
+	"internal/testenv":   {"golang.org/x/crypto/ssh"},
 	"internal/demo":      {},
 	"cmd/keyreeve": {
-		"authkeys", "registry", "policy", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
+		"policy", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
 		"internal/homes", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},
@@ -60,6 +60,7 @@ func sources(t *testing.T, fn func(name string, file *ast.File)) {
 }
 
 func TestLayering(t *testing.T) {
+	used := make(map[string][]string)
 	sources(t, func(name string, file *ast.File) {
 		may, ok := allowed[path.Dir(name)]
 		if !ok {
@@ -74,11 +75,25 @@ func TestLayering(t *testing.T) {
 			if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
 				continue // the standard library
 			}
+			used[path.Dir(name)] = append(used[path.Dir(name)], strings.TrimPrefix(imported, module))
 			if imported == module+"internal/testenv" || !slices.Contains(may, strings.TrimPrefix(imported, module)) {
 				t.Errorf("%s may not import %s", name, imported)
 			}
 		}
 	})
+	unused(t, used)
+}
+
+// A row that nothing uses is a wall that nobody looks at.
+func unused(t *testing.T, used map[string][]string) {
+	t.Helper()
+	for pkg, may := range allowed {
+		for _, imported := range may {
+			if !slices.Contains(used[pkg], imported) {
+				t.Errorf("the import table lets %s import %s, and it does not", pkg, imported)
+			}
+		}
+	}
 }
 
 // A package that has two package comments has none that a reader can find.

@@ -99,7 +99,7 @@ func onlyGranted(t interface {
 		if bound && !slices.ContainsFunc(granted[key], func(o authkeys.Options) bool { return o.String() == joined }) {
 			t.Fatalf("line %q has other options than those demanded, %v", text, granted[key])
 		}
-		for _, word := range []string{"cert-authority", "principals", "environment", "tunnel", "no-touch-required"} {
+		for _, word := range []string{"cert-authority", "principals", "environment", "tunnel", "no-touch-required", "no-verify-required"} {
 			if !bound && strings.Contains(joined, word) {
 				t.Fatalf("line %q has an option that widens", text)
 			}

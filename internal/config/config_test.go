@@ -3,11 +3,14 @@ package config_test
 import (
 	"os"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/policy"
@@ -68,25 +71,59 @@ func TestExample(t *testing.T) {
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("the example differs from the defaults: %s", diff)
 	}
-	for _, key := range keys(reflect.TypeFor[config.Config]()) {
-		if !strings.Contains(string(data), key+":") {
+	var tree map[string]any
+	if err := yaml.Load(uncommented(data), &tree); err != nil {
+		t.Fatal(err)
+	}
+	shown := paths(tree)
+	for _, key := range keys(reflect.TypeFor[config.Config](), "") {
+		if !slices.Contains(shown, key) {
 			t.Errorf("the example does not show %s", key)
 		}
 	}
 }
 
-func keys(t reflect.Type) []string {
+// uncommented turns the example's optional keys, "#key: value" and "# ldif: ...", into keys.
+func uncommented(data []byte) []byte {
+	return regexp.MustCompile(`(?m)^( +)#( ?)(ca_file|server_name|bind_dn|password_file|ldif):`).ReplaceAll(data, []byte("$1$3:"))
+}
+
+// paths lists the keys of a tree, with those above them.
+func paths(tree map[string]any) []string {
+	var list []string
+	for key, value := range tree {
+		list = append(list, key)
+		switch value := value.(type) {
+		case map[string]any:
+			for _, below := range paths(value) {
+				list = append(list, key+"."+below)
+			}
+		case []any:
+			for _, item := range value {
+				if item, ok := item.(map[string]any); ok {
+					for _, below := range paths(item) {
+						list = append(list, key+"."+below)
+					}
+				}
+			}
+		}
+	}
+	return list
+}
+
+// keys lists the keys of a configuration in the same way.
+func keys(t reflect.Type, above string) []string {
 	var list []string
 	for field := range t.Fields() {
 		key := field.Tag.Get("yaml")
 		if key == "-" || key == "" {
 			continue
 		}
-		list = append(list, key)
+		list = append(list, above+key)
 		for t = field.Type; t.Kind() == reflect.Slice; t = t.Elem() {
 		}
 		if t.Kind() == reflect.Struct {
-			list = append(list, keys(t)...)
+			list = append(list, keys(t, above+key+".")...)
 		}
 	}
 	return list

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,8 +63,11 @@ func (t *tree) run(ctx context.Context, program, command string, want int) error
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == want {
 		err = nil
 	}
-	if err != nil || cmd.ProcessState.ExitCode() != want {
-		return fmt.Errorf("keyreeve %s: exit status %d, want %d (%w)", command, cmd.ProcessState.ExitCode(), want, errors.Join(err, ctx.Err()))
+	switch {
+	case err != nil:
+		return fmt.Errorf("keyreeve %s: %w", command, err)
+	case cmd.ProcessState.ExitCode() != want:
+		return fmt.Errorf("keyreeve %s: exit status %d, want %d", command, cmd.ProcessState.ExitCode(), want)
 	}
 	return nil
 }
@@ -98,7 +102,7 @@ func (t *tree) watch(ctx context.Context, program string) (err error) {
 }
 
 // follow prints the daemon's log and tells when every home was looked at.
-func follow(log interface{ Read([]byte) (int, error) }, ready, drained chan<- struct{}) {
+func follow(log io.Reader, ready, drained chan<- struct{}) {
 	defer close(drained)
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
@@ -134,7 +138,7 @@ func (t *tree) intrude(ctx context.Context) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return fmt.Errorf("the unknown key is still there: %w", errors.Join(ctx.Err(), err))
+	return errors.Join(errors.New("the unknown key is still there"), ctx.Err())
 }
 
 // trail prints the audit records in short.

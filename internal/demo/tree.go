@@ -23,7 +23,7 @@ func keys() map[string]string {
 	return list
 }
 
-// person is one user: what is registered for him, and what his files hold. A nil file is not there.
+// person is one user: what is registered for him, and what his files hold.
 type person struct {
 	name       string
 	story      string

@@ -1,14 +1,13 @@
 package statefile_test
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -169,79 +168,6 @@ func wantMode(t *testing.T, path string) {
 	}
 }
 
-func TestReplace(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "grants")
-	for _, text := range []string{"first", "", "third"} {
-		if err := statefile.Replace(path, []byte(text)); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := statefile.Read(path, limit); err != nil || string(got) != text {
-			t.Errorf("got %q, %v, want %q", got, err, text)
-		}
-		wantMode(t, path)
-	}
-	wantOnly(t, dir, "grants")
-}
-
-// wantOnly fails the test unless the directory holds exactly one name.
-func wantOnly(t *testing.T, dir, name string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 || entries[0].Name() != name {
-		t.Errorf("%s holds %v (%v), want %s alone", dir, entries, err, name)
-	}
-}
-
-func TestReplaceDoesNotFollowALink(t *testing.T) {
-	target, path := write(t, "target", 0o600), filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(target, path); err != nil {
-		t.Fatal(err)
-	}
-	if err := statefile.Replace(path, []byte("new")); err != nil {
-		t.Fatal(err)
-	}
-	wantMode(t, path)
-	if got, _ := os.ReadFile(target); string(got) != "target" {
-		t.Errorf("the target of the link now holds %q", got)
-	}
-}
-
-func TestReplaceKeepsTheOldFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "name")
-	if err := os.Mkdir(path, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := statefile.Replace(path, []byte("new")); err == nil {
-		t.Error("a directory was replaced by a file")
-	}
-	wantOnly(t, dir, "name")
-}
-
-// A reader sees the old bytes or the new ones and never a mixture.
-func TestReplaceIsAtomic(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "file")
-	old, young := bytes.Repeat([]byte("o"), 1<<16), bytes.Repeat([]byte("n"), 1<<16)
-	if err := statefile.Replace(path, old); err != nil {
-		t.Fatal(err)
-	}
-	var writer sync.WaitGroup
-	writer.Go(func() {
-		for i := range 50 {
-			if err := statefile.Replace(path, [][]byte{old, young}[i%2]); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	for range 200 {
-		if got, err := os.ReadFile(path); err != nil || (!bytes.Equal(got, old) && !bytes.Equal(got, young)) {
-			t.Fatalf("a reader got %d bytes that are neither file: %v", len(got), err)
-		}
-	}
-	writer.Wait()
-}
-
 // A file whose writer is still at work may end in the middle of what it is to say.
 func TestReadWaitsForTheWriter(t *testing.T) {
 	path := write(t, "half", 0o600)
@@ -256,5 +182,25 @@ func TestReadWaitsForTheWriter(t *testing.T) {
 	}
 	if data, err := statefile.Read(path, 100); err != nil || string(data) != "half" {
 		t.Errorf("after the writer closed it: %q, %v", data, err)
+	}
+}
+
+func TestTrim(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"1", "2", "3", "4"} {
+		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, 10), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		budget int64
+		want   []string
+	}{{40, nil}, {39, []string{"1"}}, {20, []string{"2"}}, {1, []string{"3"}}, {0, nil}} {
+		if got, err := statefile.Trim(dir, c.budget); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("Trim to %d: %v, %v, want %v", c.budget, got, err, c.want)
+		}
+	}
+	if _, err := statefile.Trim(filepath.Join(dir, "none"), 1); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder that is not there: %v", err)
 	}
 }

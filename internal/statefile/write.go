@@ -27,29 +27,6 @@ func Create(dir, name string, data []byte) error {
 	return nil
 }
 
-// Replace puts data in the place of the file at path, or makes it, with mode 0600. A reader sees all of the old bytes or
-// all of the new ones, before and after a crash: the bytes go to a new file in the same directory, which takes the name
-// by rename(2) once it is on the disk. A link at path is replaced, never followed. After an error the old file stands,
-// but for an error of the last step, the fsync of the directory: then the new one is in place and may not survive a crash.
-func Replace(path string, data []byte) error {
-	// open(O_CREAT|O_EXCL) write fsync close rename fsync(dir)
-	dir, name := filepath.Split(filepath.Clean(path))
-	if dir == "" {
-		dir = "."
-	}
-	file, err := os.CreateTemp(dir, "."+name+".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	if err := fill(file, data); err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return syncDir(dir)
-}
-
 // fill writes data, brings it to the disk and closes the file; a full disk shows in any of the three.
 func fill(file *os.File, data []byte) error {
 	_, err := file.Write(data)
