@@ -20,8 +20,8 @@ const (
 )
 
 var (
-	// ErrChanged says that a file is no longer the version that was read.
-	// Nothing of the new version was lost: read it again and decide again.
+	// ErrChanged says that a file is no longer the version that was read, or did
+	// not stay the one that was written: read it again and decide again.
 	ErrChanged = errors.New("changed since it was read")
 	// ErrNoHome says that the home directory does not exist (yet).
 	ErrNoHome = errors.New("home does not exist")

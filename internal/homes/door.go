@@ -15,9 +15,10 @@
 //	err = door.Replace(account, "authorized_keys", file.Version, canonical)
 //
 // Read changes nothing and never follows the file itself. Replace installs a
-// new inode by rename, and only when the file is still the Version that was
-// read. What cannot be read is moved aside under a name the user can find,
-// never deleted:
+// new inode by rename, when the last look still shows the Version that was read.
+// That version goes, as does a link, FIFO, socket or device; what cannot be read,
+// and what comes between the last look and the rename, is moved aside under a
+// name the user can find:
 //
 //	~/.ssh/.authorized_keys.keyreeve-aside-<random>
 //	~/.ssh.keyreeve-aside-<random>
@@ -26,6 +27,16 @@
 // .ssh.keyreeve-full as long as nothing could be written in its place.
 //
 // # Limits
+//
+// A file system that cannot exchange two names (NFS) loses what comes between the
+// last look and the rename. Everywhere, what is written to the old inode by a
+// descriptor from before is lost once that is gone, and so is a write in the same
+// instant that puts size and mtime back, since a rename changes the ctime.
+//
+// A crash may leave a temporary file in .ssh, .keyreeve-new-<random>, that holds
+// the new content or the old one; sshd reads neither, and a later Replace in that
+// .ssh removes it when it is ten minutes old. A crash while a .ssh is about to be
+// renewed may leave a directory of such a name in the home, with granted keys only.
 //
 // The new file is owned by the user. He can open it for writing, keep the
 // descriptor or a shared mapping, and change it later; the next Read shows it.
@@ -41,6 +52,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,6 +69,7 @@ const anyUser = -1
 type Door struct {
 	own    int // the only uid that can be served, or anyUser
 	mounts *mounts
+	grace  time.Duration // the least age of a leftover
 }
 
 // Open makes a Door. When the process is root (effective uid 0), it first
@@ -68,7 +81,7 @@ func Open() (*Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("homes: %w", err)
 	}
-	door := &Door{own: os.Geteuid(), mounts: table}
+	door := &Door{own: os.Geteuid(), mounts: table, grace: leftoverAge}
 	if door.own != 0 {
 		return door, nil
 	}

@@ -9,14 +9,18 @@ import (
 )
 
 // Replace makes after the whole content of ~/.ssh/NAME: a new inode with mode
-// 0600, made beside it, fsynced and renamed over it. before is the Version that
-// Read gave; the zero Version stands for "no file". after is at most MaxSize
-// bytes; an empty one leaves an empty file.
+// 0600, made beside it, fsynced and exchanged with the old one (RENAME_EXCHANGE
+// of renameat2(2)), which goes when it is what the last look saw. What its user
+// put there after the last look is moved aside: the new content stays, and
+// Replace succeeds. Where the file system cannot exchange, as NFS, the rename
+// goes over whatever is there by then. before is the Version that Read gave; the
+// zero Version stands for "no file". after is at most MaxSize bytes; an empty one
+// leaves an empty file.
 //
-// What stands in the way is dealt with so that no unregistered key survives and
-// nothing of the user's is lost:
+// What stands in the way is dealt with so that no unregistered key survives:
 //
-//   - a link, FIFO, socket or device under the name: replaced by the rename;
+//   - a link, FIFO, socket or device under the name: removed, its target is not
+//     touched;
 //   - a directory, and a file that is Unreadable or Oversize: moved aside;
 //   - a missing .ssh: made, mode 0700;
 //   - a .ssh of State BadDir, and one the user may not write (root's): moved
@@ -35,10 +39,17 @@ import (
 // A .ssh that is renewed for one file takes the other key files along: those
 // that were there are Unreadable until they are replaced in turn.
 //
-// Errors: ErrChanged when the file is not the Version before, or not the new
-// content right after the rename; ErrNoHome; ErrRefused; or what the file system
-// said. After an error there is the old content under the name, what the user put
-// there meanwhile, or nothing (it was moved aside); never a part of the new one.
+// At the end the file is looked up by name again, from the top: nil means that the
+// new inode was found there with the new content. It is no promise about the
+// moment after, for the file is its user's.
+//
+// Errors: ErrChanged when the file is not the Version before, or when its user
+// changed it, its name or .ssh during the work, until that last look-up (what was
+// read may be aside or gone then: look again); ErrNoHome; ErrRefused; or what the
+// file system said. After an error there is under the name the old content, the
+// new one, what the user put there meanwhile, or nothing (it was moved aside); a
+// part of the new one only when overwriting it on a full disk failed, and moving
+// it aside as well.
 func (d *Door) Replace(a Account, name string, before Version, after []byte) error {
 	err := checkName(name)
 	if err == nil && len(after) > MaxSize {
@@ -116,6 +127,9 @@ func (j *job) run() error {
 	if err != nil {
 		return err
 	}
+	if temp != nil {
+		j.sweep(temp)
+	}
 	j.settle(j.p.ssh, hidden(j.name))
 	if j.marked {
 		j.settle(j.p.home, sshDir)
@@ -167,25 +181,28 @@ func (j *job) install(temp *temp) error {
 	if at.fd >= 0 {
 		copyLabel(at.fd, temp.fd)
 	}
-	expected := !now.nothing()
-	if expected && (j.before.loose || now.State == Oversize || now.State == Unreadable || now.is(unix.S_IFDIR)) {
-		if err := j.suspend(j.p.ssh, j.name, hidden(j.name)); err != nil {
-			return err
+	switch {
+	case now.nothing():
+		_, err = temp.rename(j.name, unix.RENAME_NOREPLACE)
+	case j.before.loose || now.State == Oversize || now.State == Unreadable || now.is(unix.S_IFDIR):
+		if err = j.suspend(j.p.ssh, j.name, hidden(j.name)); err == nil {
+			_, err = temp.rename(j.name, unix.RENAME_NOREPLACE)
 		}
-		expected = false
+	default:
+		err = j.swap(temp)
 	}
-	if err := temp.rename(j.name, expected); err != nil {
-		return err
+	if err == nil {
+		syncDir(j.p.ssh.fd)
 	}
-	syncDir(j.p.ssh.fd)
-	return nil
+	return err
 }
 
 // is reports the type of the file that was seen.
 func (f File) is(format uint32) bool { return f.Version.file.is(format) }
 
 // verify finds the file again by name, from the top, and compares it with what
-// was written: a user who swapped the temporary file, or .ssh, is found out.
+// was written: a user who swapped the temporary file, or .ssh, before that is found
+// out. What he does afterwards is for the next look.
 func (j *job) verify(fd int) error {
 	// Modes were lifted on this home, so it is taken from the job.
 	home, err := j.p.home.again()

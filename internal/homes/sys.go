@@ -82,6 +82,13 @@ func (n node) is(format uint32) bool { return n.mode&unix.S_IFMT == format }
 func (n node) perm() uint32          { return n.mode & 0o7777 }
 func (n node) same(o node) bool      { return n.dev == o.dev && n.ino == o.ino }
 
+// untouched reports that an inode is the one that was seen, and that nothing shows
+// a write since. The ctime is left out: a rename sets it.
+func (n node) untouched(seen node) bool {
+	n.ctime, seen.ctime = 0, 0
+	return n == seen
+}
+
 // identity leaves out what changes with every file made in a directory.
 func (n node) identity() node {
 	return node{dev: n.dev, ino: n.ino, mode: n.mode, uid: n.uid}

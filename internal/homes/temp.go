@@ -56,24 +56,22 @@ func (t *temp) fill(j *job) error {
 	return retry(func() error { return unix.Fsync(t.fd) })
 }
 
-// rename gives the file its name. When nothing is expected there, nothing may be.
-func (t *temp) rename(name string, expected bool) error {
-	var flags uint
-	if !expected {
-		flags = unix.RENAME_NOREPLACE
-	}
-	err := unix.Renameat2(t.dir, t.name, t.dir, name, flags)
-	if flags != 0 && unknownFlag(err) {
+// rename gives the file its name. The flags, RENAME_NOREPLACE or RENAME_EXCHANGE,
+// are done without where the file system knows none; known says whether it did.
+func (t *temp) rename(name string, flags uint) (known bool, err error) {
+	err = unix.Renameat2(t.dir, t.name, t.dir, name, flags)
+	known = !unknownFlag(err)
+	if !known {
 		err = unix.Renameat(t.dir, t.name, t.dir, name)
 	}
 	switch {
 	case err == nil:
 		t.gone = true
-		return nil
+		return known, nil
 	case oneOf(err, unix.ENOENT, unix.EISDIR, unix.ENOTDIR, unix.ENOTEMPTY, unix.EEXIST):
-		return ErrChanged
+		return known, ErrChanged
 	default:
-		return fmt.Errorf("rename: %w", err)
+		return known, fmt.Errorf("rename: %w", err)
 	}
 }
 

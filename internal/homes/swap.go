@@ -1,0 +1,92 @@
+package homes
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// swap puts the new file in the place of the one that was read, and takes that
+// one away only when it is what was read: whatever came in between the last look
+// and the swap goes aside. The new file stays in either case, so no unregistered
+// key comes back.
+func (j *job) swap(t *temp) error {
+	known, err := t.rename(j.name, unix.RENAME_EXCHANGE)
+	if err != nil || !known {
+		return err
+	}
+	old, err := j.door.step(j.p.ssh, t.name)
+	defer old.close()
+	if errors.Is(err, unix.ENOENT) {
+		return nil // its owner was faster
+	}
+	if err == nil && old.untouched(j.seen.Version.file) {
+		err = unix.Unlinkat(t.dir, t.name, 0)
+		if err == nil || errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+	}
+	if err := aside(t.dir, t.name, hidden(j.name)); err != nil && !errors.Is(err, ErrChanged) {
+		return fmt.Errorf("the new file is in place, the old one is %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// Bounds of the search for leftovers of runs that were cut off, after each
+// Replace: how old they are, how many blocks of directory entries are read, and
+// how many files go. A Replace takes milliseconds; another one in the same .ssh,
+// of this host or of another, must keep its file.
+const (
+	leftoverAge    = 10 * time.Minute
+	leftoverBlocks = 2
+	leftoverFiles  = 16
+)
+
+// sweep removes temporary files that a crash left in .ssh: new files, and old ones
+// that a swap had put there. sshd reads neither. Errors are of no account.
+func (j *job) sweep(t *temp) {
+	fresh, err := stat(t.fd)
+	if err != nil {
+		return
+	}
+	fd, err := reopen(j.p.ssh.fd, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return
+	}
+	defer closeFD(fd)
+	buffer, gone := make([]byte, 16<<10), 0
+	for range leftoverBlocks {
+		n, err := unix.ReadDirent(fd, buffer)
+		if err != nil || n <= 0 {
+			return
+		}
+		_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
+		for _, name := range names {
+			if gone < leftoverFiles && isTempName(name) && j.leftover(name, fresh) && unix.Unlinkat(j.p.ssh.fd, name, 0) == nil {
+				gone++
+			}
+		}
+	}
+}
+
+// leftover judges the age by the clock of the file system itself: the ctime of
+// the file that was just written, and the ctime that the last rename or write
+// gave to the other one.
+func (j *job) leftover(name string, fresh node) bool {
+	at, err := j.door.step(j.p.ssh, name)
+	if err != nil {
+		return false
+	}
+	defer at.close()
+	return at.is(unix.S_IFREG) && at.uid == j.uid && !at.same(fresh) && at.ctime <= fresh.ctime-j.door.grace.Nanoseconds()
+}
+
+// isTempName tells the names that tempName makes: 26 letters of base32 (rand.Text
+// in crypto/rand).
+func isTempName(name string) bool {
+	random, found := strings.CutPrefix(name, tempPrefix)
+	return found && len(random) == 26 && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}

@@ -1,0 +1,217 @@
+package homes
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// late does what Replace does, and the user's edit between the last look and the
+// swap.
+func (h *home) late(edit func() error) {
+	h.Helper()
+	file := h.expect(Regular)
+	h.must(h.door.As(h.Account, func() error {
+		j := job{door: h.door, account: h.Account, name: name, before: file.Version, after: []byte(good), uid: testUID, at: none()}
+		if err := j.find(); err != nil {
+			return err
+		}
+		defer j.p.close()
+		defer j.at.close()
+		temp, err := j.stage(j.p.ssh.fd)
+		if err != nil {
+			return err
+		}
+		defer temp.discard()
+		if err := edit(); err != nil {
+			return fmt.Errorf("edit: %w", err)
+		}
+		if err := j.swap(temp); err != nil {
+			return err
+		}
+		return j.verify(temp.fd)
+	}))
+	h.settled()
+}
+
+func TestEditAfterTheLastLook(t *testing.T) {
+	const edited = "ssh-ed25519 AAAAfromtheeditor\n"
+	edits := map[string]func(h *home) error{
+		"written in place": func(h *home) error { return os.WriteFile(h.keys(), []byte(edited), 0o600) },
+		"renamed over": func(h *home) error {
+			return errors.Join(os.WriteFile(h.path("new"), []byte(edited), 0o600), os.Rename(h.path("new"), h.keys()))
+		},
+		"moved into a directory": func(h *home) error {
+			return errors.Join(os.Remove(h.keys()), os.Mkdir(h.keys(), 0o700), os.WriteFile(h.keys()+"/x", []byte(edited), 0o600))
+		},
+	}
+	for title, edit := range edits {
+		t.Run(title, func(t *testing.T) {
+			h := newSSH(t, bad)
+			h.late(func() error { return edit(h) })
+			found := h.aside(".ssh", "."+name)
+			if title == "moved into a directory" {
+				found += "/x"
+			}
+			if got := h.content(found); got != edited {
+				t.Errorf("aside: %q", got)
+			}
+		})
+	}
+}
+
+func TestOldFileGoes(t *testing.T) {
+	h := newSSH(t, bad)
+	h.late(func() error { return nil })
+	h.must(os.WriteFile(h.keys(), []byte(bad), 0o600))
+	h.enforce(h.expect(Regular))
+	h.must(os.Remove(h.keys()))
+	h.link("nowhere", h.keys(), testUID)
+	h.enforce(h.expect(Symlink))
+	if left := h.entries(".ssh"); !slices.Equal(left, []string{name}) {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// A run that was cut off leaves its new file, or the old one that it swapped out.
+func TestLeftovers(t *testing.T) {
+	h := newSSH(t, bad)
+	h.door.grace = 0
+	plant := func(entry string, uid int) string {
+		h.write(h.path(".ssh", entry), bad, 0o600, uid)
+		return entry
+	}
+	for range leftoverFiles / 2 { // below the bound, which must not be what saves the others
+		plant(tempName(), testUID)
+	}
+	stays := []string{
+		name, plant("id_ed25519", testUID), plant("."+name+".keyreeve-aside-"+rand.Text(), testUID),
+		plant(tempName()+"X", testUID), plant(tempPrefix, testUID), plant(tempPrefix+strings.Repeat("a", 26), testUID),
+		plant("x"+tempName(), testUID), plant(tempName(), otherUID), tempName(), tempName(), tempName(),
+	}
+	h.link("id_ed25519", h.path(".ssh", stays[8]), testUID)
+	h.mkdir(h.path(".ssh", stays[9]), 0o700, testUID)
+	h.must(unix.Mkfifo(h.path(".ssh", stays[10]), 0o600))
+	h.must(h.door.Replace(h.Account, name, h.read().Version, []byte(good)))
+	slices.Sort(stays)
+	if left := h.entries(".ssh"); !slices.Equal(left, stays) {
+		t.Errorf("left:\n%q, want\n%q", left, stays)
+	}
+}
+
+func TestLeftoversAreBounded(t *testing.T) {
+	h := newSSH(t, bad)
+	for range 3 * leftoverFiles {
+		h.write(h.path(".ssh", tempName()), bad, 0o600, testUID)
+	}
+	// They are young: another Replace may be at work.
+	for _, want := range []int{3 * leftoverFiles, 2 * leftoverFiles, leftoverFiles, 0, 0} {
+		h.must(h.door.Replace(h.Account, name, h.read().Version, []byte(good)))
+		if left := len(h.entries(".ssh")) - 1; left != want {
+			t.Errorf("%d are left, want %d", left, want)
+		}
+		h.door.grace = 0
+	}
+}
+
+// refuseRenames makes renameat2(2) with flags fail in the whole process.
+func refuseRenames(errno unix.Errno) error {
+	const ret, load, equal = unix.BPF_RET | unix.BPF_K, unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	flags := uint32(16 + 4*8) // in struct seccomp_data: args[4]
+	if (*[2]byte)(unsafe.Pointer(&[]uint16{1}[0]))[1] == 1 {
+		flags += 4 // big endian
+	}
+	program := []unix.SockFilter{
+		{Code: load},
+		{Code: equal, K: unix.SYS_RENAMEAT2, Jf: 3},
+		{Code: load, K: flags},
+		{Code: equal, Jt: 1},
+		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
+	}
+	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	_, _, failed := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&filter)))
+	if failed != 0 {
+		return failed
+	}
+	return nil
+}
+
+// inChild runs a test once more in a process where renameat2(2) with flags fails,
+// and reports whether this is that process.
+func inChild(t *testing.T, errno unix.Errno) bool {
+	t.Helper()
+	testenv.Need(t, "root")
+	const marker = "KEYREEVE_TEST_RENAMEAT2"
+	if os.Getenv(marker) != "" {
+		if err := refuseRenames(errno); err != nil {
+			t.Fatal(err)
+		}
+		err := unix.Renameat2(unix.AT_FDCWD, "/nothing", unix.AT_FDCWD, "/nowhere", unix.RENAME_NOREPLACE)
+		if !errors.Is(err, errno) {
+			t.Fatalf("renameat2: %v", err)
+		}
+		return true
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), self, "-test.run=^"+t.Name()+"$")
+	child.Env = append(os.Environ(), marker+"=1")
+	if out, err := child.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}
+
+// NFS knows no flags of renameat2(2).
+func TestFileSystemWithoutFlags(t *testing.T) {
+	if !inChild(t, unix.EINVAL) {
+		return
+	}
+	t.Run("regular", TestReplaceRegular)
+	t.Run("missing", TestReplaceMakesWhatIsMissing)
+	t.Run("link", TestKeysFileIsSymlink)
+	t.Run("aside", TestHugeAndSparse)
+	t.Run("old goes", TestOldFileGoesWithoutTrace)
+	t.Run("irregular", TestKeysFileIsIrregular)
+	t.Run("bad .ssh", TestSSHIsNoDirectoryOfHis)
+	t.Run("seized", TestSeizeLosesNothing)
+}
+
+func TestOldFileGoesWithoutTrace(t *testing.T) {
+	h := newSSH(t, bad)
+	h.enforce(h.expect(Regular))
+	if left := h.entries(".ssh"); !slices.Equal(left, []string{name}) {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// A directory that has no room for another name, on a full disk.
+func TestDirectoryWithoutRoom(t *testing.T) {
+	if !inChild(t, unix.ENOSPC) {
+		return
+	}
+	h := newSSH(t, bad)
+	h.must(os.Truncate(h.keys(), MaxSize+1))
+	for _, state := range []State{Oversize, Unreadable} {
+		if err := h.door.Replace(h.Account, name, h.expect(state).Version, []byte(good)); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("Replace: %v", err)
+		}
+		h.expect(Unreadable)
+	}
+}
