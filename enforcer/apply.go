@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -49,7 +51,7 @@ func (e *Enforcer) Apply(p Plan) error {
 	if err := e.Trail(intents...); err != nil {
 		return fmt.Errorf("%s of %s is not changed: %w", p.Name, p.Account.Name, err)
 	}
-	dropped, err := e.Quarantine.keep(copyPath, p)
+	dropped, err := e.Quarantine.keep(copyPath, newCopy(p, now, id))
 	if err == nil {
 		err = e.change(p)
 	}
@@ -89,30 +91,56 @@ func (p Plan) record(r audit.Record) audit.Record {
 	return r
 }
 
-// records lists what the plan is going to do: the file first, then line by line.
+// recordBound is how many lines of one change the trail and the copy tell of one by one. A file of homes.MaxSize holds a
+// hundred thousand, which a user could write once a second.
+const recordBound = 100
+
+// records lists what the plan is going to do: the file first, then line by line, and, where there are too many lines, a record
+// for the rest of each reason.
 func (p Plan) records(with audit.Record) []audit.Record {
 	whole := with
 	whole.Action, whole.Message = audit.ReplaceFile, p.Summary()
 	list := []audit.Record{p.record(whole)}
-	add := func(action string, line authkeys.Line, verdict policy.Verdict) {
+	list = append(list, p.lineRecords(with, audit.RemoveLine, p.Remove)...)
+	list = append(list, p.lineRecords(with, audit.RewriteLine, p.Rewrite)...)
+	for _, g := range p.Add {
 		r := with
-		r.Action, r.Reason, r.Message = action, string(verdict.Reason), verdict.Detail
-		if line.Kind == authkeys.Malformed {
-			r.Message = "no plain key line" // the verdict quotes the line, which may hold a secret that was pasted
-		}
-		r.Line, r.Key, r.Comment, r.Raw = line.N, line.Key, line.Comment, line.Raw
+		r.Action, r.Reason, r.Key, r.Comment = audit.AddKey, string(policy.ReasonGranted), g.Key, g.Label
 		list = append(list, p.record(r))
 	}
-	for _, d := range p.Remove {
-		add(audit.RemoveLine, d.Line, d.Verdict)
+	return list
+}
+
+// lineRecords tells of lines. Those that have a key come first, so that junk does not keep them out.
+func (p Plan) lineRecords(with audit.Record, action string, lines []Decision) []audit.Record {
+	var list []audit.Record
+	more := make(map[policy.Reason]int)
+	for _, keyed := range []bool{true, false} {
+		for _, d := range lines {
+			switch {
+			case (d.Line.Kind == authkeys.Entry) != keyed:
+			case len(list) >= recordBound:
+				more[d.Reason]++
+			default:
+				list = append(list, p.record(lineRecord(with, action, d)))
+			}
+		}
 	}
-	for _, d := range p.Rewrite {
-		add(audit.RewriteLine, d.Line, d.Verdict)
-	}
-	for _, g := range p.Add {
-		add(audit.AddKey, g.Line(), policy.Verdict{Reason: policy.ReasonGranted})
+	for _, reason := range slices.Sorted(maps.Keys(more)) {
+		r := with
+		r.Action, r.Reason, r.Message = action, string(reason), fmt.Sprintf("%d more lines like this", more[reason])
+		list = append(list, p.record(r))
 	}
 	return list
+}
+
+func lineRecord(r audit.Record, action string, d Decision) audit.Record {
+	r.Action, r.Reason, r.Message = action, string(d.Reason), d.Detail
+	if d.Line.Kind == authkeys.Malformed {
+		r.Message = "no plain key line" // the verdict quotes the line, which may hold a secret that was pasted
+	}
+	r.Line, r.Key, r.Comment, r.Raw = d.Line.N, d.Line.Key, d.Line.Comment, d.Line.Raw
+	return r
 }
 
 // Summary says in one line of plain text what the plan does to its file.

@@ -39,6 +39,8 @@ const (
 	ReasonUntidy policy.Reason = "untidy"
 	// ReasonUnsteady: the file changed each time before its plan could be carried out.
 	ReasonUnsteady policy.Reason = "unsteady"
+	// ReasonRestored: keys come back from quarantine.
+	ReasonRestored policy.Reason = "restored"
 )
 
 // Input is all that a plan is made from.

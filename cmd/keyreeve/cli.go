@@ -77,6 +77,7 @@ func newRoot(p process) *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	config := root.PersistentFlags().String("config", defaultConfig, "configuration `file`")
-	root.AddCommand(newPlan(p, config), newApply(p, config), newDaemon(p, config), newConfig(p, config), newAudit(p, config), newVersion(p))
+	root.AddCommand(newPlan(p, config), newApply(p, config), newDaemon(p, config), newConfig(p, config), newAudit(p, config),
+		newQuarantine(p, config), newVersion(p))
 	return root
 }

@@ -4,6 +4,7 @@
 //	keyreeve apply [USER...]    change it, once
 //	keyreeve daemon             keep it so
 //	keyreeve config check       read the configuration and say what is wrong with it
+//	keyreeve quarantine ...     list, show and restore what files held before
 //	keyreeve audit verify       say whether the audit trail is whole
 //	keyreeve version            say what this program is
 //

@@ -74,8 +74,8 @@ const quarantineDir = "quarantine"
 
 // newEnforcer opens what changes need: the trail and the quarantine.
 func newEnforcer(c config.Config, door *homes.Door) (*enforcer.Enforcer, *audit.Log, error) {
-	quarantine := filepath.Join(c.StateDir, quarantineDir)
-	for _, dir := range []string{filepath.Dir(c.Audit.File), c.StateDir, quarantine} {
+	quarantine := quarantineOf(c)
+	for _, dir := range []string{filepath.Dir(c.Audit.File), c.StateDir, quarantine.Dir} {
 		if err := statefile.EnsureDir(dir, 0o700); err != nil {
 			return nil, nil, fmt.Errorf("make %s ready: %w", dir, err)
 		}
@@ -85,6 +85,6 @@ func newEnforcer(c config.Config, door *homes.Door) (*enforcer.Enforcer, *audit.
 		return nil, nil, err
 	}
 	return &enforcer.Enforcer{
-		Homes: door, Trail: trail.Write, Quarantine: enforcer.Quarantine{Dir: quarantine, Budget: enforcer.DefaultBudget}, Now: time.Now,
+		Homes: door, Trail: trail.Write, Quarantine: quarantine, Now: time.Now,
 	}, trail, nil
 }
