@@ -134,6 +134,16 @@ func (w *writer) writeBound(g *group, line authkeys.Line) policy.Verdict {
 	return policy.Verdict{Reason: ReasonOptions, Detail: "the line gets the options that the key registry demands"}
 }
 
+// bring writes lines whose key is granted and not there.
+func (w *writer) bring(lines []authkeys.Line) {
+	for _, line := range lines {
+		granted := slices.ContainsFunc(w.grants, func(g policy.Grant) bool { return loginKey(line, g.Key) })
+		if granted && !w.present[line.Key] {
+			w.write(line)
+		}
+	}
+}
+
 // missing lists the grants of which the file has no line.
 func (w *writer) missing() []policy.Grant {
 	var list []policy.Grant

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
 )
@@ -44,6 +45,8 @@ type Looker struct {
 	Install bool
 	// Act is called with every plan that has a change. Nil looks only.
 	Act func(Plan) error
+	// Bring are lines that are to come back, by the name of their file.
+	Bring map[string][]authkeys.Line
 	// Patient leaves a file that its owner cannot read for a later look, and says so by ErrUnsettled: root may be
 	// making it, as useradd and a restore do, who create it first and give it away then.
 	Patient bool
@@ -81,7 +84,7 @@ func (l Looker) file(account homes.Account, name string) (Plan, error) {
 		if err != nil {
 			return Plan{}, fmt.Errorf("read %s of %s: %w", name, account.Name, err)
 		}
-		plan = MakePlan(Input{Account: account, Name: name, File: file, Grants: l.Grants, Install: l.Install})
+		plan = MakePlan(Input{Account: account, Name: name, File: file, Grants: l.Grants, Install: l.Install, Bring: l.Bring[name]})
 		if !plan.Change || l.Act == nil {
 			return plan, nil
 		}

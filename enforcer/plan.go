@@ -51,6 +51,8 @@ type Input struct {
 	Grants  *policy.Grants
 	// Install asks for a line for every granted key, not only for those that are in the file already.
 	Install bool
+	// Bring are lines that are to come back into a file that can be read, those of them whose key is granted.
+	Bring []authkeys.Line
 }
 
 // Decision is what a plan makes of one line.
@@ -97,15 +99,15 @@ func MakePlan(in Input) Plan {
 	case homes.Regular:
 		p.lines(in, grants)
 	case homes.Symlink:
-		p.replace(ReasonSymlink, in.File.Detail, grants)
+		p.replace(in, ReasonSymlink, in.File.Detail)
 	case homes.Oversize:
-		p.replace(ReasonOversize, in.File.Detail, grants)
+		p.replace(in, ReasonOversize, in.File.Detail)
 	case homes.Unreadable:
-		p.replace(ReasonUnreadable, in.File.Detail, grants)
+		p.replace(in, ReasonUnreadable, in.File.Detail)
 	case homes.BadDir:
 		// Both files lie in the directory; the plan of the first puts it right for both.
 		if in.Name == mainFile {
-			p.replace(ReasonBadDir, in.File.Detail, grants)
+			p.replace(in, ReasonBadDir, in.File.Detail)
 		}
 	case homes.Irregular:
 		// sshd opens nothing but regular files (auth2-pubkeyfile.c, auth_openfile), so no key gets in by this.
@@ -114,7 +116,7 @@ func MakePlan(in Input) Plan {
 	default:
 		p.Unresolved = fmt.Sprintf("unknown state %d of the file", in.File.State)
 	}
-	p.bound(grants)
+	p.bound(in, grants)
 	return p
 }
 
@@ -128,22 +130,54 @@ func (p *Plan) install(in Input, grants []policy.Grant) {
 	p.After, p.Change = appendGrants(nil, grants), true
 }
 
-// replace plans a file of all grants in place of one whose lines cannot be trusted or seen: what it hides must neither
-// let anybody in nor lock a registered user out.
-func (p *Plan) replace(reason policy.Reason, detail string, grants []policy.Grant) {
+// replace plans a file of all grants in place of one whose lines cannot be trusted or seen whole: what it hides must neither
+// let anybody in nor lock a registered user out. Of what could be read the options that narrow a granted key stay, since a
+// key that its owner has bound to one command is not to become one for everything; and what goes is told.
+func (p *Plan) replace(in Input, reason policy.Reason, detail string) {
 	p.Whole = policy.Verdict{Reason: reason, Detail: detail}
-	p.Add = grants
-	p.After, p.Change = appendGrants(nil, grants), true
+	p.Keep, p.Rewrite, p.Remove = nil, nil, nil
+	lines := authkeys.Parse(firstLines(in.File.Data))
+	w := newWriter(lines, in.Grants.For(in.Account.Name))
+	for _, line := range lines {
+		if line.Kind != authkeys.Entry {
+			continue
+		}
+		verdict := in.Grants.Judge(in.Account.Name, line)
+		if !verdict.Granted() {
+			p.Remove = append(p.Remove, Decision{line, verdict})
+			continue
+		}
+		w.write(line)
+	}
+	p.Add = w.missing()
+	p.After, p.Change = appendGrants(w.out, p.Add), true
+}
+
+// maxLines is how many lines of one file are looked at. A file of homes.MaxSize can hold a hundred thousand, each of which
+// costs some hundred bytes of memory; nobody has thousands of keys.
+const maxLines = 4096
+
+// firstLines is the text up to maxLines.
+func firstLines(text []byte) []byte {
+	end := 0
+	for range maxLines {
+		i := bytes.IndexByte(text[end:], '\n')
+		if i < 0 {
+			return text
+		}
+		end += i + 1
+	}
+	return text[:end]
 }
 
 // bound holds the plan to a file that can be read again. Grants come from the registry alone, so no user can make
 // them too many.
-func (p *Plan) bound(grants []policy.Grant) {
+func (p *Plan) bound(in Input, grants []policy.Grant) {
 	if len(p.After) <= homes.MaxSize {
 		return
 	}
-	p.replace(ReasonOversize, "with its missing keys the file would be too large to be read again", grants)
-	p.Keep, p.Rewrite = nil, nil
+	in.File.Data = nil
+	p.replace(in, ReasonOversize, "with its missing keys the file would be too large to be read again")
 	if len(p.After) > homes.MaxSize {
 		*p = Plan{
 			Account: p.Account, Name: p.Name, State: p.State, Before: p.Before,
@@ -154,6 +188,10 @@ func (p *Plan) bound(grants []policy.Grant) {
 
 // lines plans a file that was read whole.
 func (p *Plan) lines(in Input, grants []policy.Grant) {
+	if len(firstLines(in.File.Data)) < len(in.File.Data) {
+		p.replace(in, ReasonOversize, fmt.Sprintf("it has more than %d lines", maxLines))
+		return
+	}
 	lines := authkeys.Parse(in.File.Data)
 	w := newWriter(lines, grants)
 	for i, line := range lines {
@@ -164,16 +202,9 @@ func (p *Plan) lines(in Input, grants []policy.Grant) {
 		if verdict.Granted() && i == len(lines)-1 && !bytes.HasSuffix(in.File.Data, []byte("\n")) {
 			verdict = policy.Verdict{Reason: ReasonForm, Detail: "the last line has no newline: what is appended next would be glued to it"}
 		}
-		decision := Decision{line, verdict}
-		switch {
-		case verdict.Granted():
-			p.Keep = append(p.Keep, decision)
-		case verdict.Reason == ReasonForm || verdict.Reason == ReasonOptions:
-			p.Rewrite = append(p.Rewrite, decision)
-		default:
-			p.Remove = append(p.Remove, decision)
-		}
+		p.decide(Decision{line, verdict})
 	}
+	w.bring(in.Bring)
 	if in.Install && in.Name == mainFile {
 		p.Add = w.missing()
 		w.out = appendGrants(w.out, p.Add)
@@ -183,6 +214,17 @@ func (p *Plan) lines(in Input, grants []policy.Grant) {
 	if !in.File.Tidy {
 		p.Whole = policy.Verdict{Reason: ReasonUntidy, Detail: in.File.Detail}
 		p.Change = true
+	}
+}
+
+func (p *Plan) decide(d Decision) {
+	switch {
+	case d.Granted():
+		p.Keep = append(p.Keep, d)
+	case d.Reason == ReasonForm || d.Reason == ReasonOptions:
+		p.Rewrite = append(p.Rewrite, d)
+	default:
+		p.Remove = append(p.Remove, d)
 	}
 }
 

@@ -176,6 +176,15 @@ func TestPlanOfWhatCannotBeRead(t *testing.T) {
 			})
 		}
 	}
+	oversize := homes.File{State: homes.Oversize, Data: []byte(lineB + "\ncommand=\"x\" " + lineA + "\nssh-ed2")}
+	kept := enforcer.MakePlan(enforcer.Input{Account: alice, Name: "authorized_keys", File: oversize, Grants: grants(t, lineA, lineD)})
+	if string(kept.After) != "command=\"x\" "+lineA+"\n"+lineD+"\n" || len(kept.Remove) != 1 || len(kept.Add) != 1 {
+		t.Errorf("of what could be read the narrowing options stay, and the unknown key is told: %q, %v", kept.After, reasons(kept))
+	}
+	many := regular(strings.Repeat("\n", 5000) + lineB + "\n")
+	if p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: "authorized_keys", File: many, Grants: g}); string(p.After) != lineA+"\n" || p.Whole.Reason != enforcer.ReasonOversize {
+		t.Errorf("5,000 lines: %v to %q", p.Whole, p.After)
+	}
 	p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: "authorized_keys", File: homes.File{State: homes.Irregular, Detail: "a FIFO"}, Grants: g})
 	if p.Change || p.Unresolved != "a FIFO" {
 		t.Errorf("sshd reads nothing from a FIFO, so it stays and is reported: %+v", p)
@@ -194,7 +203,8 @@ func TestPlanOfAnUntidyFile(t *testing.T) {
 // A file that grows over the bound by what is added would be refused at the next look, and written again, for ever.
 func TestPlanStaysReadable(t *testing.T) {
 	g := grants(t, lineA, lineB)
-	file := regular(lineA + "\n" + strings.Repeat("# a comment\n", (homes.MaxSize-len(lineA)-1)/12))
+	file := regular(lineA + "\n" + strings.Repeat("# "+strings.Repeat("x", 997)+"\n", (homes.MaxSize-len(lineA)-1)/1000))
+	file.Data = append(file.Data, strings.Repeat("\n", homes.MaxSize-len(file.Data))...)
 	in := enforcer.Input{Account: alice, Name: "authorized_keys", File: file, Grants: g, Install: true}
 	p := enforcer.MakePlan(in)
 	if len(p.After) > homes.MaxSize || string(p.After) != lineA+"\n"+lineB+"\n" {

@@ -83,6 +83,8 @@ const (
 	lastRetry  = time.Minute
 	// farewell is how long Run waits for looks that have begun when it is told to end.
 	farewell = 10 * time.Second
+	// lostPause is the least time between two sweeps because of lost hints.
+	lostPause = 5 * time.Second
 	// turnCheck bounds how long a change of the wall clock can delay the end of a registration.
 	turnCheck = time.Minute
 )
@@ -108,6 +110,7 @@ type loop struct {
 	running int // looks that have a worker
 	done    chan finished
 	again   chan string
+	recall  map[string][]recalled
 	rests   map[string]*rest
 	woken   chan string
 	told    map[string][sha256.Size]byte // what was last said of a user
@@ -115,7 +118,9 @@ type loop struct {
 	swept   bool                         // every home was looked at since the start
 
 	fetch                   fetch
+	lastLost                time.Time
 	refresh, sweep, due, at *time.Timer
+	lost                    *time.Timer
 }
 
 // finished is a look that came to its end.
@@ -129,9 +134,9 @@ type finished struct {
 func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	l := &loop{
 		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(), done: make(chan finished), again: make(chan string),
-		rests: make(map[string]*rest), woken: make(chan string),
+		recall: make(map[string][]recalled), rests: make(map[string]*rest), woken: make(chan string),
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int),
-		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(),
+		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(),
 	}
 	l.fetch.results = make(chan fetched)
 	defer close(l.gone)
@@ -180,6 +185,7 @@ func (l *loop) step(ctx context.Context) {
 	case f := <-l.done:
 		l.comeBack(f.user)
 		l.tire(ctx, f)
+		l.remember(f)
 		l.account(ctx, f)
 		l.tellSwept()
 	case result := <-l.fetch.results:
@@ -191,12 +197,15 @@ func (l *loop) step(ctx context.Context) {
 	case <-l.sweep.C:
 		l.sweep.Reset(l.settings.Sweep)
 		l.forgetRests()
+		l.forget()
 		l.all()
 	case <-l.due.C:
 		l.due.Reset(l.settings.FastCheck)
 		l.active()
 	case <-l.at.C:
 		l.turn()
+	case <-l.lost.C:
+		l.lostHints()
 	case <-l.dog.check.C:
 		l.patrol()
 	case settings := <-l.reload:
@@ -205,12 +214,22 @@ func (l *loop) step(ctx context.Context) {
 }
 
 func (l *loop) hint(user string) {
-	if user == "" {
-		l.Log.Warn("hints were lost: looking at every home")
-		l.all()
+	if user != "" {
+		l.queue.add(user)
 		return
 	}
-	l.queue.add(user)
+	// One user alone can make hints be lost, as often as he likes.
+	if wait := time.Until(l.lastLost.Add(lostPause)); wait > 0 {
+		l.lost.Reset(wait)
+		return
+	}
+	l.lostHints()
+}
+
+func (l *loop) lostHints() {
+	l.lastLost = time.Now()
+	l.Log.Warn("hints were lost: looking at every home")
+	l.all()
 }
 
 // awake reports whether there is something to decide by.
@@ -259,7 +278,7 @@ func (l *loop) dispatch() {
 		l.running++
 		l.dog.begin(account)
 		look := l.looker()
-		look.Patient = l.failed[user] == 0
+		look.Patient, look.Bring = l.failed[user] == 0, l.back(user)
 		go func() {
 			watch := l.Watch(account)
 			select {
@@ -286,7 +305,7 @@ func (l *loop) looker() Looker {
 
 // finish waits for the looks that have begun, so that no change is cut off after its intent was recorded.
 func (l *loop) finish() error {
-	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at, l.dog.check} {
+	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at, l.lost, l.dog.check} {
 		t.Stop()
 	}
 	limit := time.After(farewell)

@@ -139,6 +139,24 @@ func register(t *testing.T, change func(*registry.Record), lines map[string]stri
 	return s
 }
 
+// twoKeys is a registry in which alice has the keys A and B.
+func twoKeys(t *testing.T, a homes.Account) *registry.Snapshot {
+	t.Helper()
+	u := registry.User{Name: a.Name, UID: a.UID, GID: a.GID, Home: a.Home}
+	for _, text := range []string{lineA, lineB} {
+		line, err := authkeys.ParseValue([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Records = append(u.Records, registry.Record{Key: line.Key})
+	}
+	s, err := registry.New([]registry.User{u}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func (d *daemon) want(a homes.Account, text, when string) {
 	d.t.Helper()
 	synctest.Wait()
@@ -228,7 +246,7 @@ func TestRunner(t *testing.T) {
 			d.start()
 			d.source.set(register(d.t, nil, map[string]string{"alice": lineB}, a), nil)
 			time.Sleep(6 * time.Minute)
-			d.want(a, "# mine\n", "after the next reading")
+			d.want(a, "# mine\n"+lineB+" intruder\n", "after the next reading, which knows the other key")
 		},
 		"a registration ends": func(d *daemon, a homes.Account) {
 			end := time.Now().Add(90 * time.Second)
@@ -334,6 +352,40 @@ func TestRunner(t *testing.T) {
 			d.source.mu.Unlock()
 			d.runner.Poke()
 			d.want(a, clean, "a new reading replaces the one that hangs")
+		},
+		"a key that was registered too late": func(d *daemon, a homes.Account) {
+			d.write(a, lineA+" me\n"+`command="x" `+lineB+" new laptop\n")
+			d.start()
+			d.want(a, lineA+" me\n", "before its registration was read")
+			d.source.set(twoKeys(d.t, a), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(a, lineA+" me\n"+`command="x" `+lineB+" new laptop\n", "after it was read")
+			d.write(a, lineA+" me\n")
+			d.hints <- "alice"
+			time.Sleep(time.Hour)
+			d.want(a, lineA+" me\n", "its owner took it out, and it does not come back twice")
+		},
+		"a key that was registered much later": func(d *daemon, a homes.Account) {
+			d.write(a, lineA+"\n"+lineB+"\n")
+			d.start()
+			time.Sleep(2 * time.Hour)
+			d.source.set(twoKeys(d.t, a), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(a, lineA+"\n", "two hours after its removal")
+		},
+		"hints that are lost again and again": func(d *daemon, a homes.Account) {
+			d.start()
+			for range 100 {
+				d.hints <- ""
+				time.Sleep(100 * time.Millisecond)
+			}
+			if n := d.said("hints were lost: looking at every home"); n < 2 || n > 3 {
+				d.t.Errorf("every home was looked at %d times in 10 s", n)
+			}
+			d.write(a, mixed)
+			d.hints <- ""
+			time.Sleep(5 * time.Second)
+			d.want(a, clean, "after the last loss")
 		},
 		"an account leaves": func(d *daemon, a homes.Account) {
 			bob := d.account("bob", mixed)
