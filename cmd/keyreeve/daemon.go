@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -173,9 +174,28 @@ func (s *service) watchRegistry(ctx context.Context) {
 	s.unwatch = cancel
 	go func() {
 		for range changes {
+			keepStill(changes)
 			s.runner.Poke()
 		}
 	}()
+}
+
+// settle is how long the registry's file has to keep still before it is read. Who writes it in many small steps, each of which
+// opens and closes it, is not seen by the check for an open writer.
+const settle = time.Second
+
+// keepStill returns when no change has come for that long.
+func keepStill(changes <-chan struct{}) {
+	for {
+		select {
+		case _, more := <-changes:
+			if !more {
+				return
+			}
+		case <-time.After(settle):
+			return
+		}
+	}
 }
 
 // reloads reads the configuration again at every SIGHUP.

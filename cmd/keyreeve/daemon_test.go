@@ -285,3 +285,50 @@ func TestDaemonWaitsForTheRegistrysWriter(t *testing.T) {
 		t.Errorf("the file holds %q", text)
 	}
 }
+
+// So is one that is written in many steps, each of which opens and closes it.
+func TestDaemonWaitsForAQuietRegistry(t *testing.T) {
+	s := newSite(t)
+	_, keys := vectors(t)
+	user := s.newMember(1, keys["A"], keys["B"])
+	user.write(t, "authorized_keys", strings.Join(user.keys, "\n")+"\n")
+	whole := entries(user)
+	s.put("registry.ldif", whole)
+	s.configure("enforce", s.ldifRegistry())
+	d := s.start()
+	d.await("every home was looked at", 1)
+
+	for i, line := range strings.SplitAfter(whole, "\n") {
+		how := os.O_WRONLY | os.O_APPEND
+		if i == 0 {
+			how = os.O_WRONLY | os.O_TRUNC
+		}
+		file, err := os.OpenFile(s.path("registry.ldif"), how, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.WriteString(line); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.await("registry read", 2)
+	d.stop()
+	if text := user.read(t, "authorized_keys"); text != strings.Join(user.keys, "\n")+"\n" {
+		t.Errorf("the file holds %q", text)
+	}
+	if strings.Contains(string(s.trail()), "unregistered") {
+		t.Error("half of the registry was believed for a moment")
+	}
+}
+
+func (s site) trail() []byte {
+	s.t.Helper()
+	text, err := os.ReadFile(s.path("log", "audit.jsonl"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return text
+}
