@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -286,49 +287,22 @@ func TestDaemonWaitsForTheRegistrysWriter(t *testing.T) {
 	}
 }
 
-// So is one that is written in many steps, each of which opens and closes it.
-func TestDaemonWaitsForAQuietRegistry(t *testing.T) {
-	s := newSite(t)
-	_, keys := vectors(t)
-	user := s.newMember(1, keys["A"], keys["B"])
-	user.write(t, "authorized_keys", strings.Join(user.keys, "\n")+"\n")
-	whole := entries(user)
-	s.put("registry.ldif", whole)
-	s.configure("enforce", s.ldifRegistry())
-	d := s.start()
-	d.await("every home was looked at", 1)
-
-	for i, line := range strings.SplitAfter(whole, "\n") {
-		how := os.O_WRONLY | os.O_APPEND
-		if i == 0 {
-			how = os.O_WRONLY | os.O_TRUNC
+// Who writes a file in many steps, each of which opens and closes it, is given the time to end.
+func TestKeepStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		changes := make(chan struct{})
+		go func() {
+			for range 10 {
+				time.Sleep(settle / 2)
+				changes <- struct{}{}
+			}
+		}()
+		begin := time.Now()
+		keepStill(changes)
+		if took, want := time.Since(begin), 10*settle/2+settle; took != want {
+			t.Errorf("it waited for %v, want %v: until the last change, and a while behind it", took, want)
 		}
-		file, err := os.OpenFile(s.path("registry.ldif"), how, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := file.WriteString(line); err != nil {
-			t.Fatal(err)
-		}
-		if err := file.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	d.await("registry read", 2)
-	d.stop()
-	if text := user.read(t, "authorized_keys"); text != strings.Join(user.keys, "\n")+"\n" {
-		t.Errorf("the file holds %q", text)
-	}
-	if strings.Contains(string(s.trail()), "unregistered") {
-		t.Error("half of the registry was believed for a moment")
-	}
-}
-
-func (s site) trail() []byte {
-	s.t.Helper()
-	text, err := os.ReadFile(s.path("log", "audit.jsonl"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return text
+		close(changes)
+		keepStill(changes)
+	})
 }
