@@ -65,7 +65,7 @@ type daemon struct {
 	hints    chan string
 	runner   *enforcer.Runner
 	settings enforcer.Settings
-	active   map[int]bool
+	active   atomic.Int64 // the uid that has a process, 0 for none
 	ready    int
 	watched  atomic.Int32
 	logs     *observer.ObservedLogs
@@ -80,7 +80,7 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.InfoLevel)
-	d := &daemon{centre: c, t: t, source: &source{}, hints: make(chan string), ended: make(chan error, 1), logs: logs, active: make(map[int]bool)}
+	d := &daemon{centre: c, t: t, source: &source{}, hints: make(chan string), ended: make(chan error, 1), logs: logs}
 	d.runner = enforcer.NewRunner()
 	d.runner.Homes, d.runner.Log, d.runner.Workers, d.runner.Hints = c.door, zap.New(core), 4, d.hints
 	d.runner.Watch = func(homes.Account) error {
@@ -88,7 +88,7 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 		return nil
 	}
 	d.runner.Unwatch = func(string) {}
-	d.runner.Active = func() (map[int]bool, error) { return d.active, nil }
+	d.runner.Active = func() (map[int]bool, error) { return map[int]bool{int(d.active.Load()): true}, nil }
 	d.runner.Ready = func() { d.ready++ }
 	d.settings = enforcer.Settings{
 		Source: d.source, SourceID: "one", Policy: rules, Scope: enforcer.Scope{MinUID: 1},
@@ -238,7 +238,7 @@ func TestRunner(t *testing.T) {
 			d.write(a, mixed)
 			time.Sleep(16 * time.Second)
 			d.want(a, mixed, "while he has no process")
-			d.active[a.UID] = true
+			d.active.Store(int64(a.UID))
 			time.Sleep(16 * time.Second)
 			d.want(a, clean, "after the fast check")
 		},
@@ -289,9 +289,9 @@ func TestRunner(t *testing.T) {
 			d.want(a, lineA+"\n", "at the second look")
 		},
 		"an act that fails": func(d *daemon, a homes.Account) {
-			act, fail := d.settings.Act, true
+			act, works := d.settings.Act, atomic.Bool{}
 			d.settings.Act = func(p enforcer.Plan) error {
-				if fail {
+				if !works.Load() {
 					return errors.New("no space left on device")
 				}
 				return act(p)
@@ -302,7 +302,7 @@ func TestRunner(t *testing.T) {
 			if n := d.said("home could not be kept in line"); n != 1 {
 				d.t.Errorf("the same error was told %d times", n)
 			}
-			fail = false
+			works.Store(true)
 			time.Sleep(time.Minute)
 			d.want(a, clean, "when it works again, long before the sweep")
 		},
