@@ -170,6 +170,29 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// A report of what was done does not count what was not.
+func TestApplied(t *testing.T) {
+	r := example(t)
+	r.Applied = true
+	r.Results[0].Plans[1].Done = true
+	want := report.Counts{Accounts: 5, Pending: 1, Add: 1, Unresolved: 1, Errors: 1, Skipped: 1}
+	if diff := cmp.Diff(want, r.Count()); diff != "" {
+		t.Error(diff)
+	}
+	var out bytes.Buffer
+	if err := report.Text(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		"alice  /home/alice/.ssh/authorized_keys\n  ! not carried out; the error stands above\n  - unregistered",
+		"alice  /home/alice/.ssh/authorized_keys2\n  ! symlink ", "accounts  5, changed: 1,", "lines     removed: 0, rewritten: 0, added: 1\n",
+	} {
+		if !strings.Contains(out.String(), part) {
+			t.Errorf("the report has no %q:\n%s", part, out.String())
+		}
+	}
+}
+
 // onlyASCII finds what could drive a terminal or forge a line.
 func onlyASCII(t *testing.T, text string) {
 	t.Helper()
