@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"internal/demo":      {},
 	"cmd/keyreeve": {
 		"policy", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
-		"internal/homes", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
+		"internal/homes", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},
 }
