@@ -25,7 +25,7 @@ deps: ## install what the tests need that is not there
 	@.ci/deps
 
 test: deps ## run every test, and each fuzz target for FUZZTIME
-	$(GO) test -shuffle=on -timeout 15m $(PACKAGES)
+	@GO="$(GO)" .ci/test
 	@$(MAKE) --no-print-directory fuzz
 
 check: lint ## run every check that is no test
