@@ -22,8 +22,15 @@ type recalled struct {
 	at   time.Time
 }
 
-// remember keeps the key lines that a look removed.
+// remember keeps the key lines that a look removed, and those that it could not bring back.
 func (l *loop) remember(f finished) {
+	if f.result.Err != nil {
+		for name, lines := range f.bring {
+			for _, line := range lines {
+				l.recall[f.user] = append(l.recall[f.user], recalled{name: name, line: line, at: time.Now()})
+			}
+		}
+	}
 	for _, p := range f.result.Plans {
 		if !p.Done {
 			continue

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
 	"github.com/keyreeve/keyreeve/registry"
@@ -128,6 +129,7 @@ type finished struct {
 	user   string
 	result Result
 	watch  error
+	bring  map[string][]authkeys.Line // what was to come back
 }
 
 // Run keeps homes in line until ctx ends, and returns when the looks that had begun are over.
@@ -280,9 +282,10 @@ func (l *loop) dispatch() {
 		look := l.looker()
 		look.Patient, look.Bring = l.failed[user] == 0, l.back(user)
 		go func() {
-			watch := l.Watch(account)
+			f := finished{user: user, watch: l.Watch(account), bring: look.Bring}
+			f.result = look.Look(account)
 			select {
-			case l.done <- finished{user: user, result: look.Look(account), watch: watch}:
+			case l.done <- f:
 			case <-l.gone:
 			}
 		}()

@@ -365,6 +365,36 @@ func TestRunner(t *testing.T) {
 			time.Sleep(time.Hour)
 			d.want(a, lineA+" me\n", "its owner took it out, and it does not come back twice")
 		},
+		"a key that was registered too late, on a full disk": func(d *daemon, a homes.Account) {
+			act, works := d.settings.Act, atomic.Bool{}
+			works.Store(true)
+			d.settings.Act = func(p enforcer.Plan) error {
+				if !works.Load() {
+					return errors.New("no space left on device")
+				}
+				return act(p)
+			}
+			d.write(a, lineA+"\n"+lineB+"\n")
+			d.start()
+			d.want(a, lineA+"\n", "before its registration was read")
+			works.Store(false)
+			d.source.set(twoKeys(d.t, a), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(a, lineA+"\n", "while nothing can be written")
+			works.Store(true)
+			time.Sleep(time.Minute)
+			d.want(a, lineA+"\n"+lineB+"\n", "when there is room again")
+		},
+		"two reloads, of which the first names another registry": func(d *daemon, a homes.Account) {
+			d.start()
+			settings := d.settings
+			settings.Source, settings.SourceID = &source{err: errors.New("down")}, "two"
+			d.reload(settings)
+			d.reload(settings)
+			d.write(a, mixed)
+			d.hints <- "alice"
+			d.want(a, mixed, "the other registry was still not read")
+		},
 		"a key that was registered much later": func(d *daemon, a homes.Account) {
 			d.write(a, lineA+"\n"+lineB+"\n")
 			d.start()

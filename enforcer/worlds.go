@@ -154,7 +154,7 @@ func (l *loop) adopt(ctx context.Context, settings Settings) {
 	l.resetTimers()
 	switch {
 	case l.world == nil:
-	case other:
+	case other || l.asleep:
 		l.Log.Info("another registry: nothing is decided until it was read")
 		l.asleep = true
 	default:
