@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -129,16 +130,33 @@ func (s *service) close() error {
 	return errors.Join(s.watcher.Close(), s.trail.Close(), s.door.Close())
 }
 
-// watch sets the watches of an account with that account's rights.
+// watchTries bounds how often the directories of an account are looked for when they change while their watches are set.
+const watchTries = 4
+
+// watch sets the watches of an account with that account's rights. The directories are looked for once more when they are
+// watched: one that was exchanged between the look and its watch gave no event.
 func (s *service) watch(account homes.Account) error {
-	home, ssh, err := s.door.Dirs(account)
-	if errors.Is(err, homes.ErrNoHome) {
-		return nil
+	dirs, err := s.door.Dirs(account)
+	as := func(fn func() error) error { return s.door.As(account, fn) }
+	for range watchTries {
+		if errors.Is(err, homes.ErrNoHome) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		list := make([]watch.Dir, len(dirs))
+		for i, dir := range dirs {
+			list[i] = watch.Dir(dir)
+		}
+		wrong := s.watcher.Set(account.Name, as, list)
+		before := dirs
+		dirs, err = s.door.Dirs(account)
+		if err == nil && slices.EqualFunc(before, dirs, func(a, b homes.Dir) bool { return a.Path == b.Path && slices.Equal(a.Names, b.Names) }) {
+			return wrong
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return s.watcher.Set(account.Name, func(fn func() error) error { return s.door.As(account, fn) }, home, ssh)
+	return errors.Join(errors.New("its directories keep changing"), err)
 }
 
 // act is what the configured mode does with a plan: nothing, or apply it and say so.

@@ -76,13 +76,18 @@ func (h handle) again() (handle, error) {
 
 // walk follows a path from a directory, name by name, to whatever is there. Links
 // are read and followed by hand, so a magic link of procfs is only a text, and
-// only links owned by root or by owner are followed (owner 0: root's only).
-func (d *Door) walk(from handle, path string, owner uint32) (handle, error) {
+// only links owned by root or by owner are followed (owner 0: root's only). way,
+// unless nil, notes the directories that names were looked up in.
+func (d *Door) walk(from handle, path string, owner uint32, way *trail) (handle, error) {
 	at, err := d.start(from, path)
 	links := 0
 	for todo := elements(path); err == nil && len(todo) > 0; {
+		if err = way.pass(at, todo[0]); err != nil {
+			break
+		}
 		var next handle
 		if next, err = d.step(at, todo[0]); err != nil {
+			way.miss(at, todo[0])
 			break
 		}
 		todo = todo[1:]

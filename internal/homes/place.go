@@ -19,6 +19,8 @@ type place struct {
 	odd  node   // what stands in the place of .ssh and is not usable
 	bad  string // why not
 	shut bool   // the user may not search his own home
+	// passed are the directories that a link .ssh leads through.
+	passed []Dir
 }
 
 func (p *place) close() {
@@ -44,7 +46,7 @@ func (d *Door) locate(a Account) (*place, error) {
 // be root's. The owner must be the user or root, as sshd wants it
 // (auth_secure_path in misc.c).
 func (d *Door) home(a Account) (handle, error) {
-	home, err := d.walk(none(), a.Home, 0)
+	home, err := d.walk(none(), a.Home, 0, nil)
 	switch {
 	case err == nil:
 	case errors.Is(err, unix.ENOENT):
@@ -110,12 +112,14 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 	target, err := link.target(uid)
 	found := none()
 	if err == nil {
-		found, err = d.walk(p.home, target, uid)
+		way := trail{home: p.home.node}
+		found, err = d.walk(p.home, target, uid, &way)
+		p.passed = way.dirs
 	}
 	switch {
 	case err == nil:
 	case oneOf(err, unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG),
-		errors.Is(err, errLink), errors.Is(err, errForeign):
+		errors.Is(err, errLink), errors.Is(err, errForeign), errors.Is(err, errBlind):
 		p.bad = "a link that cannot be followed: " + err.Error()
 		return nil
 	default:
@@ -132,29 +136,6 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 	}
 	found.close()
 	return nil
-}
-
-// Dirs returns the real paths of the two directories whose changes matter, free
-// of links, for a watch: the home, and .ssh or what a followed link .ssh leads
-// to. ssh is "" when there is none, or none that may be used. Errors: ErrNoHome,
-// ErrRefused, or what the file system said.
-func (d *Door) Dirs(a Account) (home, ssh string, err error) {
-	err = d.As(a, func() error {
-		p, err := d.locate(a)
-		if err != nil {
-			return err
-		}
-		defer p.close()
-		if home, err = p.home.realPath(); err != nil || p.ssh.fd < 0 {
-			return err
-		}
-		ssh, err = p.ssh.realPath()
-		return err
-	})
-	if err != nil {
-		return "", "", fmt.Errorf("account %s: %w", a.Name, err)
-	}
-	return home, ssh, nil
 }
 
 // checkName admits plain file names only.

@@ -9,28 +9,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Set makes the watches of a user what they should be: on home, and on ssh
-// unless it is "". Both are real paths, free of links; the paths of an earlier
-// Set are given up. It may be called at any time and is meant to be called
-// before every look at the user's files: a watch that is there stays.
+// Set makes the watches of a user what they should be: on the given directories,
+// and on no others. It may be called at any time and is meant to be called before
+// every look at the user's files: a watch that is there stays.
 //
 // as runs its argument with the user's rights (nil: with the caller's), so that
 // the kernel checks his right to read the directories. Two users on one
-// directory both get its hints. Errors name the directory; the other one is
-// watched all the same. ErrNoWatch: the kernel's limit is reached.
-func (w *Watcher) Set(user string, as func(func() error) error, home, ssh string) error {
+// directory both get its hints. Errors name the directory; the others are watched
+// all the same. ErrNoWatch: the kernel's limit is reached.
+//
+// The directories are watched in their order. Whoever found them did so before
+// that: what he finds when he looks for them once more, if it differs, is to be
+// set again.
+func (w *Watcher) Set(user string, as func(func() error) error, dirs []Dir) error {
 	if as == nil {
 		as = func(fn func() error) error { return fn() }
 	}
-	kept := map[*dir]role{}
+	kept := map[*dir]share{}
 	err := as(func() error {
-		return errors.Join(w.watch(user, home, isHome, kept), w.watch(user, ssh, isSSH, kept))
+		var wrong []error
+		for _, dir := range dirs {
+			wrong = append(wrong, w.watch(user, dir, kept))
+		}
+		return errors.Join(wrong...)
 	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range slices.Clone(w.users[user]) {
-		if role := kept[d]; role != 0 {
-			d.roles[user] = role
+		if share, found := kept[d]; found {
+			d.shares[user] = share
 			continue
 		}
 		w.leave(user, d)
@@ -55,24 +62,21 @@ func (w *Watcher) Drop(user string) {
 // fsnotify follows links and cannot be told not to, so the path is looked at
 // before and after: whoever exchanges it in between gets no further than what
 // the user may read, and a hint to look again.
-func (w *Watcher) watch(user, path string, as role, kept map[*dir]role) error {
-	if path == "" {
-		return nil
-	}
-	before, err := lookAt(path)
+func (w *Watcher) watch(user string, wanted Dir, kept map[*dir]share) error {
+	before, err := lookAt(wanted.Path)
 	if err != nil {
 		return err
 	}
-	w.replaceStale(path, before)
-	err = w.notify.Add(path)
-	if d := w.enter(user, path, before, as, err == nil); d != nil {
-		kept[d] |= as
+	w.replaceStale(wanted.Path, before)
+	err = w.notify.Add(wanted.Path)
+	if d := w.enter(user, wanted, before, err == nil); d != nil {
+		kept[d] = kept[d].with(wanted)
 	}
 	if err != nil {
-		return explain(path, err)
+		return explain(wanted.Path, err)
 	}
 	// After enter, for from now on events find their user.
-	if after, err := lookAt(path); err != nil || before != after {
+	if after, err := lookAt(wanted.Path); err != nil || before != after {
 		w.queue.add(user)
 	}
 	return nil
@@ -87,7 +91,7 @@ func (w *Watcher) replaceStale(path string, now inode) {
 	if d == nil || d.inode == now {
 		return
 	}
-	for user := range d.roles {
+	for user := range d.shares {
 		w.queue.add(user)
 	}
 	w.forget(d)
@@ -97,30 +101,34 @@ func (w *Watcher) replaceStale(path string, now inode) {
 // enter puts a directory into the books; the watch of an inode keeps the path
 // under which it was made. Without a fresh watch only one that the user has
 // already is returned: it works on, though he took his right to read away.
-func (w *Watcher) enter(user, path string, at inode, as role, fresh bool) *dir {
+func (w *Watcher) enter(user string, wanted Dir, at inode, fresh bool) *dir {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d := w.inodes[at]
-	if !fresh && (d == nil || d.roles[user] == 0) {
+	known := false
+	if d != nil {
+		_, known = d.shares[user]
+	}
+	if !fresh && !known {
 		return nil
 	}
 	if d == nil {
-		d = &dir{inode: at, path: path, roles: map[string]role{}}
+		d = &dir{inode: at, path: wanted.Path, shares: map[string]share{}}
 		w.inodes[at] = d
-		w.paths[path] = d
+		w.paths[wanted.Path] = d
 	}
-	if d.roles[user] == 0 {
+	if !known {
 		w.users[user] = append(w.users[user], d)
 	}
-	d.roles[user] |= as
+	d.shares[user] = d.shares[user].with(wanted)
 	return d
 }
 
 // leave takes a user off a directory, and ends a watch that nobody wants then.
 func (w *Watcher) leave(user string, d *dir) {
 	w.unlist(user, d)
-	delete(d.roles, user)
-	if len(d.roles) == 0 && w.inodes[d.inode] == d {
+	delete(d.shares, user)
+	if len(d.shares) == 0 && w.inodes[d.inode] == d {
 		w.forget(d)
 		w.remove(d.path)
 	}

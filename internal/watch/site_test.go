@@ -58,7 +58,16 @@ func (s *site) touch(elements ...string) {
 // user makes a home with .ssh and watches it.
 func (s *site) user(name string) {
 	s.Helper()
-	s.must(s.Set(name, nil, s.mkdir(name), s.mkdir(name, ".ssh")))
+	s.must(s.Set(name, nil, dirs(s.mkdir(name), s.mkdir(name, ".ssh"))))
+}
+
+// dirs is what is watched of a home with a plain .ssh, or with none ("").
+func dirs(home, ssh string) []Dir {
+	list := []Dir{{Path: home, Names: []string{".ssh"}}}
+	if ssh != "" {
+		list = append(list, Dir{Path: ssh})
+	}
+	return list
 }
 
 // wait takes hints until it has one for each of the users.

@@ -1,12 +1,13 @@
 // Package watch tells whose home changed.
 //
-// It watches two directories of each user with inotify (through fsnotify): the
-// home, for a .ssh that appears, goes or is exchanged, and .ssh itself, for
-// everything. A hint only says "look at this user again"; what happened, and
-// under which name, is for the one who looks to find out.
+// It watches directories of each user with inotify (through fsnotify): some for
+// certain names, as the home for a .ssh that appears, goes or is exchanged, and
+// .ssh itself for everything. A hint only says "look at this user again"; what
+// happened, and under which name, is for the one who looks to find out.
 //
 //	watcher, err := watch.New()
-//	err = watcher.Set("alice", asAlice, home, ssh) // first watch, then look
+//	err = watcher.Set("alice", asAlice, []watch.Dir{{home, []string{".ssh"}}, {ssh, nil}})
+//	                                        // first watch, then look
 //	for hint := range watcher.Hints() { … }        // after a hint: Set again
 //
 // # Limits
@@ -52,20 +53,34 @@ type Watcher struct {
 // inode is what the kernel hangs a watch on: two paths to one inode share one.
 type inode struct{ dev, ino uint64 }
 
+// Dir is a directory to watch: its real path, free of links, and the names in it
+// that count. No Names: all of them do.
+type Dir struct {
+	Path  string
+	Names []string
+}
+
 // dir is a directory that is watched for some users.
 type dir struct {
 	inode
-	path  string          // as fsnotify knows it
-	roles map[string]role // by user
+	path   string           // as fsnotify knows it
+	shares map[string]share // by user
 }
 
-// role says what a directory is to a user.
-type role int
+// share is what one user is told of a directory.
+type share struct {
+	all   bool
+	names []string
+}
 
-const (
-	isHome role = 1 << iota
-	isSSH
-)
+func (s share) with(dir Dir) share {
+	return share{all: s.all || dir.Names == nil, names: slices.Concat(s.names, dir.Names)}
+}
+
+// wants folds case, for a directory may do so too (ext4 casefold).
+func (s share) wants(name string) bool {
+	return s.all || slices.ContainsFunc(s.names, func(mine string) bool { return strings.EqualFold(mine, name) })
+}
 
 // New makes a Watcher. Its error is that of inotify_init1(2): the limits are
 // fs.inotify.max_user_instances and the number of descriptors.
@@ -132,8 +147,9 @@ func (w *Watcher) mourn() {
 func (w *Watcher) sort(event fsnotify.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if d := w.paths[event.Name]; d != nil {
-		for user := range d.roles {
+	path := filepath.Clean(event.Name) // what happens in "/" comes with two slashes
+	if d := w.paths[path]; d != nil {
+		for user := range d.shares {
 			w.queue.add(user)
 		}
 		if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
@@ -143,11 +159,9 @@ func (w *Watcher) sort(event fsnotify.Event) {
 			w.remove(d.path)
 		}
 	}
-	if d := w.paths[filepath.Dir(event.Name)]; d != nil {
-		// Case is folded, for a directory may do so too (ext4 casefold).
-		mine := strings.EqualFold(filepath.Base(event.Name), ".ssh")
-		for user, role := range d.roles {
-			if mine || role&isSSH != 0 {
+	if d := w.paths[filepath.Dir(path)]; d != nil {
+		for user, share := range d.shares {
+			if share.wants(filepath.Base(path)) {
 				w.queue.add(user)
 			}
 		}
@@ -162,7 +176,7 @@ func (w *Watcher) forget(d *dir) {
 	if w.inodes[d.inode] == d {
 		delete(w.inodes, d.inode)
 	}
-	for user := range d.roles {
+	for user := range d.shares {
 		w.unlist(user, d)
 	}
 }

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// The link .ssh leads to d/ssh, and d is exchanged for another one.
+func TestDaemonSeesASwappedParentOfSSH(t *testing.T) {
+	s := newSite(t)
+	_, keys := vectors(t)
+	user := s.newMember(1, keys["A"])
+	inHome := func(name ...string) string { return filepath.Join(append([]string{user.home}, name...)...) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Remove(inHome(".ssh")))
+	must(os.Symlink("d/ssh", inHome(".ssh")))
+	must(os.Lchown(inHome(".ssh"), user.uid, user.gid))
+	for _, dir := range []string{inHome("d"), inHome("d", "ssh"), inHome("d2"), inHome("d2", "ssh")} {
+		must(os.Mkdir(dir, 0o755))
+		must(os.Chown(dir, user.uid, user.gid))
+	}
+	user.write(t, "authorized_keys", keys["B"]+"\n"+keys["A"]+"\n")
+	must(os.Rename(user.file("authorized_keys"), inHome("d2", "ssh", "authorized_keys")))
+	user.write(t, "authorized_keys", keys["A"]+"\n")
+	s.put("registry.ldif", entries(user))
+	s.configure("enforce", s.ldifRegistry())
+	d := s.start()
+	d.await("every home was looked at", 1)
+	must(os.Rename(inHome("d"), inHome("d.ok")))
+	must(os.Rename(inHome("d2"), inHome("d")))
+	user.loses(t, "authorized_keys", keys["B"])
+	user.append(t, "authorized_keys", keys["B"]+"\n")
+	user.loses(t, "authorized_keys", keys["B"])
+}

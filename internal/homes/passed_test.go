@@ -1,0 +1,66 @@
+package homes
+
+import (
+	"os"
+	"slices"
+	"testing"
+)
+
+// dirs wants exactly these directories to be watched.
+func (h *home) dirs(want ...Dir) {
+	h.Helper()
+	got, err := h.door.Dirs(h.Account)
+	h.must(err)
+	if !slices.EqualFunc(got, want, func(a, b Dir) bool { return a.Path == b.Path && slices.Equal(a.Names, b.Names) }) {
+		h.Errorf("Dirs: %q, want %q", got, want)
+	}
+}
+
+// Whoever can exchange an entry of the path to .ssh must be seen doing it.
+func TestSwappedParentOfSSHIsWatched(t *testing.T) {
+	ssh := []string{".ssh"}
+	t.Run("below the home", func(t *testing.T) {
+		h := newHome(t)
+		h.mkdir(h.path("d"), 0o755, testUID)
+		h.mkdir(h.path("d", "ssh"), 0o700, testUID)
+		h.link("d/ssh", h.path(".ssh"), testUID)
+		h.dirs(Dir{h.Home, []string{".ssh", "d"}}, Dir{h.path("d"), []string{"ssh"}}, Dir{h.path("d", "ssh"), nil})
+	})
+	t.Run("on scratch", func(t *testing.T) {
+		h := newHome(t)
+		h.mkdir(h.base+"/scratch", 0o755, 0)
+		h.mkdir(h.base+"/scratch/alice", 0o755, testUID)
+		h.mkdir(h.base+"/scratch/alice/ssh", 0o700, testUID)
+		h.write(h.base+"/scratch/alice/ssh/"+name, bad, 0o600, testUID)
+		h.link("../scratch/alice/ssh", h.path(".ssh"), testUID)
+		h.dirs(Dir{h.Home, ssh}, Dir{h.base + "/scratch/alice", []string{"ssh"}}, Dir{h.base + "/scratch/alice/ssh", nil})
+		h.enforce(h.expect(Regular))
+	})
+	t.Run("over everybody's directory and a link", func(t *testing.T) {
+		h := newHome(t)
+		h.mkdir(h.base+"/tmp", 0o777, 0)
+		h.must(os.Chmod(h.base+"/tmp", 0o777|os.ModeSticky))
+		h.mkdir(h.base+"/tmp/d", 0o755, testUID)
+		h.link("d", h.base+"/tmp/l", testUID)
+		h.link("../tmp/l", h.path(".ssh"), testUID)
+		h.dirs(Dir{h.Home, ssh}, Dir{h.base + "/tmp", []string{"l", "d"}}, Dir{h.base + "/tmp/d", nil})
+	})
+	t.Run("the home itself", func(t *testing.T) {
+		h := newHome(t)
+		h.link(".", h.path(".ssh"), testUID)
+		h.dirs(Dir{h.Home, nil})
+	})
+}
+
+// sshd needs the right to search a directory, a watch the right to read it.
+func TestLinkThroughADirectoryThatHides(t *testing.T) {
+	h := newHome(t)
+	h.mkdir(h.path("d"), 0o300, testUID)
+	h.mkdir(h.path("d", "ssh"), 0o700, testUID)
+	h.write(h.path("d", "ssh", name), bad, 0o600, testUID)
+	h.link("d/ssh", h.path(".ssh"), testUID)
+	h.enforce(h.expect(BadDir))
+	if h.content(h.path("d", "ssh", name)) != bad {
+		t.Error("written through the link")
+	}
+}
