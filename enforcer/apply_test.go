@@ -1,7 +1,6 @@
 package enforcer_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,143 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/homes"
-)
-
-// firstUID is the first uid of the tests' homes when they run as root; nobody has it.
-const firstUID = 65001
-
-// centre is a folder of real homes, and the real door to them.
-type centre struct {
-	tb    testing.TB
-	dir   string
-	door  *homes.Door
-	count int
-}
-
-func newCentre(tb testing.TB) *centre {
-	tb.Helper()
-	dir, err := os.MkdirTemp("", "keyreeve-enforcer-") //nolint:usetesting // t.TempDir is closed to the uids of the homes
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			tb.Error(err)
-		}
-	})
-	door, err := homes.Open()
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := door.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
-	return &centre{tb: tb, dir: dir, door: door}
-}
-
-// account makes a home, whose authorized_keys has the text.
-func (c *centre) account(name, text string) homes.Account {
-	c.tb.Helper()
-	a := homes.Account{Name: name, UID: os.Geteuid(), GID: os.Getegid(), Home: filepath.Join(c.dir, name)}
-	if a.UID == 0 {
-		a.UID, a.GID = firstUID+c.count, firstUID+c.count
-	}
-	c.count++
-	for _, err := range []error{
-		os.MkdirAll(filepath.Join(a.Home, ".ssh"), 0o700), os.WriteFile(c.file(a), []byte(text), 0o600), os.Chmod(a.Home, 0o700),
-	} {
-		if err != nil {
-			c.tb.Fatal(err)
-		}
-	}
-	for _, path := range []string{a.Home, filepath.Join(a.Home, ".ssh"), c.file(a)} {
-		if err := os.Lchown(path, a.UID, a.GID); err != nil {
-			c.tb.Fatal(err)
-		}
-	}
-	return a
-}
-
-func (c *centre) file(a homes.Account) string {
-	return filepath.Join(a.Home, ".ssh", "authorized_keys")
-}
-
-func (c *centre) read(a homes.Account) string {
-	c.tb.Helper()
-	data, err := os.ReadFile(c.file(a))
-	if err != nil {
-		c.tb.Fatal(err)
-	}
-	return string(data)
-}
-
-// plan reads and plans alice's file for real.
-func (c *centre) plan(a homes.Account, registered ...string) enforcer.Plan {
-	c.tb.Helper()
-	file, err := c.door.Read(a, "authorized_keys")
-	if err != nil {
-		c.tb.Fatal(err)
-	}
-	return enforcer.MakePlan(enforcer.Input{Account: a, Name: "authorized_keys", File: file, Grants: grants(c.tb, registered...)})
-}
-
-// trail remembers records and what the file held when they came.
-type trail struct {
-	mu      sync.Mutex
-	records []audit.Record
-	fail    func(audit.Record) error
-	seen    func()
-}
-
-func (t *trail) write(records ...audit.Record) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.seen != nil {
-		t.seen()
-	}
-	for _, r := range records {
-		if t.fail != nil {
-			if err := t.fail(r); err != nil {
-				return err
-			}
-		}
-	}
-	t.records = append(t.records, records...)
-	return nil
-}
-
-func (t *trail) outcomes() []string {
-	var list []string
-	for _, r := range t.records {
-		list = append(list, r.Outcome+" "+r.Action+" "+r.Reason)
-	}
-	return list
-}
-
-func (c *centre) enforcer(tr *trail) *enforcer.Enforcer {
-	return &enforcer.Enforcer{
-		Homes: c.door, Trail: tr.write, Now: func() time.Time { return time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC) },
-		Quarantine: enforcer.Quarantine{Dir: filepath.Join(c.dir, "quarantine"), Budget: 3000},
-	}
-}
-
-const (
-	mixed = "# mine\n" + lineB + " intruder\n" + lineA + " me\n"
-	clean = "# mine\n" + lineA + " me\n"
 )
 
 // The order is the law: intent on disk, copy in quarantine, change, outcome on disk.
@@ -256,99 +125,6 @@ func TestApplyStops(t *testing.T) {
 	})
 }
 
-// Who writes again and again what is to be removed does not fill the disk: his oldest copies go, and the trail says so.
-func TestQuarantineHasABudget(t *testing.T) {
-	c := newCentre(t)
-	a := c.account("alice", mixed)
-	tr := &trail{}
-	hand := c.enforcer(tr)
-	hand.Now = time.Now
-	for i := range 20 {
-		if err := os.WriteFile(c.file(a), fmt.Appendf([]byte(mixed), "# %d\n", i), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := hand.Apply(c.plan(a, lineA)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	copies, err := filepath.Glob(filepath.Join(c.dir, "quarantine", "alice", "*"))
-	var size int64
-	for _, path := range copies {
-		if info, err := os.Stat(path); err == nil {
-			size += info.Size()
-		}
-	}
-	if err != nil || size > 3000 || size < 2000 {
-		t.Errorf("%d copies of %d bytes are left (%v)", len(copies), size, err)
-	}
-	dropped := 0
-	for _, r := range tr.records {
-		if r.Action == audit.DropCopy {
-			dropped++
-			if slices.Contains(copies, r.Quarantine) {
-				t.Errorf("%s is there, but the trail says that it went", r.Quarantine)
-			}
-		}
-	}
-	if dropped != 20-len(copies) {
-		t.Errorf("%d copies went, and the trail tells of %d", 20-len(copies), dropped)
-	}
-	list, err := hand.Quarantine.List("alice")
-	if err != nil || len(list) != len(copies) || !strings.HasSuffix(string(list[len(list)-1].Content), "# 19\n") {
-		t.Errorf("%d copies are listed, %v", len(list), err)
-	}
-}
-
-// Neither the trail nor a copy grows with the number of lines.
-func TestApplyOfManyLines(t *testing.T) {
-	c := newCentre(t)
-	a := c.account("alice", strings.Repeat("x\n", 4000)+mixed)
-	tr := &trail{}
-	if err := c.enforcer(tr).Apply(c.plan(a, lineA)); err != nil {
-		t.Fatal(err)
-	}
-	if len(tr.records) > 110 {
-		t.Errorf("%d records", len(tr.records))
-	}
-	if !slices.ContainsFunc(tr.records, func(r audit.Record) bool { return r.Message == "3901 more lines like this" && r.Reason == "no-key" }) {
-		t.Errorf("no record tells of the other lines: %v", tr.outcomes()[100:])
-	}
-	if !slices.ContainsFunc(tr.records, func(r audit.Record) bool { return r.Reason == "unregistered" }) {
-		t.Error("no record tells of the key")
-	}
-	if list, err := c.enforcer(tr).Quarantine.List(""); err != nil || len(list) != 1 || len(list[0].Lines) > 200 {
-		t.Errorf("%v, %v", list, err)
-	}
-}
-
-// What comes back from quarantine is what is granted now, and nothing else.
-func TestRestore(t *testing.T) {
-	kept := enforcer.Copy{ID: "X", Content: []byte("# mine\n" + lineB + " b\ncert-authority " + lineA + "\nno key\n" + lineD + " d\r\n")}
-	for name, c := range map[string]struct {
-		registered []string
-		file       homes.File
-		after      string
-	}{
-		"nothing granted": {[]string{lineA}, regular(lineA + "\n"), ""},
-		"one":             {[]string{lineA, lineB}, regular(lineA + "\n"), lineA + "\n" + lineB + " b\n"},
-		"no end of line":  {[]string{lineA, lineD}, regular(lineA), lineA + "\n" + lineD + " d\n"},
-		"there already":   {[]string{lineB}, regular(lineB + " b\n"), ""},
-		"no file":         {[]string{lineB}, homes.File{State: homes.Missing}, lineB + " b\n"},
-		"bound":           {[]string{"restrict " + lineB}, regular(""), "restrict " + lineB + "\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			in := enforcer.Input{Account: alice, Name: "authorized_keys", File: c.file, Grants: grants(t, c.registered...)}
-			p, verdicts := enforcer.Restore(in, kept)
-			if p.Change != (c.after != "") || p.Change && string(p.After) != c.after || len(verdicts) != 4 {
-				t.Errorf("change %v to %q; %v", p.Change, p.After, verdicts)
-			}
-			if !bytes.Equal(p.Original, c.file.Data) {
-				t.Errorf("the plan's original is %q", p.Original)
-			}
-		})
-	}
-}
-
 // A file that its owner keeps changing costs a bounded number of attempts; then it is put aside, and his granted keys
 // stand in its place.
 func TestLookSeizesAnUnsteadyFile(t *testing.T) {
@@ -393,7 +169,7 @@ func TestLookActsOnTheNewestVersion(t *testing.T) {
 		}
 		return hand.Apply(p)
 	}}
-	if r := l.Look(a); r.Err != nil || !r.Pending() {
+	if r := l.Look(a); r.Err != nil || !pending(r) {
 		t.Errorf("result %+v", r)
 	}
 	if got := c.read(a); got != clean {
@@ -411,7 +187,7 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 	var got []string
 	sweep := enforcer.Looker{Homes: c.door, Grants: grants(t)}.Sweep
 	if err := sweep(t.Context(), accounts, 3, func(r enforcer.Result) {
-		if r.Err != nil || r.NoHome != (r.Account.Name == "nohome") || r.Pending() == r.NoHome {
+		if r.Err != nil || r.NoHome != (r.Account.Name == "nohome") || pending(r) == r.NoHome {
 			t.Errorf("%s: %+v", r.Account.Name, r)
 		}
 		got = append(got, r.Account.Name)
@@ -452,7 +228,7 @@ func BenchmarkSweep(b *testing.B) {
 	}
 	for b.Loop() {
 		if err := (enforcer.Looker{Homes: c.door, Grants: g}).Sweep(b.Context(), accounts, 16, func(r enforcer.Result) {
-			if r.Err != nil || r.Pending() {
+			if r.Err != nil || pending(r) {
 				b.Fatalf("%+v", r)
 			}
 		}); err != nil {

@@ -28,11 +28,6 @@ type Result struct {
 	Err error
 }
 
-// Pending reports whether a plan has a change.
-func (r Result) Pending() bool {
-	return slices.ContainsFunc(r.Plans, func(p Plan) bool { return p.Change })
-}
-
 // Changed reports whether a plan was carried out.
 func (r Result) Changed() bool {
 	return slices.ContainsFunc(r.Plans, func(p Plan) bool { return p.Done })

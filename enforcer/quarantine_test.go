@@ -1,0 +1,109 @@
+package enforcer_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/homes"
+)
+
+// Who writes again and again what is to be removed does not fill the disk: his oldest copies go, and the trail says so.
+func TestQuarantineHasABudget(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	tr := &trail{}
+	hand := c.enforcer(tr)
+	hand.Now = time.Now
+	for i := range 20 {
+		if err := os.WriteFile(c.file(a), fmt.Appendf([]byte(mixed), "# %d\n", i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := hand.Apply(c.plan(a, lineA)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copies, err := filepath.Glob(filepath.Join(c.dir, "quarantine", "alice", "*"))
+	var size int64
+	for _, path := range copies {
+		if info, err := os.Stat(path); err == nil {
+			size += info.Size()
+		}
+	}
+	if err != nil || size > 3000 || size < 2000 {
+		t.Errorf("%d copies of %d bytes are left (%v)", len(copies), size, err)
+	}
+	dropped := 0
+	for _, r := range tr.records {
+		if r.Action == audit.DropCopy {
+			dropped++
+			if slices.Contains(copies, r.Quarantine) {
+				t.Errorf("%s is there, but the trail says that it went", r.Quarantine)
+			}
+		}
+	}
+	if dropped != 20-len(copies) {
+		t.Errorf("%d copies went, and the trail tells of %d", 20-len(copies), dropped)
+	}
+	list, err := hand.Quarantine.List("alice")
+	if err != nil || len(list) != len(copies) || !strings.HasSuffix(string(list[len(list)-1].Content), "# 19\n") {
+		t.Errorf("%d copies are listed, %v", len(list), err)
+	}
+}
+
+// Neither the trail nor a copy grows with the number of lines.
+func TestApplyOfManyLines(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", strings.Repeat("x\n", 4000)+mixed)
+	tr := &trail{}
+	if err := c.enforcer(tr).Apply(c.plan(a, lineA)); err != nil {
+		t.Fatal(err)
+	}
+	if len(tr.records) > 110 {
+		t.Errorf("%d records", len(tr.records))
+	}
+	if !slices.ContainsFunc(tr.records, func(r audit.Record) bool { return r.Message == "3901 more lines like this" && r.Reason == "no-key" }) {
+		t.Errorf("no record tells of the other lines: %v", tr.outcomes()[100:])
+	}
+	if !slices.ContainsFunc(tr.records, func(r audit.Record) bool { return r.Reason == "unregistered" }) {
+		t.Error("no record tells of the key")
+	}
+	if list, err := c.enforcer(tr).Quarantine.List(""); err != nil || len(list) != 1 || len(list[0].Lines) > 200 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// What comes back from quarantine is what is granted now, and nothing else.
+func TestRestore(t *testing.T) {
+	kept := enforcer.Copy{ID: "X", Content: []byte("# mine\n" + lineB + " b\ncert-authority " + lineA + "\nno key\n" + lineD + " d\r\n")}
+	for name, c := range map[string]struct {
+		registered []string
+		file       homes.File
+		after      string
+	}{
+		"nothing granted": {[]string{lineA}, regular(lineA + "\n"), ""},
+		"one":             {[]string{lineA, lineB}, regular(lineA + "\n"), lineA + "\n" + lineB + " b\n"},
+		"no end of line":  {[]string{lineA, lineD}, regular(lineA), lineA + "\n" + lineD + " d\n"},
+		"there already":   {[]string{lineB}, regular(lineB + " b\n"), ""},
+		"no file":         {[]string{lineB}, homes.File{State: homes.Missing}, lineB + " b\n"},
+		"bound":           {[]string{"restrict " + lineB}, regular(""), "restrict " + lineB + "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := enforcer.Input{Account: alice, Name: "authorized_keys", File: c.file, Grants: grants(t, c.registered...)}
+			p, verdicts := enforcer.Restore(in, kept)
+			if p.Change != (c.after != "") || p.Change && string(p.After) != c.after || len(verdicts) != 4 {
+				t.Errorf("change %v to %q; %v", p.Change, p.After, verdicts)
+			}
+			if !bytes.Equal(p.Original, c.file.Data) {
+				t.Errorf("the plan's original is %q", p.Original)
+			}
+		})
+	}
+}

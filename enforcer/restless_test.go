@@ -1,0 +1,133 @@
+package enforcer_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
+)
+
+// Who puts back what goes, as fast as he can, is looked at once a second and told of once; others do not notice.
+func TestRunnerRestsBetweenManyChanges(t *testing.T) {
+	c := newCentre(t)
+	a, bob := c.account("alice", mixed), c.account("bob", mixed)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		changes := 0
+		act := d.settings.Act
+		d.settings.Act = func(p enforcer.Plan) error {
+			if p.Account.Name == "alice" {
+				changes++
+			}
+			return act(p)
+		}
+		d.source.set(register(t, nil, map[string]string{"alice": lineA, "bob": lineA}, a, bob), nil)
+		d.start()
+		for range 1000 {
+			d.write(a, mixed)
+			d.hints <- "alice"
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond)
+		}
+		if changes < 10 || changes > 30 {
+			t.Errorf("%d changes in 10 s, want 10 at once and one a second then", changes)
+		}
+		if n := d.said("the user's file is changed again and again; from now on he is looked at once a second"); n != 1 {
+			t.Errorf("it was said %d times", n)
+		}
+		d.write(bob, mixed)
+		d.hints <- "bob"
+		d.want(bob, clean, "beside the restless user")
+		time.Sleep(2 * time.Second)
+		d.want(a, clean, "after the last rest")
+		time.Sleep(time.Minute)
+		d.write(a, mixed)
+		d.hints <- "alice"
+		d.want(a, clean, "at once, when he kept still for a while")
+		d.end()
+	})
+}
+
+// silent is a door to homes some of which do not answer.
+type silent struct {
+	enforcer.Homes
+	mu   sync.Mutex
+	dead map[string]chan struct{} // by user
+}
+
+func (s *silent) Read(a homes.Account, name string) (homes.File, error) {
+	s.mu.Lock()
+	dead := s.dead[a.Name]
+	s.mu.Unlock()
+	if dead != nil {
+		<-dead
+	}
+	return s.Homes.Read(a, name)
+}
+
+// Homes that do not answer keep nobody else waiting; they are named once, and looked at when they come back.
+func TestRunnerLeavesSilentHomes(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	all := []homes.Account{a}
+	door := &silent{Homes: c.door, dead: make(map[string]chan struct{})}
+	lines := map[string]string{"alice": lineA}
+	for i := range 10 {
+		user := c.account(fmt.Sprintf("dead%d", i), mixed)
+		all, lines[user.Name], door.dead[user.Name] = append(all, user), lineA, make(chan struct{})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		for user := range door.dead {
+			door.dead[user] = make(chan struct{}) // of this bubble
+		}
+		d.runner.Homes = door
+		d.source.set(register(t, nil, lines, all...), nil)
+		d.start()
+		time.Sleep(30 * time.Second)
+		d.want(a, clean, "beside ten silent homes and four workers")
+		d.write(a, mixed)
+		d.hints <- "alice"
+		d.want(a, clean, "at once, when they are known")
+		for range 100 {
+			for _, user := range all[1:] {
+				d.hints <- user.Name
+			}
+		}
+		time.Sleep(time.Hour)
+		if n := d.said("home does not answer; it is not looked at until it does"); n != 10 {
+			t.Errorf("%d homes were named, want each of 10 once", n)
+		}
+		for _, dead := range door.dead {
+			close(dead)
+		}
+		for _, user := range all[1:] {
+			d.want(user, clean, "when it answers again")
+		}
+		d.end()
+	})
+}
+
+// A daemon that is told to end does not wait for a home that is silent.
+func TestRunnerEndsBesideASilentHome(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	synctest.Test(t, func(t *testing.T) {
+		door := &silent{Homes: c.door, dead: map[string]chan struct{}{"alice": make(chan struct{})}}
+		d := newDaemon(t, c)
+		d.runner.Homes = door
+		d.source.set(register(t, nil, onlyA, a), nil)
+		d.start()
+		time.Sleep(10 * time.Second)
+		d.stop()
+		begin := time.Now()
+		if err := <-d.ended; err != nil || time.Since(begin) > time.Second {
+			t.Errorf("it ended with %v after %v", err, time.Since(begin))
+		}
+		close(door.dead["alice"])
+	})
+}
