@@ -10,7 +10,7 @@ ifeq ($(shell id -u),0)
 export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd
 endif
 
-.PHONY: help build demo test deps check lint race fuzz bench clean
+.PHONY: help build demo test deps check lint race fuzz bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -49,6 +49,9 @@ fuzz: ## run each fuzz target for FUZZTIME (make fuzz FUZZTIME=5m)
 
 bench: ## run the benchmarks; the output is benchstat's input
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 30m $(PACKAGES)
+
+soak: deps ## a thousand users rewrite their files at once; prints what it took
+	$(GO) test -v -run '^TestSoak$$' -timeout 15m ./cmd/keyreeve -args -soak 1000
 
 clean: ## remove what was built
 	rm -rf bin dist
