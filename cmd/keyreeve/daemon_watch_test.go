@@ -38,3 +38,31 @@ func TestDaemonSeesASwappedParentOfSSH(t *testing.T) {
 	user.append(t, "authorized_keys", keys["B"]+"\n")
 	user.loses(t, "authorized_keys", keys["B"])
 }
+
+// The modes of .ssh and of a home that a watch cannot be set on: .ssh is put right, a home is its user's affair and is told.
+func TestDaemonSeesWhatModesHide(t *testing.T) {
+	s := newSite(t)
+	_, keys := vectors(t)
+	user, shy := s.newMember(1, keys["A"]), s.newMember(2, keys["A"])
+	for _, m := range []member{user, shy} {
+		m.write(t, "authorized_keys", keys["A"]+"\n")
+	}
+	for dir, mode := range map[string]os.FileMode{filepath.Join(user.home, ".ssh"): 0o300, shy.home: 0o300} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.put("registry.ldif", entries(user, shy))
+	s.configure("enforce", s.ldifRegistry())
+	d := s.start()
+	d.await("every home was looked at", 1)
+	for range 2 {
+		for _, m := range []member{user, shy} {
+			m.append(t, "authorized_keys", keys["B"]+"\n")
+			m.loses(t, "authorized_keys", keys["B"])
+		}
+	}
+	if n := d.said(shy.home + ": permission denied"); n != 1 {
+		t.Errorf("the home that cannot be watched was told %d times", n)
+	}
+}

@@ -173,8 +173,10 @@ type File struct {
 	Detail  string // why, for a report; plain ASCII, never a byte of the file
 	// Tidy: the file is Regular, has no other hard link and is owned and moded as
 	// sshd wants it (auth_secure_path in misc.c: owner root or the user, not
-	// writable by group and others), and so is .ssh. A file that is not tidy
-	// becomes so by Replace with the same content.
+	// writable by group and others), and so is .ssh, of which its user has not
+	// taken rights from himself: sshd could still find a file there, a watch could
+	// not be set (inotify_add_watch(2)). Detail says what is not so. A file that is
+	// not tidy becomes so by Replace with the same content.
 	Tidy bool
 
 	// marked: nothing is there but a mark. State says so by what the mark stands

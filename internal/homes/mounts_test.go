@@ -2,6 +2,7 @@ package homes
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -49,5 +50,36 @@ func TestBindMountInTheWay(t *testing.T) {
 	t.Cleanup(func() { h.must(unix.Unmount(h.keys(), unix.MNT_DETACH)) })
 	if err := h.door.Replace(h.Account, name, h.read().Version, []byte(good)); !errors.Is(err, unix.EBUSY) {
 		t.Errorf("Replace: %v", err)
+	}
+}
+
+// A snapshot of a directory of the user's keeps an unregistered key, and nothing
+// there can be changed.
+func TestSSHIsLinkToAReadOnlyPlace(t *testing.T) {
+	testenv.Need(t, "root", "mount")
+	for title, mode := range map[string][2]os.FileMode{
+		"as sshd wants it": {0o700, 0o600}, "others may write": {0o777, 0o666}, "unreadable": {0o300, 0o000}, "out of reach": {0o000, 0o600},
+	} {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			snap := h.base + "/snap"
+			h.mkdir(snap, 0o755, 0)
+			h.must(unix.Mount("none", snap, "tmpfs", 0, "size=64k,mode=755"))
+			t.Cleanup(func() { h.must(unix.Unmount(snap, unix.MNT_DETACH)) })
+			h.mkdir(snap+"/ssh", 0o700, testUID)
+			h.write(snap+"/ssh/"+name, bad, mode[1], testUID)
+			h.write(snap+"/ssh/"+name+"2", bad, mode[1], testUID)
+			h.must(os.Chmod(snap+"/ssh", mode[0]))
+			h.must(unix.Mount("", snap, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+			h.link("../snap/ssh", h.path(".ssh"), testUID)
+			h.enforce(h.read())
+			if got, err := os.Readlink(h.aside("", ".ssh")); err != nil || got != "../snap/ssh" {
+				t.Errorf("aside: %q %v", got, err)
+			}
+			second, err := h.door.Read(h.Account, name+"2")
+			if err != nil || second.State != Unreadable {
+				t.Errorf("the other file: %v %v", second.State, err)
+			}
+		})
 	}
 }

@@ -29,7 +29,12 @@ func (j *job) openUp() error {
 		}
 	}
 	if j.p.ssh.fd >= 0 && j.p.ssh.uid == j.uid {
-		if err := j.lift(j.p.ssh, j.p.ssh.perm()&^0o022); err != nil {
+		err := j.mendSSH()
+		if j.outOfReach(err) {
+			j.p.bad = err.Error()
+			return nil
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", sshDir, err)
 		}
 	}
@@ -37,6 +42,15 @@ func (j *job) openUp() error {
 	var err error
 	j.seen, j.at, err = j.door.look(j.p, j.name)
 	j.before.loose = true
+	return err
+}
+
+// mendSSH gives .ssh a mode as sshd and a watch want it, for good.
+func (j *job) mendSSH() error {
+	err := j.lift(j.p.ssh, j.p.ssh.perm()&^0o022|0o700)
+	if err == nil {
+		j.p.ssh.node, err = stat(j.p.ssh.fd)
+	}
 	return err
 }
 
@@ -71,10 +85,22 @@ func (j *job) prepare() error {
 	if j.p.ssh.uid != j.uid {
 		return nil
 	}
-	if err := j.lift(j.p.ssh, j.p.ssh.perm()&^0o022); err != nil {
+	err := j.mendSSH()
+	if j.outOfReach(err) {
+		return j.renew()
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", sshDir, err)
 	}
 	return nil
+}
+
+// outOfReach reports that .ssh cannot be put right where it is, while the home can
+// have another one: it is root's, or a link of the user's leads to a place like a
+// snapshot, where a key would be safe from everybody.
+func (j *job) outOfReach(err error) bool {
+	return oneOf(err, unix.EACCES, unix.EPERM) && j.p.ssh.uid != j.uid ||
+		oneOf(err, unix.EACCES, unix.EPERM, unix.EROFS) && j.p.link != node{}
 }
 
 // renew makes a new .ssh. One that is there goes aside, and leaves a mark until
@@ -159,7 +185,11 @@ func (j *job) mkdir(name string) (handle, error) {
 		return none(), ErrChanged
 	}
 	// The umask of the process had its say in mkdir.
-	if err := chmodFD(made.fd, 0o700); err != nil {
+	err = chmodFD(made.fd, 0o700)
+	if err == nil {
+		made.node, err = stat(made.fd)
+	}
+	if err != nil {
 		made.close()
 		return none(), fmt.Errorf("chmod %s: %w", name, err)
 	}

@@ -47,7 +47,10 @@ func (d *Door) read(a Account, name string) (File, error) {
 	if err := file.load(at, p); err != nil {
 		return File{}, fmt.Errorf("%s/%s/%s: %w", a.Home, sshDir, name, err)
 	}
-	file.Tidy = file.State == Regular && tidy(p, file.Version.file, uint32(a.UID)) //nolint:gosec // checked by Account.Check
+	if file.State == Regular {
+		file.Detail = untidy(p, file.Version.file, uint32(a.UID)) //nolint:gosec // checked by Account.Check
+		file.Tidy = file.Detail == ""
+	}
 	return file, nil
 }
 
@@ -69,6 +72,9 @@ func (d *Door) look(p *place, name string) (File, handle, error) {
 	at, err := d.step(p.ssh, name)
 	switch {
 	case err == nil:
+	case errors.Is(err, unix.ENOENT) && p.ssh.perm()&0o400 == 0 && p.ssh.uid != 0:
+		// A file that is made there would be seen by sshd, and by no watch.
+		return unreadable(seen, untidyDir(p.ssh.node)), none(), nil
 	case errors.Is(err, unix.ENOENT):
 		file, err := d.absent(p, name, seen)
 		return file, none(), err
@@ -168,9 +174,26 @@ func pread(fd, n int) ([]byte, error) {
 	return data[:done], nil
 }
 
-// tidy is what sshd's StrictModes wants of file and directory, and one link only.
-func tidy(p *place, file node, uid uint32) bool {
-	ours := file.uid == uid || file.uid == 0
-	plain := file.perm()&^0o755 == 0 && file.single
-	return ours && plain && (p.ssh.uid != uid || p.ssh.perm()&0o022 == 0)
+// untidy says what is wrong with a regular file, or with its .ssh; "" when nothing
+// is.
+func untidy(p *place, file node, uid uint32) string {
+	switch {
+	case file.uid != uid && file.uid != 0:
+		return fmt.Sprintf("owned by uid %d", file.uid)
+	case file.perm()&^0o755 != 0:
+		return fmt.Sprintf("mode %04o", file.perm())
+	case !file.single:
+		return "it has other names (hard links)"
+	case p.ssh.uid == uid:
+		return untidyDir(p.ssh.node)
+	}
+	return ""
+}
+
+// untidyDir is untidy for a .ssh of the user's.
+func untidyDir(ssh node) string {
+	if ssh.perm()&0o700 == 0o700 && ssh.perm()&0o022 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s has mode %04o", sshDir, ssh.perm())
 }

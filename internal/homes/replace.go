@@ -23,11 +23,13 @@ import (
 //     touched;
 //   - a directory, and a file that is Unreadable or Oversize: moved aside;
 //   - a missing .ssh: made, mode 0700;
-//   - a .ssh of State BadDir, and one the user may not write (root's): moved
-//     aside, a new one made;
-//   - mode bits of home or .ssh that keep their owner out: lifted for the time of
-//     the work; write bits of group and others on .ssh: dropped for good, since
-//     sshd would refuse the file (auth_secure_path in misc.c);
+//   - a .ssh of State BadDir, one the user may not write (root's), and a link to
+//     where nothing can be written (a snapshot, mounted read-only): moved aside, a
+//     new one made;
+//   - mode bits of the home that keep its owner out: lifted for the time of the
+//     work; those of .ssh: lifted for good, since a directory that its user cannot
+//     read cannot be watched; write bits of group and others on .ssh: dropped for
+//     good, since sshd would refuse the file (auth_secure_path in misc.c);
 //   - a full disk or quota: the old file is overwritten in place when that is
 //     safe (a crash then leaves a mixture), else moved aside under a fixed name,
 //     and then the error is the file system's. As long as that mark is there and
@@ -107,7 +109,7 @@ func (j *job) run() error {
 		return err
 	}
 	temp, err := j.stage(j.p.ssh.fd)
-	if oneOf(err, unix.EACCES, unix.EPERM) && j.p.ssh.uid != j.uid {
+	if j.outOfReach(err) {
 		if err := j.renew(); err != nil {
 			return err
 		}

@@ -96,11 +96,12 @@ func TestModesThatKeepTheOwnerOut(t *testing.T) {
 	}{
 		"file 0400":          {0o755, 0o700, 0o400, Regular, 0o700},
 		"file 0000":          {0o755, 0o700, 0o000, Unreadable, 0o700},
-		".ssh 0500":          {0o755, 0o500, 0o600, Regular, 0o500},
-		".ssh 0000":          {0o755, 0o000, 0o600, Unreadable, 0o000},
+		".ssh 0300":          {0o755, 0o300, 0o600, Regular, 0o700},
+		".ssh 0500":          {0o755, 0o500, 0o600, Regular, 0o700},
+		".ssh 0000":          {0o755, 0o000, 0o600, Unreadable, 0o700},
 		"home 0500":          {0o500, 0o700, 0o600, Regular, 0o700},
 		"home 0000":          {0o000, 0o700, 0o600, Unreadable, 0o700},
-		"all 0000":           {0o000, 0o000, 0o000, Unreadable, 0o000},
+		"all 0000":           {0o000, 0o000, 0o000, Unreadable, 0o700},
 		"group may write":    {0o755, 0o770, 0o660, Regular, 0o750},
 		"everyone may write": {0o755, 0o777, 0o666, Regular, 0o755},
 	}
@@ -111,8 +112,8 @@ func TestModesThatKeepTheOwnerOut(t *testing.T) {
 			h.must(os.Chmod(h.path(".ssh"), test.ssh))
 			h.must(os.Chmod(h.Home, test.home))
 			file := h.expect(test.state)
-			if tidy := test.file&0o022 == 0 && test.ssh&0o022 == 0 && test.state == Regular; file.Tidy != tidy {
-				t.Errorf("tidy %v", file.Tidy)
+			if tidy := test.file&0o022 == 0 && test.ssh&0o722 == 0o700 && test.state == Regular; file.Tidy != tidy || tidy != (file.Detail == "") {
+				t.Errorf("tidy %v: %s", file.Tidy, file.Detail)
 			}
 			h.must(h.door.Replace(h.Account, name, file.Version, []byte(good)))
 			for path, want := range map[string]os.FileMode{h.Home: test.home, h.path(".ssh"): test.sshAfter, h.keys(): 0o600} {
@@ -141,6 +142,18 @@ func TestModesThatKeepTheOwnerOut(t *testing.T) {
 			t.Errorf("home has mode %v", info.Mode())
 		}
 	})
+}
+
+// inotify wants the right to read a directory, sshd the right to search it.
+func TestSSHThatBlindsTheWatch(t *testing.T) {
+	h := newHome(t)
+	h.mkdir(h.path(".ssh"), 0o300, testUID)
+	h.enforce(h.expect(Unreadable))
+	info, err := os.Stat(h.path(".ssh"))
+	h.must(err)
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf(".ssh has mode %v", info.Mode())
+	}
 }
 
 func TestFileOfRootWithForeignKey(t *testing.T) {
