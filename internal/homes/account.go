@@ -113,15 +113,15 @@ type State int
 
 // The states of a file, from harmless to hostile.
 const (
-	// Missing: no .ssh or no file.
+	// Missing: no .ssh or no file, or .ssh is a link to nothing.
 	Missing State = iota
 	// Regular: a regular file of at most MaxSize bytes, read whole.
 	Regular
 	// Oversize: a regular file of more than MaxSize bytes.
 	Oversize
-	// Unreadable: something the user himself cannot read: mode bits, a lease,
-	// an I/O error, a mount in the way, or a file that never keeps still. Also
-	// a file that went aside while its granted keys could not be written.
+	// Unreadable: something the user himself cannot read: mode bits, a lease, a
+	// mount in the way, or a file that never keeps still; and a file that is not
+	// there, in a .ssh that he may not read. Also a file that went aside while its granted keys could not be written.
 	Unreadable
 	// Symlink: a symbolic link, never followed.
 	Symlink

@@ -115,7 +115,7 @@ func fulls() []full {
 			file(h)
 			h.must(os.Chmod(h.path(".ssh"), 0))
 		}), good, Unreadable, Unreadable, ".ssh", "." + name},
-		{"link .ssh", func(h *home) { h.link("nowhere", h.path(".ssh"), testUID) }, good, BadDir, BadDir, "", ".ssh"},
+		{"link .ssh", func(h *home) { h.link(".ssh", h.path(".ssh"), testUID) }, good, BadDir, BadDir, "", ".ssh"},
 		{".ssh of a stranger", func(h *home) { h.mkdir(h.path(".ssh"), 0o755, otherUID) }, good, BadDir, BadDir, "", ".ssh"},
 		{".ssh of root", func(h *home) {
 			h.mkdir(h.path(".ssh"), 0o755, 0)
@@ -158,7 +158,7 @@ func TestFullDisk(t *testing.T) {
 // A program of the user's makes a new .ssh before the granted keys are back.
 func TestFullDiskThenAnotherSSH(t *testing.T) {
 	h := small(t)
-	h.link("nowhere", h.path(".ssh"), testUID)
+	h.link(".ssh", h.path(".ssh"), testUID)
 	h.fill()
 	if err := h.door.Replace(h.Account, name, h.expect(BadDir).Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("Replace: %v", err)

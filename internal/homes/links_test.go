@@ -1,6 +1,7 @@
 package homes
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -58,7 +59,6 @@ func TestSSHIsSymlink(t *testing.T) {
 			h.link("d", h.base+"/l", otherUID)
 			return "../l"
 		},
-		"to nothing":             func(*home) string { return "nowhere" },
 		"to itself":              func(*home) string { return ".ssh" },
 		"to a file":              func(h *home) string { h.write(h.path("f"), bad, 0o600, testUID); return "f" },
 		"through procfs":         func(h *home) string { h.mkdir(h.base+"/d", 0o755, testUID); return "/proc/self/root" + h.base + "/d" },
@@ -82,6 +82,37 @@ func TestSSHIsSymlink(t *testing.T) {
 			}
 		})
 	}
+}
+
+// It lets nobody in, and its target may be mounted later.
+func TestSSHIsDanglingLink(t *testing.T) {
+	for title, target := range map[string]string{"no such name": "d/ssh", "below a file": "f/ssh"} {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			h.mkdir(h.path("d"), 0o755, testUID)
+			h.write(h.path("f"), "", 0o600, testUID)
+			h.link(target, h.path(".ssh"), testUID)
+			file := h.expect(Missing)
+			if err := h.door.Replace(h.Account, name, file.Version, []byte(good)); !errors.Is(err, ErrRefused) {
+				t.Errorf("Replace: %v", err)
+			}
+			if err := h.door.Seize(h.Account, name, []byte(good)); !errors.Is(err, ErrRefused) {
+				t.Errorf("Seize: %v", err)
+			}
+			if got, err := os.Readlink(h.path(".ssh")); err != nil || got != target {
+				t.Errorf("the link: %q %v", got, err)
+			}
+			if left := h.entries("d"); len(left) != 0 {
+				t.Errorf("written through the link: %q", left)
+			}
+		})
+	}
+	t.Run("its end is watched", func(t *testing.T) {
+		h := newHome(t)
+		h.mkdir(h.base+"/scratch", 0o755, 0)
+		h.link("../scratch/alice/ssh", h.path(".ssh"), testUID)
+		h.dirs(Dir{h.Home, []string{".ssh"}}, Dir{h.base + "/scratch", []string{"alice"}})
+	})
 }
 
 func TestSSHIsNoDirectoryOfHis(t *testing.T) {

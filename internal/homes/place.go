@@ -19,6 +19,8 @@ type place struct {
 	odd  node   // what stands in the place of .ssh and is not usable
 	bad  string // why not
 	shut bool   // the user may not search his own home
+	// dangling: .ssh is a link, and nothing is where it leads to.
+	dangling bool
 	// passed are the directories that a link .ssh leads through.
 	passed []Dir
 }
@@ -107,7 +109,8 @@ func (d *Door) findSSH(p *place, uid uint32) error {
 }
 
 // follow goes after a link .ssh. It counts as the user's .ssh when it leads,
-// over links of his and root's only, to a directory of his own.
+// over links of his and root's only, to a directory of his own. One that leads to
+// nothing lets nobody in, and waits for a file system to be mounted perhaps.
 func (d *Door) follow(p *place, link handle, uid uint32) error {
 	target, err := link.target(uid)
 	found := none()
@@ -118,7 +121,10 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 	}
 	switch {
 	case err == nil:
-	case oneOf(err, unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG),
+	case oneOf(err, unix.ENOENT, unix.ENOTDIR):
+		p.dangling = true
+		return nil
+	case oneOf(err, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG),
 		errors.Is(err, errLink), errors.Is(err, errForeign), errors.Is(err, errBlind):
 		p.bad = "a link that cannot be followed: " + err.Error()
 		return nil

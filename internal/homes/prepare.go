@@ -79,6 +79,9 @@ func (j *job) lift(dir handle, back uint32) error {
 
 // prepare sees to a .ssh that can be written.
 func (j *job) prepare() error {
+	if j.p.dangling {
+		return fmt.Errorf("%w: %s is a link to nothing; its target is not mounted, or the link is to be removed", ErrRefused, sshDir)
+	}
 	if j.p.bad != "" || j.p.ssh.fd < 0 {
 		return j.renew()
 	}

@@ -64,6 +64,8 @@ func (d *Door) look(p *place, name string) (File, handle, error) {
 	case p.bad != "":
 		seen.loose = seen == Version{} // a mount, of which nothing was asked
 		return File{State: BadDir, Version: seen, Detail: sshDir + ": " + p.bad}, none(), nil
+	case p.dangling:
+		return File{State: Missing, Version: seen, Detail: sshDir + " is a link to nothing"}, none(), nil
 	case p.ssh.fd < 0:
 		file, err := d.absent(p, name, Version{})
 		return file, none(), err
@@ -109,6 +111,12 @@ func unreadable(seen Version, detail string) File {
 // load reads the data of a regular file until two looks at it agree.
 func (f *File) load(at handle, p *place) error {
 	fd, err := reopen(at.fd, unix.O_RDONLY)
+	if oneOf(err, unix.EAGAIN, unix.ETXTBSY) {
+		// A lease, which its owner may take again each time it is broken; he
+		// keeps everybody from reading the file as long as he likes.
+		*f = unreadable(f.Version, err.Error())
+		return nil
+	}
 	if err != nil {
 		return f.failed(err)
 	}
@@ -142,9 +150,10 @@ func (f *File) load(at handle, p *place) error {
 	return nil
 }
 
-// failed turns the errors a user can cause into a state.
+// failed turns the errors a user can cause into a state. Those of a disk or a file
+// server are errors: nothing was learned of the file, and its time will come.
 func (f *File) failed(err error) error {
-	if !oneOf(err, unix.EACCES, unix.EPERM, unix.EAGAIN, unix.EIO, unix.ETXTBSY) {
+	if !oneOf(err, unix.EACCES, unix.EPERM) {
 		return err
 	}
 	data, seen := f.Data, f.Version

@@ -22,7 +22,8 @@ import (
 //   - a link, FIFO, socket or device under the name: removed, its target is not
 //     touched;
 //   - a directory, and a file that is Unreadable or Oversize: moved aside;
-//   - a missing .ssh: made, mode 0700;
+//   - a missing .ssh: made, mode 0700; but ErrRefused when it is a link to nothing,
+//     whose target may not be mounted yet;
 //   - a .ssh of State BadDir, one the user may not write (root's), and a link to
 //     where nothing can be written (a snapshot, mounted read-only): moved aside, a
 //     new one made;

@@ -133,7 +133,7 @@ func TestModesThatKeepTheOwnerOut(t *testing.T) {
 	}
 	t.Run("home 0500, .ssh a link", func(t *testing.T) {
 		h := newHome(t)
-		h.link("nowhere", h.path(".ssh"), testUID)
+		h.link(".ssh", h.path(".ssh"), testUID)
 		h.must(os.Chmod(h.Home, 0o500))
 		h.enforce(h.expect(BadDir))
 		info, err := os.Stat(h.Home)

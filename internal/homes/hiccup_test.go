@@ -1,0 +1,60 @@
+package homes
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// refuseReads makes pread64(2) fail in the whole process.
+func refuseReads(errno unix.Errno) error {
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_PREAD64, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	_, _, failed := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&filter)))
+	if failed != 0 {
+		return failed
+	}
+	return nil
+}
+
+// A disk or a file server that fails for a moment must not cost a user his file:
+// it is an error, and the file is read again later. Each runs in its own process.
+func TestHiccupIsAnError(t *testing.T) {
+	testenv.Need(t, "root")
+	const marker = "KEYREEVE_TEST_HICCUP"
+	if number, err := strconv.Atoi(os.Getenv(marker)); err == nil {
+		h := newSSH(t, good)
+		errno := unix.Errno(number)
+		h.must(refuseReads(errno))
+		if file, err := h.door.Read(h.Account, name); !errors.Is(err, errno) {
+			t.Errorf("state %v (%s), %v", file.State, file.Detail, err)
+		}
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, errno := range []unix.Errno{unix.EIO, unix.EAGAIN, unix.ESTALE} {
+		child := exec.CommandContext(t.Context(), self, "-test.run=^TestHiccupIsAnError$")
+		child.Env = append(os.Environ(), marker+"="+strconv.Itoa(int(errno)))
+		if out, err := child.CombinedOutput(); err != nil {
+			t.Errorf("%v: %v\n%s", errno, err, out)
+		}
+	}
+}
