@@ -42,13 +42,14 @@ type Looker struct {
 	Act func(Plan) error
 	// Bring are lines that are to come back, by the name of their file.
 	Bring map[string][]authkeys.Line
-	// Patient leaves a file that its owner cannot read for a later look, and says so by ErrUnsettled: root may be
-	// making it, as useradd and a restore do, who create it first and give it away then.
+	// Patient leaves a file that may not be finished for a later look, and says so by ErrUnsettled: one that its owner
+	// cannot read, since root may be making it, as useradd and a restore do, who create it first and give it away then; and
+	// one that somebody has open for writing, unless a key is to go from it.
 	Patient bool
 }
 
 // ErrUnsettled is in a result whose look was patient: nothing was done about a file that may not be finished.
-var ErrUnsettled = errors.New("its owner cannot read it; it may not be finished")
+var ErrUnsettled = errors.New("it may not be finished: its owner cannot read it, or somebody has it open for writing")
 
 // Look reads the files of one account, plans each of them and acts on the plans. A file that changed between the reading
 // and the act is read and planned again, a bounded number of times.
@@ -83,7 +84,7 @@ func (l Looker) file(account homes.Account, name string) (Plan, error) {
 		if !plan.Change || l.Act == nil {
 			return plan, nil
 		}
-		if l.Patient && plan.State == homes.Unreadable {
+		if l.Patient && (plan.State == homes.Unreadable || file.Busy && !plan.removesKey()) {
 			return plan, fmt.Errorf("%s of %s: %w", name, account.Name, ErrUnsettled)
 		}
 		if err = l.act(&plan); !errors.Is(err, homes.ErrChanged) {
@@ -95,6 +96,11 @@ func (l Looker) file(account homes.Account, name string) (Plan, error) {
 	plan.Seize = true
 	plan.Whole = policy.Verdict{Reason: ReasonUnsteady, Detail: "the file kept changing while it was looked at; it is put aside"}
 	return plan, l.act(&plan)
+}
+
+// removesKey reports whether a line that has a key goes.
+func (p Plan) removesKey() bool {
+	return slices.ContainsFunc(p.Remove, func(d Decision) bool { return d.Line.Kind == authkeys.Entry })
 }
 
 func (l Looker) act(plan *Plan) error {

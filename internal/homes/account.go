@@ -178,6 +178,9 @@ type File struct {
 	// not be set (inotify_add_watch(2)). Detail says what is not so. A file that is
 	// not tidy becomes so by Replace with the same content.
 	Tidy bool
+	// Busy: somebody has the file open for writing. False may also mean that it
+	// could not be found out; a file server may say true without cause.
+	Busy bool
 
 	// marked: nothing is there but a mark. State says so by what the mark stands
 	// for, and Version is that of nothing.

@@ -1,6 +1,7 @@
 package homes
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -197,4 +198,24 @@ func (j *job) mkdir(name string) (handle, error) {
 		return none(), fmt.Errorf("chmod %s: %w", name, err)
 	}
 	return made, nil
+}
+
+// amend puts the mode of a file right that holds what it is to hold, and returns
+// its descriptor; -1 when the file is to be another one. A program that has it
+// open, to append a key to what it just made, then still writes to the file.
+func (j *job) amend() int {
+	if j.seen.State != Regular || j.before.loose || j.at.uid != j.uid || !j.at.single || j.at.size != uint64(len(j.after)) {
+		return -1
+	}
+	fd, err := reopen(j.at.fd, unix.O_RDONLY)
+	if err != nil {
+		return -1
+	}
+	data, err := pread(fd, len(j.after))
+	if err == nil && bytes.Equal(data, j.after) && unix.Fchmod(fd, 0o600) == nil {
+		_ = retry(func() error { return unix.Fsync(fd) }) // a mode that a crash brings back is untidy again
+		return fd
+	}
+	closeFD(fd)
+	return -1
 }

@@ -141,6 +141,7 @@ func (f *File) load(at handle, p *place) error {
 				f.State, f.Detail = Oversize, fmt.Sprintf("%d bytes", after.size)
 			}
 			f.Version = Version{link: p.link.identity(), ssh: p.ssh.identity(), file: after}
+			f.Busy = busy(fd)
 			return nil
 		}
 	}
@@ -148,6 +149,18 @@ func (f *File) load(at handle, p *place) error {
 	*f = unreadable(f.Version, "it does not keep still")
 	f.Data = data
 	return nil
+}
+
+// busy asks for a read lease, which the kernel refuses with EAGAIN while a writer
+// has the file open (fcntl(2), F_SETLEASE), and gives it back at once. Only the
+// owner of a file is given one; a file system may know none, and NFS version 4
+// refuses it as long as the server has delegated nothing.
+func busy(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
+	if err == nil {
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK) // else it goes with the descriptor
+	}
+	return errors.Is(err, unix.EAGAIN)
 }
 
 // failed turns the errors a user can cause into a state. Those of a disk or a file

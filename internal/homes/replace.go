@@ -15,7 +15,8 @@ import (
 // Replace succeeds. Where the file system cannot exchange, as NFS, the rename
 // goes over whatever is there by then. before is the Version that Read gave; the
 // zero Version stands for "no file". after is at most MaxSize bytes; an empty one
-// leaves an empty file.
+// leaves an empty file. A plain file of the user's that holds after already keeps
+// its inode, and what has it open: only modes are put right.
 //
 // What stands in the way is dealt with so that no unregistered key survives:
 //
@@ -108,6 +109,10 @@ func (j *job) run() error {
 	}
 	if err := j.prepare(); err != nil {
 		return err
+	}
+	if fd := j.amend(); fd >= 0 {
+		defer closeFD(fd)
+		return j.verify(fd)
 	}
 	temp, err := j.stage(j.p.ssh.fd)
 	if j.outOfReach(err) {
