@@ -123,7 +123,7 @@ const (
 	// mount in the way, or a file that never keeps still; and a file that is not
 	// there, in a .ssh that he may not read. Also a file that went aside while its granted keys could not be written.
 	Unreadable
-	// Symlink: a symbolic link, never followed.
+	// Symlink: a symbolic link; it counts for nothing, whatever it leads to.
 	Symlink
 	// Irregular: a directory, FIFO, socket or device.
 	Irregular
@@ -169,8 +169,11 @@ type Version struct {
 type File struct {
 	State   State
 	Version Version
-	Data    []byte // Regular: all of it; Oversize: the first MaxSize bytes; Unreadable: what could be read
-	Detail  string // why, for a report; plain ASCII, never a byte of the file
+	// Data is all of it when Regular, the first MaxSize bytes when Oversize, what
+	// could be read when Unreadable. Symlink: what the link showed a moment ago, at
+	// most MaxSize bytes, for the record; Version says nothing about it.
+	Data   []byte
+	Detail string // why, for a report; plain ASCII, never a byte of the file
 	// Tidy: the file is Regular, has no other hard link and is owned and moded as
 	// sshd wants it (auth_secure_path in misc.c: owner root or the user, not
 	// writable by group and others), and so is .ssh, of which its user has not

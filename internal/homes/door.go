@@ -16,7 +16,7 @@
 //
 // Read changes nothing and never follows the file itself. Replace installs a
 // new inode by rename, when the last look still shows the Version that was read.
-// That version goes, as does a link, FIFO, socket or device; what cannot be read,
+// That version goes, as does a FIFO, socket or device; a link, what cannot be read,
 // and what comes between the last look and the rename, is moved aside under a
 // name the user can find:
 //

@@ -11,8 +11,24 @@ import (
 )
 
 func TestKeysFileIsSymlink(t *testing.T) {
+	shown := map[string]string{"own file": bad, "file of root": bad, "large file": bad + strings.Repeat("#", MaxSize-len(bad))}
 	targets := map[string]func(h *home) string{
-		"own file":          func(h *home) string { h.write(h.path("k"), bad, 0o600, testUID); return "../k" },
+		"own file": func(h *home) string { h.write(h.path("k"), bad, 0o600, testUID); return "../k" },
+		"large file": func(h *home) string {
+			h.write(h.path("large"), bad+strings.Repeat("#", 2*MaxSize), 0o600, testUID)
+			return h.path("large")
+		},
+		"root's alone": func(h *home) string { h.write(h.base+"/root", bad, 0o600, 0); return h.base + "/root" },
+		"device":       func(*home) string { return "/dev/zero" },
+		"magic link": func(h *home) string {
+			h.write(h.path("k"), bad, 0o600, testUID)
+			return "/proc/self/root" + h.path("k")
+		},
+		"stranger's link": func(h *home) string {
+			h.write(h.path("k"), bad, 0o600, testUID)
+			h.link("k", h.path("l"), otherUID)
+			return "../l"
+		},
 		"file of root":      func(h *home) string { h.write(h.base+"/root", bad, 0o644, 0); return h.base + "/root" },
 		"/proc/PID/cmdline": func(*home) string { return fmt.Sprintf("/proc/%d/cmdline", os.Getpid()) },
 		"nothing":           func(*home) string { return "nowhere" },
@@ -25,10 +41,15 @@ func TestKeysFileIsSymlink(t *testing.T) {
 			h.mkdir(h.path(".ssh"), 0o700, testUID)
 			h.link(target(h), h.keys(), testUID)
 			file := h.expect(Symlink)
-			if len(file.Data) != 0 || file.Tidy {
-				t.Errorf("read through the link: %q", file.Data)
+			if string(file.Data) != shown[title] || file.Tidy {
+				t.Errorf("behind the link: %.99q", file.Data)
 			}
+			to, err := os.Readlink(h.keys())
+			h.must(err)
 			h.enforce(file)
+			if got, err := os.Readlink(h.aside(".ssh", "."+name)); err != nil || got != to {
+				t.Errorf("aside: %q %v", got, err)
+			}
 			for _, other := range []string{h.path("k"), h.base + "/root"} {
 				if data, err := os.ReadFile(other); err == nil && string(data) != bad {
 					t.Errorf("%s was written through the link", other)

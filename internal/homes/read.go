@@ -11,8 +11,8 @@ import (
 const readTries = 3
 
 // Read looks at ~/.ssh/NAME with the user's rights and reads it when it is a
-// regular file. It changes nothing, follows nothing but a .ssh that Dirs would
-// follow too, and waits for no FIFO, device or lease. Errors: ErrNoHome for a home that
+// regular file. It changes nothing, follows a .ssh that Dirs would follow too, and
+// a link NAME for the record only, and waits for no FIFO, device or lease. Errors: ErrNoHome for a home that
 // does not exist; ErrRefused for an account, home or name that is not fit to be
 // touched; else what the file system said.
 func (d *Door) Read(a Account, name string) (File, error) {
@@ -41,6 +41,9 @@ func (d *Door) read(a Account, name string) (File, error) {
 		return File{}, fmt.Errorf("%s/%s/%s: %w", a.Home, sshDir, name, err)
 	}
 	defer at.close()
+	if file.State == Symlink {
+		file.Data = d.behind(p, at, uint32(a.UID)) //nolint:gosec // checked by Account.Check
+	}
 	if file.State != Regular && file.State != Oversize {
 		return file, nil
 	}
@@ -194,6 +197,34 @@ func pread(fd, n int) ([]byte, error) {
 		done += got
 	}
 	return data[:done], nil
+}
+
+// behind is what a link in the place of the file shows to its user, at most
+// MaxSize bytes of it: sshd would have read it. It is for the record only, so
+// whatever stands in the way makes it empty.
+func (d *Door) behind(p *place, link handle, uid uint32) []byte {
+	target, err := link.target(uid)
+	if err != nil {
+		return nil
+	}
+	at, err := d.walk(p.ssh, target, uid, nil)
+	if err != nil {
+		return nil
+	}
+	defer at.close()
+	if !at.is(unix.S_IFREG) {
+		return nil
+	}
+	fd, err := reopen(at.fd, unix.O_RDONLY)
+	if err != nil {
+		return nil
+	}
+	defer closeFD(fd)
+	data, err := pread(fd, int(min(at.size, MaxSize)))
+	if err != nil {
+		return nil
+	}
+	return data
 }
 
 // untidy says what is wrong with a regular file, or with its .ssh; "" when nothing

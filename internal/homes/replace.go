@@ -20,8 +20,9 @@ import (
 //
 // What stands in the way is dealt with so that no unregistered key survives:
 //
-//   - a link, FIFO, socket or device under the name: removed, its target is not
-//     touched;
+//   - a FIFO, socket or device under the name: removed;
+//   - a link: moved aside (removed without room for another name), its target is
+//     not touched;
 //   - a directory, and a file that is Unreadable or Oversize: moved aside;
 //   - a missing .ssh: made, mode 0700; but ErrRefused when it is a link to nothing,
 //     whose target may not be mounted yet;
@@ -191,11 +192,9 @@ func (j *job) install(temp *temp) error {
 	}
 	switch {
 	case now.nothing():
-		_, err = temp.rename(j.name, unix.RENAME_NOREPLACE)
+		err = temp.rename(j.name)
 	case j.before.loose || now.State == Oversize || now.State == Unreadable || now.is(unix.S_IFDIR):
-		if err = j.suspend(j.p.ssh, j.name, hidden(j.name)); err == nil {
-			_, err = temp.rename(j.name, unix.RENAME_NOREPLACE)
-		}
+		err = j.supplant(temp)
 	default:
 		err = j.swap(temp)
 	}

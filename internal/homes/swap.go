@@ -11,11 +11,18 @@ import (
 
 // swap puts the new file in the place of the one that was read, and takes that
 // one away only when it is what was read: whatever came in between the last look
-// and the swap goes aside. The new file stays in either case, so no unregistered
-// key comes back.
+// and the swap goes aside, and so does a link, whose target says where its user
+// keeps his keys. The new file stays in either case, so no unregistered key comes
+// back.
 func (j *job) swap(t *temp) error {
-	known, err := t.rename(j.name, unix.RENAME_EXCHANGE)
-	if err != nil || !known {
+	known, err := t.try(j.name, unix.RENAME_EXCHANGE)
+	switch {
+	case err != nil:
+		return err
+	case !known && j.seen.State == Symlink:
+		return j.supplant(t)
+	case !known:
+		_, err = t.try(j.name, 0)
 		return err
 	}
 	old, err := j.door.step(j.p.ssh, t.name)
@@ -23,16 +30,29 @@ func (j *job) swap(t *temp) error {
 	if errors.Is(err, unix.ENOENT) {
 		return nil // its owner was faster
 	}
-	if err == nil && old.untouched(j.seen.Version.file) {
+	link := err == nil && old.is(unix.S_IFLNK)
+	if err == nil && !link && old.untouched(j.seen.Version.file) {
 		err = unix.Unlinkat(t.dir, t.name, 0)
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			return nil
 		}
 	}
-	if err := aside(t.dir, t.name, hidden(j.name)); err != nil && !errors.Is(err, ErrChanged) {
+	err = aside(t.dir, t.name, hidden(j.name))
+	if link && noRoom(err) {
+		err = unix.Unlinkat(t.dir, t.name, 0)
+	}
+	if err != nil && !errors.Is(err, ErrChanged) {
 		return fmt.Errorf("the new file is in place, the old one is %s: %w", t.name, err)
 	}
 	return nil
+}
+
+// supplant moves aside what has the name, under the mark, and takes its place.
+func (j *job) supplant(t *temp) error {
+	if err := j.suspend(j.p.ssh, j.name, hidden(j.name)); err != nil {
+		return err
+	}
+	return t.rename(j.name)
 }
 
 // Bounds of the search for leftovers of runs that were cut off, after each

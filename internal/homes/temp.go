@@ -56,22 +56,34 @@ func (t *temp) fill(j *job) error {
 	return retry(func() error { return unix.Fsync(t.fd) })
 }
 
-// rename gives the file its name. The flags, RENAME_NOREPLACE or RENAME_EXCHANGE,
-// are done without where the file system knows none; known says whether it did.
-func (t *temp) rename(name string, flags uint) (known bool, err error) {
-	err = unix.Renameat2(t.dir, t.name, t.dir, name, flags)
-	known = !unknownFlag(err)
+// rename gives the file a name that nothing has; a file system that cannot promise
+// that renames over what has it.
+func (t *temp) rename(name string) error {
+	known, err := t.try(name, unix.RENAME_NOREPLACE)
 	if !known {
+		_, err = t.try(name, 0)
+	}
+	return err
+}
+
+// try renames, if the file system knows the flags: else nothing happens, without
+// an error.
+func (t *temp) try(name string, flags uint) (known bool, err error) {
+	if flags == 0 {
 		err = unix.Renameat(t.dir, t.name, t.dir, name)
+	} else {
+		err = unix.Renameat2(t.dir, t.name, t.dir, name, flags)
 	}
 	switch {
 	case err == nil:
 		t.gone = true
-		return known, nil
+		return true, nil
+	case flags != 0 && unknownFlag(err):
+		return false, nil
 	case oneOf(err, unix.ENOENT, unix.EISDIR, unix.ENOTDIR, unix.ENOTEMPTY, unix.EEXIST):
-		return known, ErrChanged
+		return true, ErrChanged
 	default:
-		return known, fmt.Errorf("rename: %w", err)
+		return true, fmt.Errorf("rename: %w", err)
 	}
 }
 
