@@ -2,10 +2,12 @@
 //
 // A home belongs to its user, and so does every name in it: links, FIFOs,
 // leases, mounts and renames between two system calls are his tools. The
-// package answers with one rule: below "/" everything is done with the user's
-// own rights. Each call runs on a thread of its own that holds the user's fsuid
+// package answers with one rule: from the home onward everything is done with the
+// user's own rights. Each call runs on a thread of its own that holds the user's fsuid
 // and fsgid, no supplementary groups and no capability at all, and that dies
-// with the call. Whatever a link points to, the worst that can happen is what
+// with the call. Only the way to the home, where it leads through directories that
+// root alone can change, is gone as root, since it may be open to the user by a
+// group. Whatever a link points to, the worst that can happen is what
 // the user could have done himself; root's rights cannot be borrowed. It also
 // works where root has none (root_squash), and the process itself needs
 // CAP_SETUID and CAP_SETGID only.

@@ -270,7 +270,7 @@ func TestDisarm(t *testing.T) {
 	disarm := func() {
 		t.Helper()
 		h.must(h.door.As(h.Account, func() error {
-			p, err := h.door.locate(h.Account)
+			p, err := h.door.locate(h.Account, none())
 			if err != nil {
 				return err
 			}

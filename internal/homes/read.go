@@ -19,8 +19,8 @@ func (d *Door) Read(a Account, name string) (File, error) {
 	var file File
 	err := checkName(name)
 	if err == nil {
-		err = d.As(a, func() (err error) {
-			file, err = d.read(a, name)
+		err = d.at(a, func(reached handle) (err error) {
+			file, err = d.read(a, reached, name)
 			return err
 		})
 	}
@@ -30,8 +30,8 @@ func (d *Door) Read(a Account, name string) (File, error) {
 	return file, nil
 }
 
-func (d *Door) read(a Account, name string) (File, error) {
-	p, err := d.locate(a)
+func (d *Door) read(a Account, reached handle, name string) (File, error) {
+	p, err := d.locate(a, reached)
 	if err != nil {
 		return File{}, err
 	}

@@ -22,7 +22,7 @@ func (h *home) late(edit func() error) {
 	h.Helper()
 	file := h.expect(Regular)
 	h.must(h.door.As(h.Account, func() error {
-		j := job{door: h.door, account: h.Account, name: name, before: file.Version, after: []byte(good), uid: testUID, at: none()}
+		j := job{door: h.door, account: h.Account, reached: none(), name: name, before: file.Version, after: []byte(good), uid: testUID, at: none()}
 		if err := j.find(); err != nil {
 			return err
 		}

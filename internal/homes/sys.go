@@ -82,6 +82,9 @@ func (n node) is(format uint32) bool { return n.mode&unix.S_IFMT == format }
 func (n node) perm() uint32          { return n.mode & 0o7777 }
 func (n node) same(o node) bool      { return n.dev == o.dev && n.ino == o.ino }
 
+// rootsAlone reports that nobody but root can change what is in a directory.
+func (n node) rootsAlone() bool { return n.uid == 0 && n.perm()&0o022 == 0 }
+
 // untouched reports that an inode is the one that was seen, and that nothing shows
 // a write since. The ctime is left out: a rename sets it.
 func (n node) untouched(seen node) bool {
