@@ -16,7 +16,8 @@
 //	file, err := door.Read(account, "authorized_keys")
 //	err = door.Replace(account, "authorized_keys", file.Version, canonical)
 //
-// Read changes nothing and never follows the file itself. Replace installs a
+// Read changes nothing, and what a link in the place of the file shows is for the
+// record only. Replace installs a
 // new inode by rename, when the last look still shows the Version that was read.
 // That version goes, as does a FIFO, socket or device; a link, what cannot be read,
 // and what comes between the last look and the rename, is moved aside under a
