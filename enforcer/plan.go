@@ -95,7 +95,10 @@ func MakePlan(in Input) Plan {
 	grants := in.Grants.For(in.Account.Name)
 	switch in.File.State {
 	case homes.Missing:
-		p.install(in, grants)
+		// A missing file has a detail where none can be made, as behind a link to a file system that is not mounted.
+		if p.Unresolved = in.File.Detail; p.Unresolved == "" {
+			p.install(in, grants)
+		}
 	case homes.Regular:
 		p.lines(in, grants)
 	case homes.Symlink:

@@ -137,6 +137,7 @@ func TestPlanInstalls(t *testing.T) {
 	}{
 		"missing, present":  {missing, "authorized_keys", false, "", false, 0},
 		"missing, all":      {missing, "authorized_keys", true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
+		"dangling, all":     {homes.File{State: homes.Missing, Detail: "a dangling link"}, "authorized_keys", true, "", false, 0},
 		"second, all":       {missing, "authorized_keys2", true, "", false, 0},
 		"one there":         {regular(lineA + " x\n"), "authorized_keys", true, lineA + " x\nrestrict " + lineB + " b\n", true, 1},
 		"all there":         {regular("restrict " + lineB + "\n" + lineA + "\n"), "authorized_keys", true, "restrict " + lineB + "\n" + lineA + "\n", false, 0},
