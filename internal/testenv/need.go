@@ -9,6 +9,7 @@
 package testenv
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,12 +22,13 @@ import (
 const requireVariable = "KEYREEVE_TEST_REQUIRE"
 
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
-// client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems).
+// client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems), "strace" (the
+// program, and that it may trace a child here).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
 	for _, part := range parts {
-		missing := lack(part)
+		missing := lack(tb, part)
 		switch {
 		case missing == "":
 		case slices.Contains(required, part):
@@ -38,7 +40,8 @@ func Need(tb testing.TB, parts ...string) {
 }
 
 // lack says why a part is not there, or nothing when it is.
-func lack(part string) string {
+func lack(tb testing.TB, part string) string {
+	tb.Helper()
 	switch part {
 	case "root":
 		if os.Geteuid() != 0 {
@@ -51,6 +54,8 @@ func lack(part string) string {
 		return lackPrograms("slapd", "slapadd", "ldapmodify")
 	case "mount":
 		return lackMount()
+	case "strace":
+		return lackStrace(tb)
 	default:
 		return fmt.Sprintf("%q is not a part that testenv knows", part)
 	}
@@ -93,4 +98,18 @@ func lackMount() string {
 		}
 	}
 	return "the test has no CAP_SYS_ADMIN"
+}
+
+// lackStrace traces a program that does nothing: a container or a security module may forbid ptrace(2) to root too.
+func lackStrace(tb testing.TB) string {
+	tb.Helper()
+	strace, err := Program("strace")
+	if err != nil {
+		return err.Error()
+	}
+	cmd := exec.CommandContext(tb.Context(), strace, "-f", "-o", os.DevNull, "true") //nolint:gosec // the program that was found
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Sprintf("strace may not trace a program here: %v: %s", err, bytes.TrimSpace(said))
+	}
+	return ""
 }
