@@ -142,6 +142,9 @@ func (q Quarantine) read(pattern string) ([]Copy, error) {
 	}
 	list := make([]Copy, 0, len(paths))
 	for _, path := range paths {
+		if filepath.Base(path)[0] == '.' {
+			continue // cut off by a crash; its file was not changed yet
+		}
 		text, err := statefile.Read(path, copyBound)
 		if err != nil {
 			return nil, fmt.Errorf("read a copy in quarantine: %w", err)

@@ -125,7 +125,7 @@ func TestApplySyncs(t *testing.T) {
 	)
 	steps := []string{
 		"write " + trail, "fsync " + trail,
-		"write " + keep + "/*-authorized_keys-*", "fsync " + keep + "/*-authorized_keys-*", "fsync " + keep,
+		"write " + keep + "/*", "fsync " + keep + "/*", "linkat " + keep + "/*", "fsync " + keep,
 		"pwrite64 " + ssh + "/.keyreeve-new-*", "fsync " + ssh + "/.keyreeve-new-*",
 		"renameat2 " + ssh + "/.keyreeve-new-*", "fsync " + ssh,
 		"write " + trail, "fsync " + trail,

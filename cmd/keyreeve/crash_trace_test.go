@@ -87,7 +87,7 @@ var (
 	resumedLine = regexp.MustCompile(`^(\d+) +<\.\.\. \w+ resumed>(.*)$`)
 	// The first argument, a path or a descriptor that -y has named, and the second, when it is a path.
 	argument = regexp.MustCompile(`^(?:(?:AT_FDCWD|\d+)<([^>]*)>(?:\(deleted\))?)?(?:(?:, )?"([^"]*)")?`)
-	random   = regexp.MustCompile(`\d{8}T\d{6}\.\d{6}Z|[A-Z2-7]{26}`)
+	random   = regexp.MustCompile(`\d{8}T\d{6}\.\d{6}Z|[A-Z2-7]{26}|\.new-\d+`)
 )
 
 // parse finds the calls that concern the site in a log of strace.

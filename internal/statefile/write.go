@@ -9,22 +9,22 @@ import (
 )
 
 // Create makes the new file dir/name with mode 0600 and the bytes of data. A file of that name is an error that
-// errors.Is fs.ErrExist and stays untouched. When Create returns nil, bytes and name survive a crash of the machine;
-// when it returns an error, it has taken its own file away again.
+// errors.Is fs.ErrExist and stays untouched. The name appears when the bytes are on the disk; when Create returns nil, both
+// survive a crash of the machine. A crash on the way can leave a file whose name begins with a dot; an error leaves none.
 func Create(dir, name string, data []byte) error {
-	// open(O_CREAT|O_EXCL) write fsync close fsync(dir)
-	if name == "" || name == "." || name == ".." || name != filepath.Base(name) {
+	// open(O_CREAT|O_EXCL) write fsync close link unlink fsync(dir)
+	if name == "" || name[0] == '.' || name != filepath.Base(name) {
 		return fmt.Errorf("%q is not the name of a file in %s", name, dir)
 	}
-	path := filepath.Join(dir, name)
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the directory is the daemon's own
+	file, err := os.CreateTemp(dir, ".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(fill(file, data), syncDir(dir)); err != nil {
-		return errors.Join(err, os.Remove(path))
+	err = fill(file, data)
+	if err == nil {
+		err = os.Link(file.Name(), filepath.Join(dir, name))
 	}
-	return nil
+	return errors.Join(err, os.Remove(file.Name()), syncDir(dir))
 }
 
 // fill writes data, brings it to the disk and closes the file; a full disk shows in any of the three.
