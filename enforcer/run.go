@@ -230,6 +230,7 @@ func (l *loop) hint(user string) {
 
 func (l *loop) lostHints() {
 	l.lastLost = time.Now()
+	l.lost.Stop()
 	l.Log.Warn("hints were lost: looking at every home")
 	l.all()
 }
