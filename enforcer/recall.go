@@ -22,6 +22,9 @@ type recalled struct {
 	at   time.Time
 }
 
+// old reports whether the line is too long gone to come back.
+func (r recalled) old() bool { return time.Since(r.at) > recallFor }
+
 // remember keeps the key lines that a look removed, and those that it could not bring back.
 func (l *loop) remember(f finished) {
 	if f.result.Err != nil {
@@ -35,7 +38,7 @@ func (l *loop) remember(f finished) {
 		if !p.Done {
 			continue
 		}
-		kept := slices.DeleteFunc(l.recall[f.user], func(r recalled) bool { return time.Since(r.at) > recallFor })
+		kept := slices.DeleteFunc(l.recall[f.user], recalled.old)
 		for _, d := range p.Remove {
 			if d.Line.Kind != authkeys.Entry || d.Line.Options.CertAuthority() || d.Reason == ReasonDuplicate {
 				continue
@@ -61,7 +64,7 @@ func (l *loop) back(user string) map[string][]authkeys.Line {
 	var kept []recalled
 	for _, r := range l.recall[user] {
 		switch {
-		case time.Since(r.at) > recallFor:
+		case r.old():
 		case l.world.Grants.Judge(user, r.line).Granted():
 			back[r.name] = append(back[r.name], r.line)
 		default:
@@ -77,7 +80,7 @@ func (l *loop) back(user string) map[string][]authkeys.Line {
 // forget drops lines that are too old to come back.
 func (l *loop) forget() {
 	for user := range l.recall {
-		l.recall[user] = slices.DeleteFunc(l.recall[user], func(r recalled) bool { return time.Since(r.at) > recallFor })
+		l.recall[user] = slices.DeleteFunc(l.recall[user], recalled.old)
 		if len(l.recall[user]) == 0 {
 			delete(l.recall, user)
 		}

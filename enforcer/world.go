@@ -33,6 +33,7 @@ type World struct {
 	Snapshot *registry.Snapshot
 	Grants   *policy.Grants
 	accounts map[string]homes.Account
+	order    []homes.Account // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
 }
 
@@ -61,6 +62,9 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope) *
 		w.add(account)
 	}
 	w.dropShared()
+	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
+		w.order = append(w.order, w.accounts[name])
+	}
 	slices.SortFunc(w.skips, func(a, b Skip) int { return strings.Compare(a.User, b.User) })
 	return w
 }
@@ -99,14 +103,8 @@ func (w *World) Account(user string) (homes.Account, bool) {
 	return account, ok
 }
 
-// Accounts lists the kept accounts in the order of their names.
-func (w *World) Accounts() []homes.Account {
-	list := make([]homes.Account, 0, len(w.accounts))
-	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
-		list = append(list, w.accounts[name])
-	}
-	return list
-}
+// Accounts lists the kept accounts in the order of their names. The list is not the caller's to change.
+func (w *World) Accounts() []homes.Account { return w.order }
 
 // Skips lists the accounts that are left alone, in the order of their names.
 func (w *World) Skips() []Skip { return w.skips }

@@ -11,10 +11,7 @@ import (
 )
 
 func newAudit(p process, path *string) *cobra.Command {
-	group := &cobra.Command{
-		Use: "audit", Short: "The audit trail", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	group := newGroup("audit", "The audit trail")
 	group.AddCommand(&cobra.Command{
 		Use:   "verify [FILE...]",
 		Short: "Say whether the audit trail is whole",

@@ -81,3 +81,11 @@ func newRoot(p process) *cobra.Command {
 		newQuarantine(p, config), newVersion(p))
 	return root
 }
+
+// newGroup is a command that has others below it and, alone, tells of them.
+func newGroup(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}

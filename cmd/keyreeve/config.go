@@ -19,10 +19,7 @@ const (
 )
 
 func newConfig(p process, path *string) *cobra.Command {
-	group := &cobra.Command{
-		Use: "config", Short: "The configuration", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	group := newGroup("config", "The configuration")
 	group.AddCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Read the configuration and say what is wrong with it",

@@ -18,10 +18,7 @@ import (
 )
 
 func newQuarantine(p process, path *string) *cobra.Command {
-	group := &cobra.Command{
-		Use: "quarantine", Short: "What files held before they were changed", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	group := newGroup("quarantine", "What files held before they were changed")
 	group.AddCommand(newQuarantineList(p, path), &cobra.Command{
 		Use:   "show ID",
 		Short: "Print a file as it was before a change",
