@@ -17,9 +17,9 @@ import (
 
 // Homes reads and replaces the files of users; homes.Door is the real one.
 type Homes interface {
-	Read(account homes.Account, name string) (homes.File, error)
-	Replace(account homes.Account, name string, before homes.Version, after []byte) error
-	Seize(account homes.Account, name string, after []byte) error
+	Read(account homes.Account, file string) (homes.File, error)
+	Replace(account homes.Account, file string, before homes.Version, after []byte) error
+	Seize(account homes.Account, file string, after []byte) error
 }
 
 // Trail takes audit records; it returns when all of them are on disk.
@@ -79,7 +79,12 @@ func (e *Enforcer) change(p Plan) error {
 }
 
 // Path is where the plan's file lies.
-func (p Plan) Path() string { return filepath.Join(p.Account.Home, ".ssh", p.Name) }
+func (p Plan) Path() string {
+	if filepath.IsAbs(p.Name) {
+		return p.Name
+	}
+	return filepath.Join(p.Account.Home, p.Name)
+}
 
 // record completes a record of the whole file.
 func (p Plan) record(r audit.Record) audit.Record {

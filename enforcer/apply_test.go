@@ -42,7 +42,7 @@ func TestApply(t *testing.T) {
 	}
 	kept, err := c.enforcer(tr).Quarantine.Find(tr.records[0].ID)
 	want := enforcer.Copy{
-		ID: tr.records[0].ID, Time: c.enforcer(tr).Now(), User: "alice", UID: a.UID, Name: "authorized_keys", Path: c.file(a),
+		ID: tr.records[0].ID, Time: c.enforcer(tr).Now(), User: "alice", UID: a.UID, Name: ".ssh/authorized_keys", Path: c.file(a),
 		State: "regular", Content: []byte(mixed),
 		Lines: []enforcer.CopyLine{{Line: 2, Reason: "unregistered", Fingerprint: tr.records[1].Key.Fingerprint()}},
 	}
@@ -210,7 +210,7 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 }
 
 func BenchmarkMakePlan(b *testing.B) {
-	in := enforcer.Input{Account: alice, Name: "authorized_keys", File: regular(strings.Repeat(mixed, 3)), Grants: grants(b, lineA)}
+	in := enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: regular(strings.Repeat(mixed, 3)), Grants: grants(b, lineA)}
 	b.ReportAllocs()
 	for b.Loop() {
 		enforcer.MakePlan(in)
@@ -236,4 +236,15 @@ func BenchmarkSweep(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "µs/home")
+}
+
+func TestPlanPath(t *testing.T) {
+	for name, want := range map[string]string{
+		".ssh/authorized_keys":           alice.Home + "/.ssh/authorized_keys",
+		"/etc/ssh/authorized_keys/alice": "/etc/ssh/authorized_keys/alice",
+	} {
+		if got := (enforcer.Plan{Account: alice, Name: name}).Path(); got != want {
+			t.Errorf("the path of %s is %s", name, got)
+		}
+	}
 }

@@ -74,7 +74,7 @@ func (c *centre) account(name, text string) homes.Account {
 }
 
 func (c *centre) file(a homes.Account) string {
-	return filepath.Join(a.Home, ".ssh", "authorized_keys")
+	return filepath.Join(a.Home, ".ssh/authorized_keys")
 }
 
 func (c *centre) read(a homes.Account) string {
@@ -89,11 +89,11 @@ func (c *centre) read(a homes.Account) string {
 // plan reads and plans alice's file for real.
 func (c *centre) plan(a homes.Account, registered ...string) enforcer.Plan {
 	c.tb.Helper()
-	file, err := c.door.Read(a, "authorized_keys")
+	file, err := c.door.Read(a, ".ssh/authorized_keys")
 	if err != nil {
 		c.tb.Fatal(err)
 	}
-	return enforcer.MakePlan(enforcer.Input{Account: a, Name: "authorized_keys", File: file, Grants: grants(c.tb, registered...)})
+	return enforcer.MakePlan(enforcer.Input{Account: a, Name: ".ssh/authorized_keys", File: file, Grants: grants(c.tb, registered...)})
 }
 
 // trail remembers records and what the file held when they came.

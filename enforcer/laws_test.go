@@ -51,7 +51,7 @@ func checkLaws(t interface {
 			t.Fatalf("the granted key of line %q is lost", line.Raw)
 		}
 	}
-	if in.Install && in.Name == "authorized_keys" && len(kept) != len(granted) {
+	if in.Install && in.Name == ".ssh/authorized_keys" && len(kept) != len(granted) {
 		t.Fatalf("%d of %d granted keys are in the file", len(kept), len(granted))
 	}
 	if n := len(p.Keep) + len(p.Rewrite) + len(p.Remove); n != len(authkeys.Parse(in.File.Data)) {
@@ -132,7 +132,7 @@ func FuzzMakePlan(f *testing.F) {
 			return // longer files hold nothing new
 		}
 		checkLaws(t, enforcer.Input{
-			Account: alice, Name: "authorized_keys", File: regular(string(data)),
+			Account: alice, Name: ".ssh/authorized_keys", File: regular(string(data)),
 			Grants: grants(t, sets[int(choice)%len(sets)]...), Install: choice&4 != 0,
 		})
 	})
@@ -162,7 +162,7 @@ func TestVectors(t *testing.T) {
 		t.Run(v.File, func(t *testing.T) {
 			for _, install := range []bool{false, true} {
 				checkLaws(t, enforcer.Input{
-					Account: alice, Name: "authorized_keys", File: homes.File{State: homes.Regular, Data: text, Tidy: true},
+					Account: alice, Name: ".ssh/authorized_keys", File: homes.File{State: homes.Regular, Data: text, Tidy: true},
 					Grants: grants(t, lineA), Install: install,
 				})
 			}

@@ -40,7 +40,7 @@ type Looker struct {
 	Install bool
 	// Act is called with every plan that has a change. Nil looks only.
 	Act func(Plan) error
-	// Bring are lines that are to come back, by the name of their file.
+	// Bring are lines that are to come back, by the path of their file.
 	Bring map[string][]authkeys.Line
 	// Patient leaves a file that may not be finished for a later look, and says so by ErrUnsettled: one that its owner
 	// cannot read, since root may be making it, as useradd and a restore do, who create it first and give it away then; and

@@ -9,14 +9,14 @@ import (
 	"github.com/keyreeve/keyreeve/policy"
 )
 
-// The files of a user's .ssh that sshd reads by default (sshd_config(5), AuthorizedKeysFile). Both count: a key in the
+// The files that sshd reads by default (sshd_config(5), AuthorizedKeysFile). Both count: a key in the
 // second alone is enough for a login.
 const (
-	mainFile   = "authorized_keys"
-	secondFile = "authorized_keys2"
+	mainFile   = ".ssh/authorized_keys"
+	secondFile = ".ssh/authorized_keys2"
 )
 
-// FileNames lists the files that are kept, in the order in which sshd reads them.
+// FileNames lists the paths of the files that are kept, in the order in which sshd reads them: absolute, or relative to the home.
 func FileNames() []string { return []string{mainFile, secondFile} }
 
 // The reasons that plans add to those of the policy. Like them they are a contract.
@@ -46,9 +46,10 @@ const (
 // Input is all that a plan is made from.
 type Input struct {
 	Account homes.Account
-	Name    string // one of FileNames
-	File    homes.File
-	Grants  *policy.Grants
+	// Name is the path of the file as sshd would have expanded it: clean, absolute or relative to the home.
+	Name   string
+	File   homes.File
+	Grants *policy.Grants
 	// Install asks for a line for every granted key, not only for those that are in the file already.
 	Install bool
 	// Bring are lines that are to come back into a file that can be read, those of them whose key is granted.
@@ -64,8 +65,9 @@ type Decision struct {
 // Plan says what one file is to become and why. It holds all that apply needs and leaves it nothing to decide.
 type Plan struct {
 	Account homes.Account
-	Name    string
-	State   homes.State
+	// Name is the path of the file, absolute or relative to the home; Path is the whole one.
+	Name  string
+	State homes.State
 	// Before is the version that the plan was made from; it must not be applied to any other.
 	Before homes.Version
 	// Original is what was read: the whole file, or its first homes.MaxSize bytes when State is Oversize.

@@ -105,7 +105,7 @@ func TestPlanOfLines(t *testing.T) {
 		"two sets, CRLF":   {[]string{"restrict " + lineA, lineA}, "restrict " + lineA + "\r\n" + lineA + "\r\n", "restrict " + lineA + "\n" + lineA + "\n", "~form -duplicate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := enforcer.Input{Account: alice, Name: "authorized_keys", File: regular(c.file), Grants: grants(t, c.registered...)}
+			in := enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: regular(c.file), Grants: grants(t, c.registered...)}
 			p := enforcer.MakePlan(in)
 			if diff := cmp.Diff(c.after, string(p.After)); diff != "" {
 				t.Error(diff)
@@ -135,16 +135,16 @@ func TestPlanInstalls(t *testing.T) {
 		change  bool
 		add     int
 	}{
-		"missing, present":  {missing, "authorized_keys", false, "", false, 0},
-		"missing, all":      {missing, "authorized_keys", true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
-		"dangling, all":     {homes.File{State: homes.Missing, Detail: "a dangling link"}, "authorized_keys", true, "", false, 0},
-		"second, all":       {missing, "authorized_keys2", true, "", false, 0},
-		"one there":         {regular(lineA + " x\n"), "authorized_keys", true, lineA + " x\nrestrict " + lineB + " b\n", true, 1},
-		"all there":         {regular("restrict " + lineB + "\n" + lineA + "\n"), "authorized_keys", true, "restrict " + lineB + "\n" + lineA + "\n", false, 0},
-		"as authority":      {regular("cert-authority " + lineA + "\nrestrict " + lineB + "\n"), "authorized_keys", true, "restrict " + lineB + "\n" + lineA + " a\n", true, 1},
-		"second, one there": {regular(lineA + "\n"), "authorized_keys2", true, lineA + "\n", false, 0},
-		"fifo, present":     {homes.File{State: homes.Irregular, Detail: "a FIFO"}, "authorized_keys", false, "", false, 0},
-		"fifo, all":         {homes.File{State: homes.Irregular, Detail: "a FIFO"}, "authorized_keys", true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
+		"missing, present":  {missing, ".ssh/authorized_keys", false, "", false, 0},
+		"missing, all":      {missing, ".ssh/authorized_keys", true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
+		"dangling, all":     {homes.File{State: homes.Missing, Detail: "a dangling link"}, ".ssh/authorized_keys", true, "", false, 0},
+		"second, all":       {missing, ".ssh/authorized_keys2", true, "", false, 0},
+		"one there":         {regular(lineA + " x\n"), ".ssh/authorized_keys", true, lineA + " x\nrestrict " + lineB + " b\n", true, 1},
+		"all there":         {regular("restrict " + lineB + "\n" + lineA + "\n"), ".ssh/authorized_keys", true, "restrict " + lineB + "\n" + lineA + "\n", false, 0},
+		"as authority":      {regular("cert-authority " + lineA + "\nrestrict " + lineB + "\n"), ".ssh/authorized_keys", true, "restrict " + lineB + "\n" + lineA + " a\n", true, 1},
+		"second, one there": {regular(lineA + "\n"), ".ssh/authorized_keys2", true, lineA + "\n", false, 0},
+		"fifo, present":     {homes.File{State: homes.Irregular, Detail: "a FIFO"}, ".ssh/authorized_keys", false, "", false, 0},
+		"fifo, all":         {homes.File{State: homes.Irregular, Detail: "a FIFO"}, ".ssh/authorized_keys", true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: c.name, File: c.file, Grants: g, Install: c.install})
@@ -165,7 +165,7 @@ func TestPlanOfWhatCannotBeRead(t *testing.T) {
 		for _, name := range enforcer.FileNames() {
 			t.Run(state.String()+" "+name, func(t *testing.T) {
 				p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: name, File: homes.File{State: state, Data: []byte(lineB)}, Grants: g})
-				if state == homes.BadDir && name == "authorized_keys2" {
+				if state == homes.BadDir && name == ".ssh/authorized_keys2" {
 					if p.Change {
 						t.Error("the directory is put right by the first file's plan")
 					}
@@ -178,15 +178,15 @@ func TestPlanOfWhatCannotBeRead(t *testing.T) {
 		}
 	}
 	oversize := homes.File{State: homes.Oversize, Data: []byte(lineB + "\ncommand=\"x\" " + lineA + "\nssh-ed2")}
-	kept := enforcer.MakePlan(enforcer.Input{Account: alice, Name: "authorized_keys", File: oversize, Grants: grants(t, lineA, lineD)})
+	kept := enforcer.MakePlan(enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: oversize, Grants: grants(t, lineA, lineD)})
 	if string(kept.After) != "command=\"x\" "+lineA+"\n"+lineD+"\n" || len(kept.Remove) != 1 || len(kept.Add) != 1 {
 		t.Errorf("of what could be read the narrowing options stay, and the unknown key is told: %q, %v", kept.After, reasons(kept))
 	}
 	many := regular(strings.Repeat("\n", 5000) + lineB + "\n")
-	if p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: "authorized_keys", File: many, Grants: g}); string(p.After) != lineA+"\n" || p.Whole.Reason != enforcer.ReasonOversize {
+	if p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: many, Grants: g}); string(p.After) != lineA+"\n" || p.Whole.Reason != enforcer.ReasonOversize {
 		t.Errorf("5,000 lines: %v to %q", p.Whole, p.After)
 	}
-	p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: "authorized_keys", File: homes.File{State: homes.Irregular, Detail: "a FIFO"}, Grants: g})
+	p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: homes.File{State: homes.Irregular, Detail: "a FIFO"}, Grants: g})
 	if p.Change || p.Unresolved != "a FIFO" {
 		t.Errorf("sshd reads nothing from a FIFO, so it stays and is reported: %+v", p)
 	}
@@ -195,7 +195,7 @@ func TestPlanOfWhatCannotBeRead(t *testing.T) {
 func TestPlanOfAnUntidyFile(t *testing.T) {
 	file := regular(lineA + "\n")
 	file.Tidy, file.Detail = false, "mode 0666"
-	p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: "authorized_keys", File: file, Grants: grants(t, lineA)})
+	p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: file, Grants: grants(t, lineA)})
 	if !p.Change || string(p.After) != lineA+"\n" || p.Whole.Reason != enforcer.ReasonUntidy {
 		t.Errorf("change %v to %q because of %v", p.Change, p.After, p.Whole)
 	}
@@ -206,7 +206,7 @@ func TestPlanStaysReadable(t *testing.T) {
 	g := grants(t, lineA, lineB)
 	file := regular(lineA + "\n" + strings.Repeat("# "+strings.Repeat("x", 997)+"\n", (homes.MaxSize-len(lineA)-1)/1000))
 	file.Data = append(file.Data, strings.Repeat("\n", homes.MaxSize-len(file.Data))...)
-	in := enforcer.Input{Account: alice, Name: "authorized_keys", File: file, Grants: g, Install: true}
+	in := enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: file, Grants: g, Install: true}
 	p := enforcer.MakePlan(in)
 	if len(p.After) > homes.MaxSize || string(p.After) != lineA+"\n"+lineB+"\n" {
 		t.Errorf("%d bytes are planned, beginning %.200q", len(p.After), p.After)

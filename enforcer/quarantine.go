@@ -33,7 +33,7 @@ type Copy struct {
 	Time time.Time `json:"time"`
 	User string    `json:"user"`
 	UID  int       `json:"uid"`
-	// Name is the file's name below .ssh, Path its whole path at that time.
+	// Name is the file's path as in the plan, Path its whole path at that time.
 	Name string `json:"name"`
 	Path string `json:"path"`
 	// State says how the file was found, such as "regular" or "oversize".
@@ -73,12 +73,13 @@ func newCopy(p Plan, now time.Time, id string) Copy {
 func head(lines []Decision) []Decision { return lines[:min(len(lines), recordBound)] }
 
 // path names the copy of a plan's file; it is empty where there is no content to keep. A user's name has passed
-// homes.Account.Check before any plan is made for him, so it is one harmless path element.
+// homes.Account.Check before any plan is made for him, so it is one harmless path element; of the file's path the last one is
+// there for people.
 func (q Quarantine) path(p Plan, now time.Time, id string) string {
 	if len(p.Original) == 0 {
 		return ""
 	}
-	return filepath.Join(q.Dir, p.Account.Name, fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405.000000Z"), p.Name, id))
+	return filepath.Join(q.Dir, p.Account.Name, fmt.Sprintf("%s-%s-%s", now.UTC().Format("20060102T150405.000000Z"), filepath.Base(p.Name), id))
 }
 
 // keep writes the copy and returns, when it is on disk, the names of older copies that had to go for it.

@@ -96,7 +96,7 @@ func TestRestore(t *testing.T) {
 		"bound":           {[]string{"restrict " + lineB}, regular(""), "restrict " + lineB + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := enforcer.Input{Account: alice, Name: "authorized_keys", File: c.file, Grants: grants(t, c.registered...)}
+			in := enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: c.file, Grants: grants(t, c.registered...)}
 			p, verdicts := enforcer.Restore(in, kept)
 			if p.Change != (c.after != "") || p.Change && string(p.After) != c.after || len(verdicts) != 4 {
 				t.Errorf("change %v to %q; %v", p.Change, p.After, verdicts)

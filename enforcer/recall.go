@@ -17,7 +17,7 @@ const (
 
 // recalled is a line that was removed from a file.
 type recalled struct {
-	name string
+	name string // of its file, as in the plan
 	line authkeys.Line
 	at   time.Time
 }

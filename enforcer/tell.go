@@ -66,9 +66,9 @@ func (l *loop) tell(f finished) {
 	for _, p := range f.result.Plans {
 		switch {
 		case p.Unresolved != "":
-			said, lines = append(said, p.Name, p.Unresolved), append(lines, warn("file not decided", zap.String("file", p.Name), zap.String("why", p.Unresolved)))
+			said, lines = append(said, p.Name, p.Unresolved), append(lines, warn("file not decided", zap.String("file", p.Path()), zap.String("why", p.Unresolved)))
 		case p.Change && l.settings.Act == nil:
-			said, lines = append(said, p.Name, string(p.After)), append(lines, warn("file would be changed (mode: report)", zap.String("file", p.Name), zap.String("summary", p.Summary())))
+			said, lines = append(said, p.Name, string(p.After)), append(lines, warn("file would be changed (mode: report)", zap.String("file", p.Path()), zap.String("summary", p.Summary())))
 		}
 	}
 	if len(said) == 0 {

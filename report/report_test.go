@@ -49,15 +49,15 @@ func example(t *testing.T) report.Report {
 			File: homes.File{State: state, Data: []byte(text), Tidy: true, Detail: "a FIFO"},
 		})
 	}
-	alice := plan("alice", "authorized_keys", "# x\n"+lineB+evil+"\n"+lineA+"\r\nno key\x1b[2J\n", homes.Regular)
+	alice := plan("alice", ".ssh/authorized_keys", "# x\n"+lineB+evil+"\n"+lineA+"\r\nno key\x1b[2J\n", homes.Regular)
 	return report.Report{
 		Source: "ldaps://one", Policy: rules.String(), Users: 1, Keys: 1,
 		Results: []enforcer.Result{
-			{Account: alice.Account, Plans: []enforcer.Plan{alice, plan("alice", "authorized_keys2", "", homes.Symlink)}},
-			{Account: homes.Account{Name: "bob", UID: 2002, Home: "/home/bob"}, Plans: []enforcer.Plan{plan("bob", "authorized_keys", "", homes.Irregular)}},
+			{Account: alice.Account, Plans: []enforcer.Plan{alice, plan("alice", ".ssh/authorized_keys2", "", homes.Symlink)}},
+			{Account: homes.Account{Name: "bob", UID: 2002, Home: "/home/bob"}, Plans: []enforcer.Plan{plan("bob", ".ssh/authorized_keys", "", homes.Irregular)}},
 			{Account: homes.Account{Name: "carol", UID: 2003, Home: "/home/carol"}, Err: errors.New("read: input/output error\nforged: line\x1b")},
 			{Account: homes.Account{Name: "dan", UID: 2004, Home: "/home/dan"}, NoHome: true},
-			{Account: homes.Account{Name: "eve", UID: 2005, Home: "/home/eve"}, Plans: []enforcer.Plan{plan("eve", "authorized_keys", "# clean\n", homes.Regular)}},
+			{Account: homes.Account{Name: "eve", UID: 2005, Home: "/home/eve"}, Plans: []enforcer.Plan{plan("eve", ".ssh/authorized_keys", "# clean\n", homes.Regular)}},
 		},
 		Skips:   []enforcer.Skip{{User: "-x\n", Why: "not a plain login name"}},
 		Rejects: []report.Reject{{User: "alice", Origin: "uid=alice", Detail: "no key"}},

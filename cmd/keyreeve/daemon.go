@@ -167,7 +167,7 @@ func (s *service) act(c config.Config) func(enforcer.Plan) error {
 	return func(p enforcer.Plan) error {
 		err := s.hand.Apply(p)
 		if err == nil {
-			s.log.Info("file changed", zap.String("user", p.Account.Name), zap.String("file", p.Name), zap.String("summary", p.Summary()))
+			s.log.Info("file changed", zap.String("user", p.Account.Name), zap.String("file", p.Path()), zap.String("summary", p.Summary()))
 		}
 		return err
 	}

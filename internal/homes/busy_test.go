@@ -49,7 +49,7 @@ func TestWriterKeepsTheFileWhoseModeIsPutRight(t *testing.T) {
 	if file.Tidy {
 		t.Error("tidy")
 	}
-	h.must(h.door.Replace(h.Account, name, file.Version, nil))
+	h.must(h.door.Replace(h.Account, keyPath, file.Version, nil))
 	_, err = writer.WriteString(good)
 	h.must(err)
 	h.settled()

@@ -13,8 +13,11 @@
 // CAP_SETUID and CAP_SETGID only.
 //
 //	door, err := homes.Open()
-//	file, err := door.Read(account, "authorized_keys")
-//	err = door.Replace(account, "authorized_keys", file.Version, canonical)
+//	file, err := door.Read(account, ".ssh/authorized_keys")
+//	err = door.Replace(account, ".ssh/authorized_keys", file.Version, canonical)
+//
+// A key file is named by its path as sshd would have expanded it (AuthorizedKeysFile
+// in sshd_config(5)): clean, absolute or relative to the home.
 //
 // Read changes nothing, and what a link in the place of the file shows is for the
 // record only. Replace installs a

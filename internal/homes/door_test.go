@@ -119,16 +119,16 @@ func TestProcessOfAUserServesItsOwnUID(t *testing.T) {
 	h.must(err)
 	defer table.close()
 	own := &Door{own: os.Geteuid(), mounts: table}
-	if _, err := own.Read(h.Account, name); !errors.Is(err, ErrRefused) {
+	if _, err := own.Read(h.Account, keyPath); !errors.Is(err, ErrRefused) {
 		t.Errorf("Read of another uid: %v", err)
 	}
 	own.own = testUID
 	h.must(h.door.As(h.Account, func() error {
-		file, err := own.Read(h.Account, name)
+		file, err := own.Read(h.Account, keyPath)
 		if err != nil {
 			return err
 		}
-		return own.Replace(h.Account, name, file.Version, []byte(good))
+		return own.Replace(h.Account, keyPath, file.Version, []byte(good))
 	}))
 	h.settled()
 }
@@ -145,11 +145,11 @@ func TestTwoCapabilitiesAreEnough(t *testing.T) {
 		}
 		defer door.Close()
 		a := Account{Name: "alice", UID: testUID, GID: testUID, Home: base}
-		file, err := door.Read(a, name)
+		file, err := door.Read(a, keyPath)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := door.Replace(a, name, file.Version, []byte(good)); err != nil {
+		if err := door.Replace(a, keyPath, file.Version, []byte(good)); err != nil {
 			t.Fatal(err)
 		}
 		if text, err := os.ReadFile("/proc/self/status"); err != nil || !strings.Contains(string(text), "CapPrm:\t00000000000000c0\n") {

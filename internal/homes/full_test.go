@@ -135,7 +135,7 @@ func TestFullDisk(t *testing.T) {
 				if file.marked != (pass > 0) {
 					t.Fatalf("pass %d: marked %v (%s)", pass, file.marked, file.Detail)
 				}
-				if err := h.door.Replace(h.Account, name, file.Version, []byte(test.after)); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrChanged) {
+				if err := h.door.Replace(h.Account, keyPath, file.Version, []byte(test.after)); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrChanged) {
 					t.Fatalf("pass %d: Replace: %v", pass, err)
 				}
 				if _, err := os.Stat(h.keys()); !errors.Is(err, os.ErrNotExist) {
@@ -144,11 +144,11 @@ func TestFullDisk(t *testing.T) {
 			}
 			h.empty()
 			file := h.expect(test.then)
-			h.must(h.door.Replace(h.Account, name, file.Version, []byte(good)))
+			h.must(h.door.Replace(h.Account, keyPath, file.Version, []byte(good)))
 			h.settled()
 			h.noMark()
 			h.aside(test.asideIn, test.asidePrefix)
-			if file, err := h.door.Read(h.Account, name+"2"); err != nil || file.State != Missing {
+			if file, err := h.door.Read(h.Account, keyPath+"2"); err != nil || file.State != Missing {
 				t.Errorf("the second file: %v %v", file.State, err)
 			}
 		})
@@ -160,7 +160,7 @@ func TestFullDiskThenAnotherSSH(t *testing.T) {
 	h := small(t)
 	h.link(".ssh", h.path(".ssh"), testUID)
 	h.fill()
-	if err := h.door.Replace(h.Account, name, h.expect(BadDir).Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
+	if err := h.door.Replace(h.Account, keyPath, h.expect(BadDir).Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("Replace: %v", err)
 	}
 	h.empty()
@@ -176,7 +176,7 @@ func TestFullDiskTwice(t *testing.T) {
 	for _, target := range []string{"first", "second"} {
 		h.link(target, h.keys(), testUID)
 		h.fill()
-		if err := h.door.Replace(h.Account, name, h.expect(Symlink).Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
+		if err := h.door.Replace(h.Account, keyPath, h.expect(Symlink).Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
 			t.Fatalf("Replace: %v", err)
 		}
 		h.expect(Unreadable)
@@ -196,9 +196,9 @@ func TestRenewalRemembersTheOtherFile(t *testing.T) {
 	h.mkdir(h.path(".ssh"), 0o755, 0)
 	h.write(h.keys(), good, 0o644, 0)
 	h.write(h.keys()+"2", bad, 0o644, 0)
-	second, err := h.door.Read(h.Account, name+"2")
+	second, err := h.door.Read(h.Account, keyPath+"2")
 	h.must(err)
-	h.must(h.door.Replace(h.Account, name+"2", second.Version, nil))
+	h.must(h.door.Replace(h.Account, keyPath+"2", second.Version, nil))
 	h.enforce(h.expect(Unreadable))
 	h.noMark()
 	if got := h.content(h.keys() + "2"); got != "" {

@@ -41,7 +41,7 @@ func TestHiccupIsAnError(t *testing.T) {
 		h := newSSH(t, good)
 		errno := unix.Errno(number)
 		h.must(refuseReads(errno))
-		if file, err := h.door.Read(h.Account, name); !errors.Is(err, errno) {
+		if file, err := h.door.Read(h.Account, keyPath); !errors.Is(err, errno) {
 			t.Errorf("state %v (%s), %v", file.State, file.Detail, err)
 		}
 		return

@@ -18,9 +18,10 @@ const (
 )
 
 const (
-	name = "authorized_keys"
-	bad  = "ssh-ed25519 AAAAunregistered\n"
-	good = "ssh-ed25519 AAAAregistered\n"
+	name    = "authorized_keys"
+	keyPath = ".ssh/" + name
+	bad     = "ssh-ed25519 AAAAunregistered\n"
+	good    = "ssh-ed25519 AAAAregistered\n"
 )
 
 // home is a home of testUID below a directory of root's.
@@ -110,7 +111,7 @@ func (h *home) content(path string) string {
 
 func (h *home) read() File {
 	h.Helper()
-	file, err := h.door.Read(h.Account, name)
+	file, err := h.door.Read(h.Account, keyPath)
 	h.must(err)
 	return file
 }
@@ -129,7 +130,7 @@ func (h *home) expect(state State) File {
 // tidy, the user's own, and no temporary file left.
 func (h *home) enforce(before File) {
 	h.Helper()
-	if err := h.door.Replace(h.Account, name, before.Version, []byte(good)); err != nil {
+	if err := h.door.Replace(h.Account, keyPath, before.Version, []byte(good)); err != nil {
 		h.Fatalf("Replace: %v", err)
 	}
 	h.settled()

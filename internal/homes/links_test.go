@@ -114,10 +114,10 @@ func TestSSHIsDanglingLink(t *testing.T) {
 			h.write(h.path("f"), "", 0o600, testUID)
 			h.link(target, h.path(".ssh"), testUID)
 			file := h.expect(Missing)
-			if err := h.door.Replace(h.Account, name, file.Version, []byte(good)); !errors.Is(err, ErrRefused) {
+			if err := h.door.Replace(h.Account, keyPath, file.Version, []byte(good)); !errors.Is(err, ErrRefused) {
 				t.Errorf("Replace: %v", err)
 			}
-			if err := h.door.Seize(h.Account, name, []byte(good)); !errors.Is(err, ErrRefused) {
+			if err := h.door.Seize(h.Account, keyPath, []byte(good)); !errors.Is(err, ErrRefused) {
 				t.Errorf("Seize: %v", err)
 			}
 			if got, err := os.Readlink(h.path(".ssh")); err != nil || got != target {

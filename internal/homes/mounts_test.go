@@ -22,14 +22,14 @@ func TestForeignMount(t *testing.T) {
 		h := newSSH(t, bad)
 		mount(h, h.path(".ssh"))
 		file := h.expect(BadDir)
-		if err := h.door.Replace(h.Account, name, file.Version, []byte(good)); !errors.Is(err, unix.EBUSY) {
+		if err := h.door.Replace(h.Account, keyPath, file.Version, []byte(good)); !errors.Is(err, unix.EBUSY) {
 			t.Errorf("Replace: %v", err)
 		}
 	})
 	t.Run("on the home", func(t *testing.T) {
 		h := newSSH(t, bad)
 		mount(h, h.Home)
-		if _, err := h.door.Read(h.Account, name); !errors.Is(err, ErrRefused) {
+		if _, err := h.door.Read(h.Account, keyPath); !errors.Is(err, ErrRefused) {
 			t.Errorf("Read: %v", err)
 		}
 	})
@@ -48,7 +48,7 @@ func TestBindMountInTheWay(t *testing.T) {
 	h.write(h.base+"/else", bad, 0o600, testUID)
 	h.must(unix.Mount(h.base+"/else", h.keys(), "", unix.MS_BIND, ""))
 	t.Cleanup(func() { h.must(unix.Unmount(h.keys(), unix.MNT_DETACH)) })
-	if err := h.door.Replace(h.Account, name, h.read().Version, []byte(good)); !errors.Is(err, unix.EBUSY) {
+	if err := h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)); !errors.Is(err, unix.EBUSY) {
 		t.Errorf("Replace: %v", err)
 	}
 }
@@ -76,7 +76,7 @@ func TestSSHIsLinkToAReadOnlyPlace(t *testing.T) {
 			if got, err := os.Readlink(h.aside("", ".ssh")); err != nil || got != "../snap/ssh" {
 				t.Errorf("aside: %q %v", got, err)
 			}
-			second, err := h.door.Read(h.Account, name+"2")
+			second, err := h.door.Read(h.Account, keyPath+"2")
 			if err != nil || second.State != Unreadable {
 				t.Errorf("the other file: %v %v", second.State, err)
 			}

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -151,15 +154,42 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 	return nil
 }
 
-// checkName admits plain file names only.
-func checkName(name string) error {
-	if name == "." || !fs.ValidPath(name) || len(elements(name)) != 1 {
-		return fmt.Errorf("file name %+q: %w: not a plain name", cut(name, maxHome), ErrRefused)
+// keyName is the name in .ssh that a path of a key file leads to. Others than
+// .ssh/NAME are refused.
+func keyName(file string) (string, error) {
+	if err := checkPath(file); err != nil {
+		return "", err
 	}
-	for i := range len(name) {
-		if name[i] < ' ' || name[i] > '~' {
-			return fmt.Errorf("file name %+q: %w: not plain ASCII", cut(name, maxHome), ErrRefused)
-		}
+	dir, name := path.Split(file)
+	if dir != sshDir+"/" {
+		return "", fmt.Errorf("file %s: %w: not in %s", file, ErrRefused, sshDir)
+	}
+	return name, nil
+}
+
+// maxElement bounds the names of a key file and its directory, which get longer
+// when they go aside, or into quarantine; a name has 255 bytes at most.
+const maxElement = 128
+
+// checkPath admits the path of a key file as sshd would have expanded it: clean,
+// absolute or below the home, and of plain ASCII without the characters that sshd
+// expands.
+func checkPath(file string) error {
+	wrong := ""
+	switch {
+	case len(file) > maxHome:
+		wrong = "too long"
+	case !fs.ValidPath(strings.TrimPrefix(file, "/")), file == ".":
+		wrong = "not a clean path"
+	case strings.ContainsAny(file, `*?[]\%`):
+		wrong = "it holds a character that sshd expands"
+	case strings.ContainsFunc(file, func(r rune) bool { return r < ' ' || r > '~' }):
+		wrong = "not plain ASCII"
+	case slices.ContainsFunc(strings.Split(file, "/"), func(name string) bool { return len(name) > maxElement }):
+		wrong = "a name in it is too long"
+	}
+	if wrong != "" {
+		return fmt.Errorf("file %+q: %w: %s", cut(file, maxHome), ErrRefused, wrong)
 	}
 	return nil
 }

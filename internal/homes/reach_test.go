@@ -62,7 +62,7 @@ func TestHomeBehindAGroup(t *testing.T) {
 		h.must(os.Chown(h.base+"/lab", 0, otherUID))
 		h.must(os.Chmod(h.base+"/lab", 0o750))
 		spoil()
-		if _, err := h.door.Read(h.Account, name); !errors.Is(err, ErrRefused) {
+		if _, err := h.door.Read(h.Account, keyPath); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v", title, err)
 		}
 	}
@@ -75,7 +75,7 @@ func TestReachEndsAtTheHome(t *testing.T) {
 	h.inVar()
 	h.must(os.Chown(h.Home, 0, 0))
 	h.must(os.Chmod(h.Home, 0o700))
-	if _, err := h.door.Read(h.Account, name); !errors.Is(err, ErrRefused) || !errors.Is(err, unix.EACCES) {
+	if _, err := h.door.Read(h.Account, keyPath); !errors.Is(err, ErrRefused) || !errors.Is(err, unix.EACCES) {
 		t.Errorf("a home that is root's alone: %v", err)
 	}
 	h.must(os.Chmod(h.Home, 0o755))

@@ -10,24 +10,24 @@ import (
 // readTries bounds how often a file that changes under the reader is read again.
 const readTries = 3
 
-// Read looks at ~/.ssh/NAME with the user's rights and reads it when it is a
+// Read looks at a key file with the user's rights and reads it when it is a
 // regular file. It changes nothing, follows a .ssh that Dirs would follow too, and
 // a link NAME for the record only, and waits for no FIFO, device or lease. Errors: ErrNoHome for a home that
 // does not exist; ErrRefused for an account, home or name that is not fit to be
 // touched; else what the file system said.
-func (d *Door) Read(a Account, name string) (File, error) {
-	var file File
-	err := checkName(name)
+func (d *Door) Read(a Account, file string) (File, error) {
+	var found File
+	name, err := keyName(file)
 	if err == nil {
 		err = d.at(a, func(reached handle) (err error) {
-			file, err = d.read(a, reached, name)
+			found, err = d.read(a, reached, name)
 			return err
 		})
 	}
 	if err != nil {
 		return File{}, fmt.Errorf("account %s: %w", a.Name, err)
 	}
-	return file, nil
+	return found, nil
 }
 
 func (d *Door) read(a Account, reached handle, name string) (File, error) {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Replace makes after the whole content of ~/.ssh/NAME: a new inode with mode
+// Replace makes after the whole content of a key file: a new inode with mode
 // 0600, made beside it, fsynced and exchanged with the old one (RENAME_EXCHANGE
 // of renameat2(2)), which goes when it is what the last look saw. What its user
 // put there after the last look is moved aside: the new content stays, and
@@ -55,8 +55,8 @@ import (
 // new one, what the user put there meanwhile, or nothing (it was moved aside); a
 // part of the new one only when overwriting it on a full disk failed, and moving
 // it aside as well.
-func (d *Door) Replace(a Account, name string, before Version, after []byte) error {
-	err := checkName(name)
+func (d *Door) Replace(a Account, file string, before Version, after []byte) error {
+	name, err := keyName(file)
 	if err == nil && len(after) > MaxSize {
 		err = fmt.Errorf("%w: %d bytes are more than would be read again", ErrRefused, len(after))
 	}
@@ -67,15 +67,15 @@ func (d *Door) Replace(a Account, name string, before Version, after []byte) err
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("account %s: %s: %w", a.Name, name, err)
+		return fmt.Errorf("account %s: %s: %w", a.Name, file, err)
 	}
 	return nil
 }
 
 // Seize is Replace for a file that never stays the version that was read: what
 // stands under the name, whatever it is by now, is moved aside.
-func (d *Door) Seize(a Account, name string, after []byte) error {
-	return d.Replace(a, name, Version{loose: true}, after)
+func (d *Door) Seize(a Account, file string, after []byte) error {
+	return d.Replace(a, file, Version{loose: true}, after)
 }
 
 // job is one Replace, on the user's thread.

@@ -41,7 +41,7 @@ func TestReplaceMakesWhatIsMissing(t *testing.T) {
 
 func TestReplaceWithNothingKeepsTheFile(t *testing.T) {
 	h := newSSH(t, bad)
-	h.must(h.door.Replace(h.Account, name, h.read().Version, nil))
+	h.must(h.door.Replace(h.Account, keyPath, h.read().Version, nil))
 	if file := h.expect(Regular); len(file.Data) != 0 {
 		t.Errorf("left: %q", file.Data)
 	}
@@ -73,10 +73,10 @@ func TestReplaceOfAnotherVersionIsRefused(t *testing.T) {
 			before := h.read()
 			edit(h)
 			now := h.read()
-			if err := h.door.Replace(h.Account, name, before.Version, []byte(good)); !errors.Is(err, ErrChanged) {
+			if err := h.door.Replace(h.Account, keyPath, before.Version, []byte(good)); !errors.Is(err, ErrChanged) {
 				t.Errorf("Replace: %v", err)
 			}
-			if err := h.door.Replace(h.Account, name, Version{}, []byte(good)); now.State != Missing && !errors.Is(err, ErrChanged) {
+			if err := h.door.Replace(h.Account, keyPath, Version{}, []byte(good)); now.State != Missing && !errors.Is(err, ErrChanged) {
 				t.Errorf("Replace of nothing: %v", err)
 			}
 			if after := h.read(); now.State != Missing && after.Version != now.Version {
@@ -88,7 +88,7 @@ func TestReplaceOfAnotherVersionIsRefused(t *testing.T) {
 
 func TestSeizeLosesNothing(t *testing.T) {
 	h := newSSH(t, bad)
-	h.must(h.door.Seize(h.Account, name, []byte(good)))
+	h.must(h.door.Seize(h.Account, keyPath, []byte(good)))
 	h.settled()
 	if old := h.content(h.aside(".ssh", "."+name)); old != bad {
 		t.Errorf("aside: %q", old)
@@ -118,7 +118,7 @@ func TestTempFileSwapped(t *testing.T) {
 	}()
 	caught := 0
 	for range 300 {
-		err := h.door.Seize(h.Account, name, []byte(good))
+		err := h.door.Seize(h.Account, keyPath, []byte(good))
 		if err == nil {
 			if now := h.content(h.keys()); now != good {
 				t.Errorf("Replace was content with %q", now)
@@ -137,10 +137,13 @@ func TestTempFileSwapped(t *testing.T) {
 func TestReplaceBounds(t *testing.T) {
 	h := newSSH(t, bad)
 	before := h.read().Version
-	if err := h.door.Replace(h.Account, name, before, make([]byte, MaxSize+1)); !errors.Is(err, ErrRefused) {
+	if err := h.door.Replace(h.Account, keyPath, before, make([]byte, MaxSize+1)); !errors.Is(err, ErrRefused) {
 		t.Errorf("too large: %v", err)
 	}
-	for _, odd := range []string{"", ".", "..", "a/b", "/etc/passwd", "a\x00b", "a\nb", "é"} {
+	for _, odd := range []string{
+		"", ".", "..", "/", "a/", "./a", "a//b", "../a", "/../a", ".ssh/../a", "a\x00b", "a\nb", "é", "a*", "a?", "a[b]", `a\b`, "%u", "/etc/%%",
+		strings.Repeat("a", 129), "/" + strings.Repeat("a/", 600) + "b",
+	} {
 		if err := h.door.Replace(h.Account, odd, before, nil); !errors.Is(err, ErrRefused) {
 			t.Errorf("Replace %q: %v", odd, err)
 		}
@@ -155,7 +158,7 @@ func TestUmask(t *testing.T) {
 	h := newHome(t)
 	none := h.read()
 	old := syscall.Umask(0o777)
-	err := h.door.Replace(h.Account, name, none.Version, []byte(good))
+	err := h.door.Replace(h.Account, keyPath, none.Version, []byte(good))
 	syscall.Umask(old)
 	h.must(err)
 	h.settled()
@@ -172,7 +175,7 @@ func BenchmarkReplace(b *testing.B) {
 	h := newSSH(b, bad)
 	version := h.read().Version
 	for b.Loop() {
-		h.must(h.door.Replace(h.Account, name, version, []byte(good)))
+		h.must(h.door.Replace(h.Account, keyPath, version, []byte(good)))
 		version = h.read().Version
 	}
 }

@@ -29,9 +29,9 @@ func TestHardLink(t *testing.T) {
 func TestSecondFile(t *testing.T) {
 	h := newSSH(t, good)
 	h.write(h.keys()+"2", bad, 0o600, testUID)
-	file, err := h.door.Read(h.Account, name+"2")
+	file, err := h.door.Read(h.Account, keyPath+"2")
 	h.must(err)
-	h.must(h.door.Replace(h.Account, name+"2", file.Version, []byte(good)))
+	h.must(h.door.Replace(h.Account, keyPath+"2", file.Version, []byte(good)))
 	if h.content(h.keys()+"2") != good {
 		t.Error("authorized_keys2 was not replaced")
 	}
@@ -115,7 +115,7 @@ func TestModesThatKeepTheOwnerOut(t *testing.T) {
 			if tidy := test.file&0o022 == 0 && test.ssh&0o722 == 0o700 && test.state == Regular; file.Tidy != tidy || tidy != (file.Detail == "") {
 				t.Errorf("tidy %v: %s", file.Tidy, file.Detail)
 			}
-			h.must(h.door.Replace(h.Account, name, file.Version, []byte(good)))
+			h.must(h.door.Replace(h.Account, keyPath, file.Version, []byte(good)))
 			for path, want := range map[string]os.FileMode{h.Home: test.home, h.path(".ssh"): test.sshAfter, h.keys(): 0o600} {
 				info, err := os.Lstat(path)
 				h.must(err)
@@ -193,7 +193,7 @@ func TestFileNeverKeepsStill(t *testing.T) {
 	}()
 	for range 20 {
 		seen := h.read()
-		err := h.door.Replace(h.Account, name, seen.Version, []byte(good))
+		err := h.door.Replace(h.Account, keyPath, seen.Version, []byte(good))
 		if err == nil {
 			break
 		}
@@ -201,7 +201,7 @@ func TestFileNeverKeepsStill(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	h.must(h.door.Seize(h.Account, name, []byte(good)))
+	h.must(h.door.Seize(h.Account, keyPath, []byte(good)))
 	close(stop)
 	<-done
 	h.settled()
@@ -213,10 +213,10 @@ func TestHomeIsRefused(t *testing.T) {
 		t.Helper()
 		a := h.Account
 		a.Home = path
-		if file, err := h.door.Read(a, name); !errors.Is(err, ErrRefused) {
+		if file, err := h.door.Read(a, keyPath); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: Read: %v %v", title, file.State, err)
 		}
-		if err := h.door.Replace(a, name, Version{}, []byte(good)); !errors.Is(err, ErrRefused) {
+		if err := h.door.Replace(a, keyPath, Version{}, []byte(good)); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: Replace: %v", title, err)
 		}
 		if _, err := h.door.Dirs(a); !errors.Is(err, ErrRefused) {
@@ -244,10 +244,10 @@ func TestHomeIsRefused(t *testing.T) {
 func TestNoHome(t *testing.T) {
 	h := newHome(t)
 	h.Home = h.base + "/late/home"
-	if file, err := h.door.Read(h.Account, name); !errors.Is(err, ErrNoHome) {
+	if file, err := h.door.Read(h.Account, keyPath); !errors.Is(err, ErrNoHome) {
 		t.Errorf("Read: %+v, %v", file, err)
 	}
-	if err := h.door.Replace(h.Account, name, Version{}, nil); !errors.Is(err, ErrNoHome) {
+	if err := h.door.Replace(h.Account, keyPath, Version{}, nil); !errors.Is(err, ErrNoHome) {
 		t.Errorf("Replace: %v", err)
 	}
 	if _, err := h.door.Dirs(h.Account); !errors.Is(err, ErrNoHome) {

@@ -99,7 +99,7 @@ func TestLeftovers(t *testing.T) {
 	h.link("id_ed25519", h.path(".ssh", stays[8]), testUID)
 	h.mkdir(h.path(".ssh", stays[9]), 0o700, testUID)
 	h.must(unix.Mkfifo(h.path(".ssh", stays[10]), 0o600))
-	h.must(h.door.Replace(h.Account, name, h.read().Version, []byte(good)))
+	h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)))
 	slices.Sort(stays)
 	if left := h.entries(".ssh"); !slices.Equal(left, stays) {
 		t.Errorf("left:\n%q, want\n%q", left, stays)
@@ -114,7 +114,7 @@ func TestLeftoversAreBounded(t *testing.T) {
 	// They are young: another Replace may be at work.
 	for _, want := range []int{3 * leftoverFiles, 2 * leftoverFiles, leftoverFiles, 0, 0} {
 		h.write(h.keys(), bad, 0o600, testUID) // what is as it should be is left alone
-		h.must(h.door.Replace(h.Account, name, h.read().Version, []byte(good)))
+		h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)))
 		if left := len(h.entries(".ssh")) - 1; left != want {
 			t.Errorf("%d are left, want %d", left, want)
 		}
@@ -207,7 +207,7 @@ func TestDirectoryWithoutRoom(t *testing.T) {
 	h := newSSH(t, bad)
 	h.must(os.Truncate(h.keys(), MaxSize+1))
 	for _, state := range []State{Oversize, Unreadable} {
-		if err := h.door.Replace(h.Account, name, h.expect(state).Version, []byte(good)); !errors.Is(err, unix.ENOSPC) {
+		if err := h.door.Replace(h.Account, keyPath, h.expect(state).Version, []byte(good)); !errors.Is(err, unix.ENOSPC) {
 			t.Errorf("Replace: %v", err)
 		}
 		h.expect(Unreadable)
