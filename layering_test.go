@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"authkeys":           {},
 	"registry":           {"authkeys"},
 	"policy":             {"authkeys", "registry", "golang.org/x/crypto/ssh"},
-	"ldapsource":         {"authkeys", "registry", "internal/plain", "internal/statefile", "github.com/go-ldap/ldap/v3"},
+	"ldapsource":         {"authkeys", "registry", "internal/plain", "internal/statefile", "github.com/go-ldap/ldap/v3", "github.com/go-asn1-ber/asn1-ber"},
 	"report":             {"authkeys", "policy", "enforcer", "internal/plain"},
 	"enforcer":           {"authkeys", "registry", "policy", "internal/homes", "internal/audit", "internal/statefile", "go.uber.org/zap"},
 	"internal/homes":     {"golang.org/x/sys/unix"},

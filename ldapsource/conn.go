@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/keyreeve/keyreeve/internal/statefile"
@@ -58,7 +59,7 @@ type conn struct {
 
 // newConn makes a connection of a network connection; isTLS says that raw is encrypted and guard lies under it.
 func newConn(ctx context.Context, raw net.Conn, g *guard, isTLS bool, timeout time.Duration) *conn {
-	c := &conn{lib: ldap.NewConn(raw, isTLS), guard: g, timeout: timeout}
+	c := &conn{lib: ldap.NewConn(&frames{Conn: raw}, isTLS), guard: g, timeout: timeout}
 	c.release = context.AfterFunc(ctx, func() { _ = g.Close() }) // whoever waits gets an error at once
 	c.lib.Start()
 	return c
@@ -138,26 +139,45 @@ func (l *LDAP) secure(ctx context.Context, s server, g *guard) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !s.ldaps {
-		c := newConn(ctx, g, g, false, l.config.Timeout)
-		if err := c.step(ctx, func() error { return c.lib.StartTLS(config) }); err != nil {
-			c.close()
-			return nil, fmt.Errorf("StartTLS: %w", err)
-		}
-		if _, encrypted := c.lib.TLSConnectionState(); !encrypted {
-			c.close()
-			return nil, errors.New("StartTLS: the connection is not encrypted")
-		}
-		return c, nil
-	}
 	if err := g.arm(l.config.Timeout); err != nil {
 		return nil, err
 	}
+	layer := "TLS"
+	if !s.ldaps {
+		layer = "StartTLS"
+		if err := startTLS(ctx, g); err != nil {
+			return nil, fmt.Errorf("StartTLS: %w", err)
+		}
+	}
 	encrypted := tls.Client(g, config)
 	if err := encrypted.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
+		return nil, fmt.Errorf("%s: %w", layer, err)
 	}
 	return newConn(ctx, encrypted, g, true, l.config.Timeout), nil
+}
+
+// startTLS asks the server for TLS (RFC 4511 section 4.14). The library's own way would put its TLS under [frames], which has
+// to see what was encrypted. Nothing is read ahead, so that no word from before the handshake is believed after it.
+func startTLS(ctx context.Context, g *guard) error {
+	defer context.AfterFunc(ctx, func() { _ = g.Close() })()
+	request := ber.NewSequence("LDAPMessage")
+	request.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, 1, "messageID"))
+	operation := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationExtendedRequest, nil, "ExtendedRequest")
+	operation.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, 0, "1.3.6.1.4.1.1466.20037", "requestName"))
+	request.AppendChild(operation)
+	if _, err := g.Write(request.Bytes()); err != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	return errors.Join(shield(func() error {
+		answer, err := ber.ReadPacket(&frames{Conn: g})
+		if err != nil {
+			return err
+		}
+		if len(answer.Children) < 2 || answer.Children[1].Tag != ldap.ApplicationExtendedResponse {
+			return errFrame
+		}
+		return ldap.GetLDAPError(answer)
+	}), ctx.Err())
 }
 
 // tlsConfig reads the CA file at every connection, so that a new CA needs no restart.

@@ -20,6 +20,7 @@ func FuzzBER(f *testing.F) {
 	f.Add(append(bytes.Clone(one), doneMessage(1, 4)...))
 	f.Add(append(referenceMessage(1), pageMessage(1, "")...))
 	f.Add(append(bytes.Clone(one), pageMessage(1, "more")...))
+	f.Add(append([]byte{0x04, 0x03, 'u', '6', 0x02}, append(bytes.Clone(one), pageMessage(1, "")...)...)) // the library skips what is no message
 	f.Add([]byte{0x30, 0x80, 0x02, 0x01, 0x01, 0x65, 0x00})
 	l, err := NewLDAP(filled(LDAPConfig{URLs: []string{"ldaps://h"}, Base: base, Timeout: 5 * time.Second}))
 	if err != nil {

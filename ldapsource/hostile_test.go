@@ -125,6 +125,16 @@ func TestHostileEntries(t *testing.T) {
 		}), []string{"page 2"}},
 		{"no LDAP", func(search) ([]byte, bool) { return []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), false }, []string{"page 1"}},
 		{"a message of 2 GiB", func(search) ([]byte, bool) { return []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x02}, false }, []string{"page 1"}},
+		{"an entry that is no message", second(func(s search) []byte {
+			lost := bytes.Clone(entry(s, u3))
+			lost[0] = byte(ber.TagOctetString)
+			return append(lost, pageMessage(s.id, "")...)
+		}), []string{"page 2", "no LDAP message"}},
+		{"an entry without a number", second(func(s search) []byte {
+			whole := message(s.id, group(ber.ClassApplication, tagEntry, octets(userDN("u3"))))
+			whole[2] = byte(ber.TagOctetString)
+			return append(whole, pageMessage(s.id, "")...)
+		}), []string{"page 2", "no LDAP message"}},
 		{"a flood", func(s search) ([]byte, bool) {
 			return bytes.Repeat(entry(s, with(u3, "cn", strings.Repeat("x", 1<<20))), 40), true
 		}, []string{"page 1", "more than 32 MiB"}},

@@ -85,9 +85,10 @@ func Program(name string) (string, error) {
 	return "", fmt.Errorf("the program %s is not installed", name)
 }
 
-// lackMount looks for CAP_SYS_ADMIN (bit 21 of capabilities(7)) in this process's effective set.
+// lackMount looks for CAP_SYS_ADMIN (bit 21 of capabilities(7)) in this thread's effective set: /proc/self would be that of the
+// first thread, of which a test may have made something else.
 func lackMount() string {
-	status, err := os.ReadFile("/proc/self/status")
+	status, err := os.ReadFile("/proc/thread-self/status")
 	if err != nil {
 		return err.Error()
 	}
