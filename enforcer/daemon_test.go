@@ -65,6 +65,7 @@ type daemon struct {
 	settings enforcer.Settings
 	active   atomic.Int64 // the uid that has a process, 0 for none
 	ready    int
+	seen     enforcer.Observation
 	watched  atomic.Int32
 	logs     *observer.ObservedLogs
 	stop     context.CancelFunc
@@ -88,6 +89,7 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 	d.runner.Unwatch = func(string) {}
 	d.runner.Active = func() (map[int]bool, error) { return map[int]bool{int(d.active.Load()): true}, nil }
 	d.runner.Ready = func() { d.ready++ }
+	d.runner.Observe = func(o enforcer.Observation) { d.seen = o }
 	d.settings = enforcer.Settings{
 		Source: d.source, SourceID: "one", Policy: rules, Scope: enforcer.Scope{MinUID: 1},
 		Act: c.enforcer(&trail{}).Apply, Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,

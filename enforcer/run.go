@@ -50,6 +50,8 @@ type Runner struct {
 	Active func() (map[int]bool, error)
 	// Ready is called once, when the registry was read for the first time and every home is due.
 	Ready func()
+	// Observe is told whenever the observation has changed, from the loop: it must not wait.
+	Observe func(Observation)
 
 	reload chan Settings
 	poke   chan struct{}
@@ -117,6 +119,7 @@ type loop struct {
 	told    map[string][sha256.Size]byte // what was last said of a user
 	failed  map[string]int               // looks of a user that failed in a row
 	swept   bool                         // every home was looked at since the start
+	meter   meter
 
 	fetch                   fetch
 	lastLost                time.Time
@@ -138,6 +141,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(), done: make(chan finished), again: make(chan string),
 		recall: make(map[string][]recalled), rests: make(map[string]*rest), woken: make(chan string),
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int),
+		meter:   meter{files: make(map[string]int)},
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(),
 	}
 	l.fetch.results = make(chan fetched)
@@ -154,6 +158,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 			return l.finish()
 		default:
 			l.step(inner)
+			l.observe()
 		}
 	}
 }

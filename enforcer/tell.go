@@ -26,6 +26,7 @@ func (l *loop) account(ctx context.Context, f finished) {
 	default:
 		l.repeat(ctx, f.user)
 	}
+	l.meter.look(f.user, f.result)
 	l.tell(f)
 }
 

@@ -59,7 +59,7 @@ func (l *loop) take(f fetched) {
 			zap.Error(f.err), zap.Duration("retry_in", l.fetch.wait), zap.Bool("have_earlier_snapshot", l.world != nil))
 		return
 	}
-	l.fetch.wait = 0
+	l.fetch.wait, l.meter.registry = 0, time.Now()
 	l.refresh.Reset(l.settings.Refresh)
 	l.Log.Info("registry read", zap.String("source", f.snapshot.Source()), zap.Int("users", f.snapshot.Len()),
 		zap.Int("keys", f.snapshot.Keys()), zap.Int("rejected_values", f.snapshot.Rejects()))
@@ -93,6 +93,7 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 		l.Unwatch(user)
 		delete(l.told, user)
 		delete(l.failed, user)
+		l.meter.set(user, 0)
 		l.Log.Warn("account left: its home is left alone from now on", zap.String("user", user))
 	}
 }

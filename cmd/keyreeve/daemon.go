@@ -48,6 +48,7 @@ type service struct {
 	trail   *audit.Log
 	watcher *watch.Watcher
 	runner  *enforcer.Runner
+	metrics *metrics
 	// unwatch ends the watch of the registry's file.
 	unwatch context.CancelFunc
 }
@@ -57,7 +58,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	s := &service{path: path, log: newLogger(p)}
+	s := &service{path: path, log: newLogger(p), metrics: newMetrics()}
 	if s.config, err = loadConfig(path); err != nil {
 		return err
 	}
@@ -82,6 +83,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.reloads(inner, hangups)
+	defer s.publish(ctx)()
 	err = s.runner.Run(inner, settings)
 	s.notify(daemon.SdNotifyStopping)
 	s.log.Info("keyreeve ends")
@@ -123,6 +125,8 @@ func (s *service) open() (err error) {
 	s.runner.Homes, s.runner.Log, s.runner.Workers, s.runner.Hints = s.door, s.log, workers, s.watcher.Hints()
 	s.runner.Watch, s.runner.Unwatch, s.runner.Active = s.watch, s.watcher.Drop, homes.ActiveUIDs
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
+	s.runner.Observe = s.metrics.observe
+	s.hand.Trail = s.metrics.trail(s.hand.Trail)
 	return nil
 }
 
@@ -166,10 +170,31 @@ func (s *service) act(c config.Config) func(enforcer.Plan) error {
 	}
 	return func(p enforcer.Plan) error {
 		err := s.hand.Apply(p)
+		s.metrics.change(p, err)
 		if err == nil {
 			s.log.Info("file changed", zap.String("user", p.Account.Name), zap.String("file", p.Path()), zap.String("summary", p.Summary()))
 		}
 		return err
+	}
+}
+
+// publish keeps the file of metrics, where one is configured, until it is told to end; then it writes the last numbers.
+func (s *service) publish(ctx context.Context) (end func()) {
+	if s.config.Metrics.Textfile == "" {
+		return func() {}
+	}
+	// What is changed while the daemon ends counts too.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.metrics.keep(ctx, s.config.Metrics.Textfile, func(err error) {
+			s.log.Error("the file of metrics could not be written", zap.Error(err))
+		})
+	}()
+	return func() {
+		cancel()
+		<-done
 	}
 }
 
@@ -243,8 +268,9 @@ func (s *service) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.StateDir != s.config.StateDir || c.RuntimeDir != s.config.RuntimeDir || c.Audit != s.config.Audit {
-		return errors.New("state_dir, runtime_dir and audit.file change only with a restart")
+	if c.StateDir != s.config.StateDir || c.RuntimeDir != s.config.RuntimeDir || c.Audit != s.config.Audit ||
+		c.Metrics != s.config.Metrics {
+		return errors.New("state_dir, runtime_dir, audit.file and metrics.textfile change only with a restart")
 	}
 	settings, err := compile(c)
 	if err != nil {

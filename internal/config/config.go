@@ -30,6 +30,8 @@ type Config struct {
 	StateDir   string `yaml:"state_dir"`
 	RuntimeDir string `yaml:"runtime_dir"`
 	Audit      Audit  `yaml:"audit"`
+	// Metrics are for node_exporter.
+	Metrics Metrics `yaml:"metrics"`
 
 	// SHA256 is the digest of the file's bytes in hex, for the log.
 	SHA256 string `yaml:"-"`
@@ -83,6 +85,23 @@ type Homes struct {
 // Audit is the trail.
 type Audit struct {
 	File string `yaml:"file"`
+}
+
+// Metrics is where the daemon's numbers go.
+type Metrics struct {
+	// Textfile is a file in the folder of node_exporter's textfile collector; empty for none.
+	Textfile string `yaml:"textfile"`
+}
+
+func (m Metrics) check() error {
+	const at = "metrics.textfile"
+	switch {
+	case m.Textfile == "":
+		return nil
+	case !strings.HasSuffix(m.Textfile, ".prom"):
+		return fmt.Errorf("%s: %q does not end with .prom; node_exporter reads no other file", at, m.Textfile)
+	}
+	return absolute(at, m.Textfile)
 }
 
 // Default is what holds for every key that a file leaves out. It has no registry: that one a file must name.
@@ -139,6 +158,7 @@ func (c Config) check() error {
 		absolute("state_dir", c.StateDir),
 		absolute("runtime_dir", c.RuntimeDir),
 		absolute("audit.file", c.Audit.File),
+		c.Metrics.check(),
 	)
 }
 

@@ -153,6 +153,8 @@ func TestErrors(t *testing.T) {
 		"mode":           {small + "mode: enforcing\n", []string{`k.yaml: mode: "enforcing" is not one of report, enforce`}},
 		"not built":      {small + "homes: {guard: root, accounts: nss}\n", []string{`"nss" is not built yet`, `"root" is not built yet`}},
 		"uid 0":          {small + "homes: {min_uid: 0}\n", []string{"homes.min_uid: 0 is below 1"}},
+		"textfile":       {small + "metrics: {textfile: keyreeve.prom}\n", []string{`k.yaml: metrics.textfile: "keyreeve.prom" is not a plain absolute path`}},
+		"no prom":        {small + "metrics: {textfile: /run/keyreeve.txt}\n", []string{`k.yaml: metrics.textfile: "/run/keyreeve.txt" does not end with .prom`}},
 		"ldap":           {"registry: {source: ldap}\n", []string{`registry.ldap: base "" is not`, "registry.ldap: no server's URL"}},
 		"scalar":         {"registry: 5\n", []string{"k.yaml:1: cannot construct !!int `5` into config.Registry"}},
 	} {

@@ -204,3 +204,31 @@ func TestTrim(t *testing.T) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 }
+
+// What is published can be read by others, takes the place of what was there, and leaves nothing else behind.
+func TestPublish(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "numbers.prom")
+	for _, text := range []string{"one\n", "two\n"} {
+		if err := statefile.Publish(dir, "numbers.prom", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		info, statErr := os.Stat(path)
+		if err != nil || statErr != nil || string(got) != text || info.Mode().Perm() != 0o644 {
+			t.Errorf("%q, %v, %v, want %q", got, info.Mode(), err, text)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := statefile.Publish(dir, "folder", nil, 0o644); err == nil {
+		t.Error("a folder was replaced")
+	}
+	if err := statefile.Publish(filepath.Join(dir, "none"), "x", nil, 0o644); err == nil {
+		t.Error("no error where there is no folder")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("%v, %v; want the file and the folder", left, err)
+	}
+}

@@ -61,3 +61,22 @@ func makeDir(path string, perm fs.FileMode) error {
 	}
 	return syncDir(filepath.Dir(path))
 }
+
+// Publish puts data in the place of dir/name, for others to read: with the mode perm, whole or not at all. It is not brought
+// to the disk, since what it tells of is over when the machine is.
+func Publish(dir, name string, data []byte, perm fs.FileMode) error {
+	// open(O_CREAT|O_EXCL) write fchmod close rename
+	file, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	err = errors.Join(err, file.Chmod(perm), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+)
+
+// The file is written again when something has changed, though not more often than metricsPause, and every metricsPeriod all
+// the same: how old it is (node_textfile_mtime_seconds) says whether the daemon lives.
+const (
+	metricsPause  = time.Second
+	metricsPeriod = 15 * time.Second
+)
+
+// metrics are the numbers of docs/metrics.md. It is safe for concurrent use.
+type metrics struct {
+	poke chan struct{}
+
+	mu       sync.Mutex
+	seen     enforcer.Observation
+	changes  map[string]int // by outcome
+	removed  map[string]int // lines by reason
+	failures int            // of the trail
+}
+
+func newMetrics() *metrics {
+	return &metrics{
+		poke: make(chan struct{}, 1), removed: make(map[string]int),
+		changes: map[string]int{audit.Success: 0, audit.Failure: 0}, // a counter that is there from the start has a rate
+	}
+}
+
+func (m *metrics) update(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+	select {
+	case m.poke <- struct{}{}:
+	default: // it is known already
+	}
+}
+
+func (m *metrics) observe(o enforcer.Observation) { m.update(func() { m.seen = o }) }
+
+// change counts a plan that was carried out, or was not.
+func (m *metrics) change(p enforcer.Plan, err error) {
+	m.update(func() {
+		if err != nil {
+			m.changes[audit.Failure]++
+			return
+		}
+		m.changes[audit.Success]++
+		for _, d := range p.Remove {
+			m.removed[string(d.Reason)]++
+		}
+	})
+}
+
+// trail counts the failures of a trail.
+func (m *metrics) trail(write enforcer.Trail) enforcer.Trail {
+	return func(records ...audit.Record) error {
+		err := write(records...)
+		if err != nil {
+			m.update(func() { m.failures++ })
+		}
+		return err
+	}
+}
+
+// text is the numbers in Prometheus' text format 0.0.4. The client library would do it too, at the price of protobuf and 2.6 MB
+// in a program that runs as root; these are eight lines of text.
+func (m *metrics) text() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var b strings.Builder
+	family := func(name, kind, help string) {
+		fmt.Fprintf(&b, "# HELP keyreeve_%[1]s %[3]s\n# TYPE keyreeve_%[1]s %[2]s\n", name, kind, help)
+	}
+	single := func(name, kind, help string, value int) {
+		family(name, kind, help)
+		fmt.Fprintf(&b, "keyreeve_%s %d\n", name, value)
+	}
+	labelled := func(name, label, help string, values map[string]int) {
+		family(name, "counter", help)
+		for _, value := range slices.Sorted(maps.Keys(values)) {
+			fmt.Fprintf(&b, "keyreeve_%s{%s=%q} %d\n", name, label, value, values[value])
+		}
+	}
+	single("homes", "gauge", "Homes that are kept in line.", m.seen.Homes)
+	single("stuck_homes", "gauge", "Homes that do not answer.", m.seen.Stuck)
+	single("unresolved_files", "gauge", "Files that are not in line.", m.seen.Unresolved)
+	labelled("changes_total", "outcome", "Files changed (success) or not (failure).", m.changes)
+	labelled("removed_lines_total", "reason", "Lines removed from files.", m.removed)
+	single("audit_failures_total", "counter", "Records that could not be written; what they tell of was not done.", m.failures)
+	family("registry_last_success_timestamp_seconds", "gauge", "When the registry was last read whole; 0 before that.")
+	read := 0.0
+	if !m.seen.Registry.IsZero() {
+		read = float64(m.seen.Registry.UnixMilli()) / 1000
+	}
+	fmt.Fprintf(&b, "keyreeve_registry_last_success_timestamp_seconds %.3f\n", read)
+	return b.String()
+}
+
+// keep writes the file until ctx ends, and once more then. wrong is told of a failure, once until it works again.
+func (m *metrics) keep(ctx context.Context, path string, wrong func(error)) {
+	for failed := false; ; {
+		err := statefile.Publish(filepath.Dir(path), filepath.Base(path), []byte(m.text()), 0o644)
+		if err != nil && !failed {
+			wrong(err)
+		}
+		failed = err != nil
+		if ctx.Err() != nil {
+			return
+		}
+		m.wait(ctx)
+	}
+}
+
+// wait returns when the file is due.
+func (m *metrics) wait(ctx context.Context) {
+	period := time.After(metricsPeriod)
+	select {
+	case <-time.After(metricsPause):
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-m.poke:
+	case <-period:
+	case <-ctx.Done():
+	}
+}

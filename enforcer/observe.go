@@ -1,0 +1,67 @@
+package enforcer
+
+import (
+	"errors"
+	"time"
+)
+
+// Observation is what the loop knows of the whole at one moment, for whoever measures it.
+type Observation struct {
+	// Homes is how many homes are kept, Stuck how many of them do not answer.
+	Homes, Stuck int
+	// Unresolved counts the files of which nothing could be decided at the last look, and those that could not be read or
+	// changed, such as one that is immutable; a home that does not answer counts as one.
+	Unresolved int
+	// Registry is when the registry was last read whole; zero before that.
+	Registry time.Time
+}
+
+// meter keeps what an observation is made of. It belongs to the loop's goroutine.
+type meter struct {
+	files    map[string]int // unresolved ones by user, of whom there are some
+	all      int
+	registry time.Time
+	told     Observation
+}
+
+// look counts what a look has left unresolved.
+func (m *meter) look(user string, result Result) {
+	n := len(joined(result.Err))
+	for _, p := range result.Plans {
+		if p.Unresolved != "" {
+			n++
+		}
+	}
+	m.set(user, n)
+}
+
+func (m *meter) set(user string, n int) {
+	m.all += n - m.files[user]
+	if m.files[user] = n; n == 0 {
+		delete(m.files, user)
+	}
+}
+
+// joined are the errors that a result's one was joined of, one for each file.
+func joined(err error) []error {
+	list, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err)
+	if !ok {
+		return nil
+	}
+	return list.Unwrap()
+}
+
+// observe tells Observe what has changed.
+func (l *loop) observe() {
+	now := Observation{Stuck: l.dog.all, Unresolved: l.meter.all + l.dog.all, Registry: l.meter.registry}
+	if l.world != nil {
+		now.Homes = len(l.world.accounts)
+	}
+	if now != l.meter.told {
+		l.meter.told = now
+		l.Observe(now)
+	}
+}
