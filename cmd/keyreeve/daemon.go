@@ -140,12 +140,9 @@ const watchTries = 4
 // watch sets the watches of an account with that account's rights. The directories are looked for once more when they are
 // watched: one that was exchanged between the look and its watch gave no event.
 func (s *service) watch(account homes.Account) error {
-	dirs, err := s.door.Dirs(account)
+	dirs, _, err := s.dirs(account)
 	as := func(fn func() error) error { return s.door.As(account, fn) }
 	for range watchTries {
-		if errors.Is(err, homes.ErrNoHome) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
@@ -155,12 +152,27 @@ func (s *service) watch(account homes.Account) error {
 		}
 		wrong := s.watcher.Set(account.Name, as, list)
 		before := dirs
-		dirs, err = s.door.Dirs(account)
+		var missing bool
+		dirs, missing, err = s.dirs(account)
 		if err == nil && slices.EqualFunc(before, dirs, func(a, b homes.Dir) bool { return a.Path == b.Path && slices.Equal(a.Names, b.Names) }) {
+			if missing {
+				return nil // there is nothing whose changes could be missed; the sweep finds the home
+			}
 			return wrong
 		}
 	}
 	return errors.Join(errors.New("its directories keep changing"), err)
+}
+
+// dirs are the directories to watch for an account: those of its home or, while that is missing, the one in which it may
+// appear.
+func (s *service) dirs(account homes.Account) (dirs []homes.Dir, missing bool, err error) {
+	dirs, err = s.door.Dirs(account)
+	if errors.Is(err, homes.ErrNoHome) {
+		dirs, err = s.door.Above(account)
+		missing = true
+	}
+	return dirs, missing, err
 }
 
 // act is what the configured mode does with a plan: nothing, or apply it and say so.

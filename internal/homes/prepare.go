@@ -1,7 +1,6 @@
 package homes
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -211,8 +210,7 @@ func (j *job) amend() int {
 	if err != nil {
 		return -1
 	}
-	data, err := pread(fd, len(j.after))
-	if err == nil && bytes.Equal(data, j.after) && unix.Fchmod(fd, 0o600) == nil {
+	if same, err := holds(fd, j.after); err == nil && same && unix.Fchmod(fd, 0o600) == nil {
 		_ = retry(func() error { return unix.Fsync(fd) }) // a mode that a crash brings back is untidy again
 		return fd
 	}

@@ -1,6 +1,7 @@
 package homes
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -197,6 +198,12 @@ func pread(fd, n int) ([]byte, error) {
 		done += got
 	}
 	return data[:done], nil
+}
+
+// holds reports whether a file begins with all of want.
+func holds(fd int, want []byte) (bool, error) {
+	data, err := pread(fd, len(want))
+	return bytes.Equal(data, want), err
 }
 
 // behind is what a link in the place of the file shows to its user, at most

@@ -1,7 +1,6 @@
 package homes
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
@@ -237,12 +236,9 @@ func (j *job) verify(fd int) error {
 	if at.fd < 0 || !at.same(mine) || mine.size != uint64(len(j.after)) || !mine.single {
 		return ErrChanged
 	}
-	data, err := pread(fd, len(j.after))
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(data, j.after) {
+	same, err := holds(fd, j.after)
+	if err == nil && !same {
 		return ErrChanged
 	}
-	return nil
+	return err
 }

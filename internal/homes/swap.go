@@ -31,7 +31,7 @@ func (j *job) swap(t *temp) error {
 		return nil // its owner was faster
 	}
 	link := err == nil && old.is(unix.S_IFLNK)
-	if err == nil && !link && old.untouched(j.seen.Version.file) {
+	if err == nil && !link && (old.untouched(j.seen.Version.file) || j.holdsAfter(old)) {
 		err = unix.Unlinkat(t.dir, t.name, 0)
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			return nil
@@ -45,6 +45,20 @@ func (j *job) swap(t *temp) error {
 		return fmt.Errorf("the new file is in place, the old one is %s: %w", t.name, err)
 	}
 	return nil
+}
+
+// holdsAfter reports that a displaced file is as good as the new one: another node, which shares this home, was faster.
+func (j *job) holdsAfter(old handle) bool {
+	if !old.is(unix.S_IFREG) || old.size != uint64(len(j.after)) {
+		return false
+	}
+	fd, err := reopen(old.fd, unix.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer closeFD(fd)
+	same, err := holds(fd, j.after)
+	return err == nil && same
 }
 
 // supplant moves aside what has the name, under the mark, and takes its place.
