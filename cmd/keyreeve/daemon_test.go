@@ -28,12 +28,18 @@ type child struct {
 // start runs the daemon of a site until the test ends. Its log is printed only if the test failed.
 func (s site) start() *child {
 	s.t.Helper()
+	return s.startBy((*exec.Cmd).Start)
+}
+
+// startBy is start, by another way to start a program.
+func (s site) startBy(begin func(*exec.Cmd) error) *child {
+	s.t.Helper()
 	d := &child{t: s.t, cmd: exec.Command("keyreeve", "daemon", "--config", s.path("keyreeve.yaml")), ended: make(chan struct{})}
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := d.cmd.Start(); err != nil {
+	if err := begin(d.cmd); err != nil {
 		s.t.Fatal(err)
 	}
 	go func() {

@@ -34,7 +34,7 @@ func TestAsHasTheUsersRightsOnly(t *testing.T) {
 	for _, uid := range []int{testUID, 0} {
 		a := h.Account
 		a.UID, a.GID = uid, testUID
-		h.must(h.door.As(a, func() error {
+		h.must(h.inside().As(a, func() error {
 			if _, err := os.ReadFile(h.base + "/other"); !errors.Is(err, os.ErrPermission) {
 				t.Errorf("uid %d read another's file: %v", uid, err)
 			}
@@ -63,7 +63,7 @@ func TestOtherThreadsStayRoot(t *testing.T) {
 			a := h.Account
 			a.UID = testUID + i
 			for range 20 {
-				err := h.door.As(a, func() error {
+				err := h.inside().As(a, func() error {
 					uid, err := unix.SetfsuidRetUid(-1)
 					if err == nil && uid != a.UID {
 						t.Errorf("fsuid %d inside, want %d", uid, a.UID)
@@ -88,7 +88,7 @@ func TestOtherThreadsStayRoot(t *testing.T) {
 func TestFirstThreadStaysRoot(t *testing.T) {
 	h := newHome(t)
 	for range 200 {
-		h.must(h.door.As(h.Account, func() error {
+		h.must(h.inside().As(h.Account, func() error {
 			if unix.Gettid() == os.Getpid() {
 				t.Error("the first thread does the work")
 			}
@@ -102,13 +102,13 @@ func TestFirstThreadStaysRoot(t *testing.T) {
 
 func TestAsReportsHowItsWorkEnded(t *testing.T) {
 	h := newHome(t)
-	if err := h.door.As(h.Account, func() error { return os.ErrDeadlineExceeded }); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := h.inside().As(h.Account, func() error { return os.ErrDeadlineExceeded }); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("error: %v", err)
 	}
-	if err := h.door.As(h.Account, func() error { runtime.Goexit(); return nil }); err == nil {
+	if err := h.inside().As(h.Account, func() error { runtime.Goexit(); return nil }); err == nil {
 		t.Error("Goexit is no success")
 	}
-	if err := h.door.As(h.Account, func() error { panic("fault") }); err == nil {
+	if err := h.inside().As(h.Account, func() error { panic("fault") }); err == nil {
 		t.Error("a panic is no success")
 	}
 }
@@ -123,7 +123,7 @@ func TestProcessOfAUserServesItsOwnUID(t *testing.T) {
 		t.Errorf("Read of another uid: %v", err)
 	}
 	own.own = testUID
-	h.must(h.door.As(h.Account, func() error {
+	h.must(h.inside().As(h.Account, func() error {
 		file, err := own.Read(h.Account, keyPath)
 		if err != nil {
 			return err
@@ -133,75 +133,18 @@ func TestProcessOfAUserServesItsOwnUID(t *testing.T) {
 	h.settled()
 }
 
-// The daemon's unit leaves CAP_SETUID and CAP_SETGID in the bounding set: the
-// tests of the tricks must pass with these alone.
-func TestTwoCapabilitiesAreEnough(t *testing.T) {
-	testenv.Need(t, "root")
-	const marker = "KEYREEVE_TEST_DOOR"
-	if base := os.Getenv(marker); base != "" {
-		door, err := Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer door.Close()
-		a := Account{Name: "alice", UID: testUID, GID: testUID, Home: base}
-		file, err := door.Read(a, keyPath)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := door.Replace(a, keyPath, file.Version, []byte(good)); err != nil {
-			t.Fatal(err)
-		}
-		if text, err := os.ReadFile("/proc/self/status"); err != nil || !strings.Contains(string(text), "CapPrm:\t00000000000000c0\n") {
-			t.Fatalf("the process has other capabilities: %v\n%s", err, text)
-		}
-		return
-	}
-	h := newSSH(t, bad)
-	h.must(os.Chmod(h.keys(), 0))
-	h.must(os.Chmod(h.path(".ssh"), 0))
-	self, err := os.Executable()
-	h.must(err)
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread dies with its bounding set
-		for capability := range unix.CAP_LAST_CAP + 1 {
-			if capability == unix.CAP_SETUID || capability == unix.CAP_SETGID {
-				continue
-			}
-			if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(capability), 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
-				done <- err
-				return
-			}
-		}
-		child := exec.CommandContext(t.Context(), self, "-test.run=^TestTwoCapabilitiesAreEnough$", "-test.v")
-		child.Env = append(os.Environ(), marker+"="+h.Home)
-		out, err := child.CombinedOutput()
-		if err != nil {
-			t.Logf("%s", out)
-		}
-		done <- err
-	}()
-	h.must(<-done)
-	h.must(os.Chmod(h.path(".ssh"), 0o700))
-	h.settled()
-	h.aside(".ssh", "."+name)
-}
-
 func TestOpenWithoutCapabilitiesFails(t *testing.T) {
 	testenv.Need(t, "root")
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	err := testenv.OnThread(func() error {
 		// As starts threads from a clean one: so become is asked directly.
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var none [2]unix.CapUserData
 		if err := unix.Capset(&header, &none[0]); err != nil {
 			t.Error(err)
 		}
-		done <- become(testUID, testUID)
-	}()
-	if err := <-done; err == nil {
+		return become(testUID, testUID)
+	})
+	if err == nil {
 		t.Error("an identity was taken without the right to it")
 	}
 }

@@ -26,7 +26,7 @@ func small(t *testing.T) *home {
 // fill leaves no block of a home free; empty makes room again.
 func (h *home) fill() {
 	h.Helper()
-	h.must(h.door.As(h.Account, func() error {
+	h.must(h.user(func() error {
 		for i := 0; ; i++ {
 			err := os.WriteFile(h.path("fill"+strings.Repeat("x", i)), make([]byte, 4096), 0o600)
 			if errors.Is(err, syscall.ENOSPC) {
@@ -263,28 +263,37 @@ func exists(path string) bool {
 	return err == nil
 }
 
+func disarm(door *Door, a Account) error {
+	return door.As(a, func() error {
+		p, err := door.locate(a, none())
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		j := job{door: door, uid: testUID}
+		return j.disarm(p.ssh, name)
+	})
+}
+
 // When the directory has no room for another name either, sshd must still not
 // read what stands there.
 func TestDisarm(t *testing.T) {
 	h := newSSH(t, bad)
-	disarm := func() {
+	shut := func() {
 		t.Helper()
-		h.must(h.door.As(h.Account, func() error {
-			p, err := h.door.locate(h.Account, none())
-			if err != nil {
-				return err
-			}
-			defer p.close()
-			j := job{door: h.door, uid: testUID}
-			return j.disarm(p.ssh, name)
-		}))
+		if remote, ok := h.door.(*remoteDoor); ok {
+			_, err := remote.call(ask{Call: "disarm", Account: h.Account})
+			h.must(err)
+		} else {
+			h.must(disarm(h.inside(), h.Account))
+		}
 	}
-	disarm()
+	shut()
 	h.enforce(h.expect(Unreadable))
 	h.must(os.Remove(h.keys()))
 	h.write(h.path("elsewhere"), bad, 0o600, testUID)
 	h.link("../elsewhere", h.keys(), testUID)
-	disarm()
+	shut()
 	h.expect(Missing)
 	if h.content(h.path("elsewhere")) != bad {
 		t.Error("the link was followed")

@@ -40,7 +40,7 @@ func TestHiccupIsAnError(t *testing.T) {
 	if number, err := strconv.Atoi(os.Getenv(marker)); err == nil {
 		h := newSSH(t, good)
 		errno := unix.Errno(number)
-		h.must(refuseReads(errno))
+		h.setUp("refuse reads", number)
 		if file, err := h.door.Read(h.Account, keyPath); !errors.Is(err, errno) {
 			t.Errorf("state %v (%s), %v", file.State, file.Detail, err)
 		}

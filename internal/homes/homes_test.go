@@ -27,7 +27,7 @@ const (
 // home is a home of testUID below a directory of root's.
 type home struct {
 	testing.TB
-	door *Door
+	door attacked
 	Account
 	base string // root 0755, parent of the home
 }
@@ -35,15 +35,7 @@ type home struct {
 func newHome(tb testing.TB) *home {
 	tb.Helper()
 	testenv.Need(tb, "root")
-	door, err := Open()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := door.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	door := openDoor(tb)
 	base, err := os.MkdirTemp("", "keyreeve-homes-") //nolint:usetesting // its parent is open to root only
 	if err != nil {
 		tb.Fatal(err)
@@ -58,6 +50,27 @@ func newHome(tb testing.TB) *home {
 	h.must(os.Chmod(base, 0o755))
 	h.mkdir(h.Home, 0o755, testUID)
 	return h
+}
+
+// openDoor is a Door of this process, or of one with fewer rights: see doorMode.
+func openDoor(tb testing.TB) attacked {
+	tb.Helper()
+	var door attacked
+	if mode := os.Getenv(doorMode); mode != "" {
+		door = openRemote(tb, confinement(tb, mode))
+	} else {
+		own, err := Open()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		door = own
+	}
+	tb.Cleanup(func() {
+		if err := door.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return door
 }
 
 // newSSH is newHome with a .ssh, and an authorized_keys of the given content.

@@ -36,7 +36,7 @@ func TestHomeBehindAGroup(t *testing.T) {
 	h.inVar()
 	h.must(os.Chown(h.base+"/lab", 0, otherUID))
 	h.must(os.Chmod(h.base+"/lab", 0o750))
-	h.must(h.door.As(h.Account, func() error {
+	h.must(h.user(func() error {
 		if _, err := os.Stat(h.Home); !errors.Is(err, os.ErrPermission) {
 			t.Errorf("the user's own rights: %v", err)
 		}

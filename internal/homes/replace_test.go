@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -101,7 +100,7 @@ func TestTempFileSwapped(t *testing.T) {
 	h := newSSH(t, bad)
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- h.door.As(h.Account, func() error {
+		done <- h.user(func() error {
 			for {
 				select {
 				case <-stop:
@@ -157,9 +156,9 @@ func TestReplaceBounds(t *testing.T) {
 func TestUmask(t *testing.T) {
 	h := newHome(t)
 	none := h.read()
-	old := syscall.Umask(0o777)
+	old := h.setUp("umask", 0o777)
 	err := h.door.Replace(h.Account, keyPath, none.Version, []byte(good))
-	syscall.Umask(old)
+	h.setUp("umask", old)
 	h.must(err)
 	h.settled()
 }

@@ -270,8 +270,8 @@ func TestDefaultACL(t *testing.T) {
 		t.Error("a .ssh that another may write is tidy")
 	}
 	h.enforce(file)
-	other := Account{Name: "bob", UID: otherUID, GID: otherUID, Home: h.Home}
-	err := h.door.As(other, func() error {
+	h.UID, h.GID = otherUID, otherUID
+	err := h.user(func() error {
 		return errors.Join(os.WriteFile(h.path(".ssh", "planted"), nil, 0o600), os.WriteFile(h.keys(), nil, 0o600))
 	})
 	if !errors.Is(err, unix.EACCES) {

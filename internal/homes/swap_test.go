@@ -21,8 +21,17 @@ import (
 func (h *home) late(edit func() error) {
 	h.Helper()
 	file := h.expect(Regular)
-	h.must(h.door.As(h.Account, func() error {
-		j := job{door: h.door, account: h.Account, reached: none(), name: name, before: file.Version, after: []byte(good), uid: testUID, at: none()}
+	if remote, ok := h.door.(*remoteDoor); ok {
+		h.must(remote.late(h.Account, file.Version, edit))
+	} else {
+		h.must(late(h.inside(), h.Account, file.Version, edit))
+	}
+	h.settled()
+}
+
+func late(door *Door, a Account, before Version, edit func() error) error {
+	return door.As(a, func() error {
+		j := job{door: door, account: a, reached: none(), name: name, before: before, after: []byte(good), uid: testUID, at: none()}
 		if err := j.find(); err != nil {
 			return err
 		}
@@ -40,8 +49,7 @@ func (h *home) late(edit func() error) {
 			return err
 		}
 		return j.verify(temp.fd)
-	}))
-	h.settled()
+	})
 }
 
 func TestEditAfterTheLastLook(t *testing.T) {
@@ -83,7 +91,7 @@ func TestOldFileGoes(t *testing.T) {
 // A run that was cut off leaves its new file, or the old one that it swapped out.
 func TestLeftovers(t *testing.T) {
 	h := newSSH(t, bad)
-	h.door.grace = 0
+	h.setUp("grace", 0)
 	plant := func(entry string, uid int) string {
 		h.write(h.path(".ssh", entry), bad, 0o600, uid)
 		return entry
@@ -118,7 +126,7 @@ func TestLeftoversAreBounded(t *testing.T) {
 		if left := len(h.entries(".ssh")) - 1; left != want {
 			t.Errorf("%d are left, want %d", left, want)
 		}
-		h.door.grace = 0
+		h.setUp("grace", 0)
 	}
 }
 

@@ -1,0 +1,345 @@
+package homes
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"reflect"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// doorMode says which Door the tests attack: "" one of their own process, else
+// one of another process, see confinement. serveDoor makes a process serve it.
+const (
+	doorMode  = "KEYREEVE_TEST_DOOR"
+	serveDoor = "KEYREEVE_TEST_SERVE_DOOR"
+)
+
+// confinement is the capabilities that a process with a Door of the mode is given.
+func confinement(tb testing.TB, mode string) []int {
+	tb.Helper()
+	switch mode {
+	case "unit":
+		return testenv.UnitCapabilities(tb, "../../systemd/keyreeve.service")
+	}
+	tb.Fatalf("there is no mode %q", mode)
+	return nil
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveDoor) != "" {
+		if err := serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// attacked is the Door that a test attacks, here or in another process.
+type attacked interface {
+	Read(a Account, name string) (File, error)
+	Replace(a Account, name string, before Version, after []byte) error
+	Seize(a Account, name string, after []byte) error
+	Dirs(a Account) ([]Dir, error)
+	Close() error
+}
+
+// ask is one call of a remoteDoor, answer what came of it.
+type ask struct {
+	Call    string
+	Account Account
+	Name    string
+	Version []byte
+	Data    []byte
+	Number  int // of setUp
+}
+
+type answer struct {
+	File   []byte
+	Data   []byte
+	Detail string
+	Dirs   []Dir
+	Number int
+	Err    string
+	Is     []int // what errors.Is finds in the error: an index of known, or an errno
+}
+
+var known = []error{ErrChanged, ErrNoHome, ErrRefused}
+
+// Versions go through the pipe as they are in memory: both ends are one program.
+func raw[T any](value *T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(value)), unsafe.Sizeof(*value))
+}
+
+func cooked[T any](data []byte) (value T) {
+	copy(raw(&value), data)
+	return value
+}
+
+// What holds a pointer cannot go that way.
+func TestVersionsAreFlat(t *testing.T) {
+	var flat func(of reflect.Type) bool
+	flat = func(of reflect.Type) bool {
+		if of.Kind() != reflect.Struct {
+			return of.Kind() <= reflect.Complex128
+		}
+		for field := range of.Fields() {
+			if !flat(field.Type) {
+				return false
+			}
+		}
+		return true
+	}
+	for field := range reflect.TypeFor[File]().Fields() {
+		if field.Name != "Data" && field.Name != "Detail" && !flat(field.Type) {
+			t.Errorf("File.%s holds a pointer: remoteDoor has to learn how to carry it", field.Name)
+		}
+	}
+}
+
+// serve answers calls by a Door of this process until there are none.
+func serve(in io.Reader, out io.Writer) error {
+	door, err := Open()
+	if err != nil {
+		return err
+	}
+	calls, answers := gob.NewDecoder(in), gob.NewEncoder(out)
+	for {
+		var call ask
+		if err := calls.Decode(&call); errors.Is(err, io.EOF) {
+			return door.Close()
+		} else if err != nil {
+			return err
+		}
+		pause := func() error { return errors.Join(answers.Encode(answer{}), calls.Decode(&ask{})) }
+		if err := answers.Encode(act(door, call, pause)); err != nil {
+			return err
+		}
+	}
+}
+
+// act does one call. pause lets the caller do something in the midst of it.
+func act(door *Door, call ask, pause func() error) (said answer) {
+	var file File
+	var err error
+	switch call.Call {
+	case "read":
+		file, err = door.Read(call.Account, call.Name)
+	case "replace":
+		err = door.Replace(call.Account, call.Name, cooked[Version](call.Version), call.Data)
+	case "seize":
+		err = door.Seize(call.Account, call.Name, call.Data)
+	case "dirs":
+		said.Dirs, err = door.Dirs(call.Account)
+	case "disarm":
+		err = disarm(door, call.Account)
+	case "late":
+		err = late(door, call.Account, cooked[Version](call.Version), pause)
+	default:
+		said.Number, err = setUp(door, call.Call, call.Number)
+	}
+	said.Data, said.Detail = file.Data, file.Detail
+	file.Data, file.Detail = nil, ""
+	said.File = bytes.Clone(raw(&file))
+	if err != nil {
+		said.Err = err.Error()
+		said.Is = kinds(err)
+	}
+	return said
+}
+
+// kinds lists what errors.Is would find in an error.
+func kinds(err error) (list []int) {
+	for i, e := range known {
+		if errors.Is(err, e) {
+			list = append(list, -1-i)
+		}
+	}
+	var errnos func(err error)
+	errnos = func(err error) {
+		if errno, ok := err.(unix.Errno); ok { //nolint:errorlint // the tree is walked by hand
+			list = append(list, int(errno))
+		}
+		switch wrapper := err.(type) { //nolint:errorlint // the tree is walked by hand
+		case interface{ Unwrap() error }:
+			errnos(wrapper.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, err := range wrapper.Unwrap() {
+				errnos(err)
+			}
+		}
+	}
+	errnos(err)
+	return list
+}
+
+// setUp changes what a Door, or the process that it is in, is like.
+func setUp(door *Door, what string, number int) (int, error) {
+	switch what {
+	case "grace":
+		door.grace = 0
+	case "umask":
+		return syscall.Umask(number), nil
+	case "refuse reads":
+		return 0, refuseReads(unix.Errno(number))
+	default:
+		return 0, fmt.Errorf("there is no call %q", what)
+	}
+	return 0, nil
+}
+
+// remoteError is an error of another process.
+type remoteError struct {
+	text string
+	is   []error
+}
+
+func (e *remoteError) Error() string   { return e.text }
+func (e *remoteError) Unwrap() []error { return e.is }
+
+func (a answer) err() error {
+	if a.Err == "" {
+		return nil
+	}
+	e := &remoteError{text: a.Err}
+	for _, kind := range a.Is {
+		if kind < 0 {
+			e.is = append(e.is, known[-1-kind])
+		} else {
+			e.is = append(e.is, unix.Errno(kind))
+		}
+	}
+	return e
+}
+
+// remoteDoor is a Door in a process with few capabilities.
+type remoteDoor struct {
+	child   *exec.Cmd
+	to      io.WriteCloser
+	calls   *gob.Encoder
+	answers *gob.Decoder
+	alone   chan struct{} // one call at a time
+}
+
+func openRemote(tb testing.TB, capabilities []int) *remoteDoor {
+	tb.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), serveDoor+"=1")
+	child.Stderr = os.Stderr
+	to, err := child.StdinPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	from, err := child.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := testenv.Confined(child.Start, capabilities...); err != nil {
+		tb.Fatal(err)
+	}
+	d := &remoteDoor{child, to, gob.NewEncoder(to), gob.NewDecoder(from), make(chan struct{}, 1)}
+	testenv.OnlyCapabilities(tb, child.Process.Pid, capabilities)
+	return d
+}
+
+func (d *remoteDoor) call(call ask) (answer, error) {
+	d.alone <- struct{}{}
+	defer func() { <-d.alone }()
+	var said answer
+	err := d.calls.Encode(call)
+	if err == nil {
+		err = d.answers.Decode(&said)
+	}
+	if err != nil {
+		return said, fmt.Errorf("the process of the door: %w", err)
+	}
+	return said, said.err()
+}
+
+func (d *remoteDoor) Read(a Account, name string) (File, error) {
+	said, err := d.call(ask{Call: "read", Account: a, Name: name})
+	if err != nil {
+		return File{}, err
+	}
+	file := cooked[File](said.File)
+	file.Data, file.Detail = said.Data, said.Detail
+	return file, nil
+}
+
+func (d *remoteDoor) Replace(a Account, name string, before Version, after []byte) error {
+	_, err := d.call(ask{Call: "replace", Account: a, Name: name, Version: raw(&before), Data: after})
+	return err
+}
+
+func (d *remoteDoor) Seize(a Account, name string, after []byte) error {
+	_, err := d.call(ask{Call: "seize", Account: a, Name: name, Data: after})
+	return err
+}
+
+func (d *remoteDoor) Dirs(a Account) ([]Dir, error) {
+	said, err := d.call(ask{Call: "dirs", Account: a})
+	return said.Dirs, err
+}
+
+// late is late in the process of the door.
+func (d *remoteDoor) late(a Account, before Version, edit func() error) error {
+	_, err := d.call(ask{Call: "late", Account: a, Version: raw(&before)})
+	if err == nil {
+		err = edit()
+	}
+	if err == nil {
+		_, err = d.call(ask{Call: "go on"})
+	}
+	return err
+}
+
+func (d *remoteDoor) Close() error {
+	return errors.Join(d.to.Close(), d.child.Wait())
+}
+
+// setUp is setUp where the door is.
+func (h *home) setUp(what string, number int) int {
+	h.Helper()
+	var err error
+	if remote, ok := h.door.(*remoteDoor); ok {
+		var said answer
+		said, err = remote.call(ask{Call: what, Number: number})
+		number = said.Number
+	} else {
+		number, err = setUp(h.inside(), what, number)
+	}
+	h.must(err)
+	return number
+}
+
+// inside is the Door of a test that looks behind it, which no other process can
+// lend: such a test is one of insiders.
+func (h *home) inside() *Door {
+	h.Helper()
+	door, ok := h.door.(*Door)
+	if !ok {
+		h.Fatal("the test looks behind the door, and is not among the insiders")
+	}
+	return door
+}
+
+// user does something with the rights of the home's owner, as he would.
+func (h *home) user(deed func() error) error {
+	return (&Door{own: anyUser}).As(h.Account, deed)
+}
