@@ -11,6 +11,7 @@
 //   - enforcer: plan and apply, and the loop of the daemon
 //   - report: plans for people
 //   - internal/homes: the only door to the users' homes
+//   - internal/host: what sshd and getent of this host say
 //   - internal/watch, internal/audit, internal/statefile, internal/config: events, trail, own files, configuration
 //   - cmd/keyreeve: the program
 //

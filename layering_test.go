@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"report":             {"authkeys", "policy", "enforcer", "internal/plain"},
 	"enforcer":           {"authkeys", "registry", "policy", "internal/homes", "internal/audit", "internal/statefile", "go.uber.org/zap"},
 	"internal/homes":     {"golang.org/x/sys/unix"},
+	"internal/host":      {"internal/homes", "internal/plain"},
 	"internal/watch":     {"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
 	"internal/audit":     {"authkeys", "internal/plain", "go.uber.org/zap", "go.uber.org/zap/buffer", "go.uber.org/zap/zapcore"},
 	"internal/plain":     {},

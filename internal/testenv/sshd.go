@@ -48,6 +48,8 @@ LogLevel VERBOSE
 type SSHD struct {
 	// Port is where it listens on 127.0.0.1.
 	Port int
+	// Config is the path of its configuration.
+	Config string
 
 	process *exec.Cmd
 	ended   chan struct{} // closed when process has ended
@@ -60,24 +62,34 @@ type SSHD struct {
 func StartSSHD(tb testing.TB, config string) *SSHD {
 	tb.Helper()
 	Need(tb, "root", "sshd")
-	if err := os.MkdirAll(sshdRunDir, 0o755); err != nil { //nolint:gosec // sshd wants it so
-		tb.Fatal(err)
-	}
 	dir := tb.TempDir()
-	hostKey := filepath.Join(dir, "host_key")
-	runProgram(tb, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hostKey)
+	hostKey := NewHostKey(tb)
 	s := &SSHD{Port: freePorts(tb, 1)[0], ended: make(chan struct{}), log: filepath.Join(dir, "log")}
 	path := putFile(tb, dir, "sshd_config", fmt.Appendf(nil, sshdConfig+"%s\n", s.Port, hostKey, config))
 	if strings.Contains(strings.ToLower(runProgram(tb, "sshd", "-T", "-f", path)), "\npersourcepenalties ") {
 		// Since 9.8 refused logins lock their address out for a while, and all logins of a test come from one.
 		path = putFile(tb, dir, "sshd_config", fmt.Appendf(nil, "PerSourcePenalties no\n"+sshdConfig+"%s\n", s.Port, hostKey, config))
 	}
-	s.start(tb, path)
+	s.Config = path
+	s.start(tb)
 	return s
 }
 
+// NewHostKey makes a host key, and all else that sshd wants beside a configuration, and returns the key's path. It needs
+// the part "sshd".
+func NewHostKey(tb testing.TB) string {
+	tb.Helper()
+	Need(tb, "sshd")
+	if err := os.MkdirAll(sshdRunDir, 0o755); err != nil && os.Geteuid() == 0 { //nolint:gosec // sshd wants it so
+		tb.Fatal(err)
+	}
+	hostKey := filepath.Join(tb.TempDir(), "host_key")
+	runProgram(tb, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hostKey)
+	return hostKey
+}
+
 // start starts the server, as a child that this process can wait for, and returns when it greets.
-func (s *SSHD) start(tb testing.TB, config string) {
+func (s *SSHD) start(tb testing.TB) {
 	tb.Helper()
 	program, err := Program("sshd")
 	if err != nil {
@@ -88,8 +100,8 @@ func (s *SSHD) start(tb testing.TB, config string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer log.Close()                                           //nolint:errcheck // the child has its own descriptor
-	s.process = exec.Command(program, "-D", "-e", "-f", config) //nolint:gosec,noctx // it ends with stop
+	defer log.Close()                                             //nolint:errcheck // the child has its own descriptor
+	s.process = exec.Command(program, "-D", "-e", "-f", s.Config) //nolint:gosec,noctx // it ends with stop
 	s.process.Stderr = log
 	if err := s.process.Start(); err != nil {
 		tb.Fatal(err)

@@ -1,0 +1,22 @@
+package homes
+
+// KeyFiles are the files in which sshd looks for an account's keys.
+type KeyFiles struct {
+	// Paths name those that can be kept, in the order in which sshd reads them: clean, absolute or relative to the home,
+	// as Read takes them.
+	Paths []string
+	// Unkept are those that cannot.
+	Unkept []Unkept
+}
+
+// Unkept is a file, or an entry of sshd's AuthorizedKeysFile that names no single file, which sshd may read for an account
+// and which is not kept.
+type Unkept struct {
+	Path string // as sshd's configuration has it
+	Why  string
+}
+
+// CheckPath reports why a path cannot be that of a key file, nil when it can: it is clean, absolute or below the home, at most
+// 1024 bytes of printable ASCII, with names of at most 128 bytes, and without the characters that sshd expands. The error wraps
+// ErrRefused.
+func CheckPath(file string) error { return checkPath(file) }

@@ -1,0 +1,52 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// nowhere is the connection that sshd is asked about, from and to addresses that no real one has (RFC 5737, RFC 2606).
+// All of it is given: where Match LocalPort or LocalAddress is used, sshd prints nothing without them.
+const nowhere = "host=client.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=22,rdomain="
+
+// ask asks sshd for the entries of AuthorizedKeysFile that are in force for a user. It prints them as they stand in the
+// configuration, tokens unexpanded.
+//
+// -T wants host keys and the folder for the unprivileged part, which systemd makes when sshd starts; -G (since 9.3) wants
+// nothing but the configuration, and takes it no other way.
+func ask(ctx context.Context, program, config, user string) ([]string, error) {
+	var first error
+	for _, mode := range []string{"-T", "-G"} {
+		out, err := run(ctx, program, mode, "-C", "user="+user+","+nowhere, "-f", config)
+		if err == nil {
+			return entries(out)
+		}
+		if first == nil {
+			first = fmt.Errorf("configuration %s: %w", config, err)
+		}
+	}
+	return nil, first
+}
+
+// entries finds AuthorizedKeysFile in what sshd -T prints. 9.2 prints keywords in lower case, 10.5 as they are spelt in the
+// manual page; 10.5 prints no line for "none". So that an empty answer is not taken for that, one that every sshd
+// prints must be there: Port.
+func entries(out string) ([]string, error) {
+	var list []string
+	whole := false
+	for line := range strings.Lines(out) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+		case strings.EqualFold(words[0], "Port"):
+			whole = true
+		case strings.EqualFold(words[0], "AuthorizedKeysFile"):
+			list = append(list, words[1:]...)
+		}
+	}
+	if !whole {
+		return nil, fmt.Errorf("sshd -T printed no configuration, but %d bytes of something else", len(out))
+	}
+	return list, nil
+}

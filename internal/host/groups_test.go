@@ -1,0 +1,113 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// NSS says which groups a user is in.
+func TestGroups(t *testing.T) {
+	testenv.Need(t, "root")
+	a := homes.Account(testenv.NewAccount(t))
+	other := homes.Account(testenv.NewAccount(t))
+	if out, err := exec.Command("/usr/sbin/usermod", "-a", "-G", other.Name, a.Name).CombinedOutput(); err != nil {
+		t.Fatalf("usermod: %v %s", err, out)
+	}
+	got, err := NewGroups(nil).Of(a)
+	if err != nil || !slices.Contains(got, other.GID) {
+		t.Errorf("groups %v, error %v, want one of them to be %d", got, err, other.GID)
+	}
+	// Without getent /etc/group is read.
+	g := NewGroups(nil)
+	g.program = ""
+	if got, err := g.Of(a); err != nil || !slices.Contains(got, other.GID) {
+		t.Errorf("groups %v, error %v, want one of them to be %d", got, err, other.GID)
+	}
+}
+
+// getent stands for NSS: it answers what is in a file, and counts.
+func getent(t *testing.T, g *Groups) (answer func(string), runs func() int) {
+	t.Helper()
+	dir := t.TempDir()
+	put := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("getent", "#!/bin/sh\necho x >>"+dir+"/runs; . "+dir+"/answer\n")
+	g.program = filepath.Join(dir, "getent")
+	return func(text string) { put("answer", text) }, func() int {
+		text, err := os.ReadFile(filepath.Join(dir, "runs"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return strings.Count(string(text), "x")
+	}
+}
+
+func TestGroupsAreRemembered(t *testing.T) {
+	var told []error
+	g := NewGroups(func(err error) { told = append(told, err) })
+	answer, runs := getent(t, g)
+	wants := func(a homes.Account, groups ...int) {
+		t.Helper()
+		got, err := g.Of(a)
+		if err != nil || !slices.Equal(got, groups) {
+			t.Errorf("groups %v, error %v, want %v", got, err, groups)
+		}
+	}
+	age := func() {
+		m := g.known[alice.Name]
+		m.at = m.at.Add(-2 * lifetime)
+		g.known[alice.Name] = m
+		g.until = time.Time{}
+	}
+	answer(`echo "$2    7 4294967294"`)
+	wants(alice, 7, 4294967294)
+	answer(`echo "$2    8"`)
+	wants(alice, 7, 4294967294) // known
+	moved := alice
+	moved.UID++
+	wants(moved, 8) // another account
+	wants(alice, 8)
+	age()
+	answer("exit 2")
+	wants(alice, 8) // the last good answer
+	age()
+	answer("echo somebody 9")
+	wants(alice, 8)
+	if len(told) != 1 {
+		t.Errorf("told %v", told)
+	}
+	age()
+	answer(`echo "$2"`)
+	wants(alice)
+	if got := runs(); got != 6 {
+		t.Errorf("%d runs, want 6", got)
+	}
+}
+
+// A getent that fails is not asked for each user anew.
+func TestGroupsPauseAfterAFailure(t *testing.T) {
+	told := 0
+	g := NewGroups(func(error) { told++ })
+	answer, runs := getent(t, g)
+	answer("exit 1")
+	for _, a := range []homes.Account{alice, bob, alice, bob} {
+		if got, err := g.Of(a); err != nil || len(got) > 1 { // some ways to read /etc/group name the user's own too
+			t.Errorf("groups %v, error %v", got, err)
+		}
+	}
+	if runs() != 1 || told != 1 {
+		t.Errorf("%d runs, told %d times", runs(), told)
+	}
+}
