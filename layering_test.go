@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"registry":           {"authkeys"},
 	"policy":             {"authkeys", "registry", "golang.org/x/crypto/ssh"},
 	"ldapsource":         {"authkeys", "registry", "internal/plain", "internal/statefile", "github.com/go-ldap/ldap/v3", "github.com/go-asn1-ber/asn1-ber"},
-	"report":             {"authkeys", "policy", "enforcer", "internal/plain"},
+	"report":             {"authkeys", "policy", "enforcer", "internal/homes", "internal/plain"},
 	"enforcer":           {"authkeys", "registry", "policy", "internal/homes", "internal/audit", "internal/statefile", "go.uber.org/zap"},
 	"internal/homes":     {"golang.org/x/sys/unix"},
 	"internal/host":      {"internal/homes", "internal/plain"},
@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"internal/demo":      {},
 	"cmd/keyreeve": {
 		"policy", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
-		"internal/homes", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
+		"internal/homes", "internal/host", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},
 }

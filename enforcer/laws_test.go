@@ -51,7 +51,7 @@ func checkLaws(t interface {
 			t.Fatalf("the granted key of line %q is lost", line.Raw)
 		}
 	}
-	if in.Install && in.Name == ".ssh/authorized_keys" && len(kept) != len(granted) {
+	if in.Install && len(kept) != len(granted) {
 		t.Fatalf("%d of %d granted keys are in the file", len(kept), len(granted))
 	}
 	if n := len(p.Keep) + len(p.Rewrite) + len(p.Remove); n != len(authkeys.Parse(in.File.Data)) {

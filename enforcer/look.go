@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -20,9 +21,11 @@ const attempts = 5
 // Result is what a look at one account's files found.
 type Result struct {
 	Account homes.Account
-	// Plans are those of the files, in the order of FileNames; the last of each, where it was made more than once.
+	// Plans are those of the files, in the order in which sshd reads them; the last of each, where it was made more than once.
 	Plans []Plan
-	// NoHome is set when the account has no home yet; there are no plans then.
+	// Unkept are files that sshd may read beside those.
+	Unkept []homes.Unkept
+	// NoHome is set when the account has no home yet; there are no plans for files in it then.
 	NoHome bool
 	// Err says what kept a file from being read or changed.
 	Err error
@@ -35,8 +38,12 @@ func (r Result) Changed() bool {
 
 // Looker looks at accounts.
 type Looker struct {
-	Homes   Homes
-	Grants  *policy.Grants
+	Homes  Homes
+	Grants *policy.Grants
+	// Files lists the files that sshd reads for an account. What comes with an error is looked at all the same. Nil: those of
+	// FileNames.
+	Files func(homes.Account) (homes.KeyFiles, error)
+	// Install asks for a line for every granted key in the first of the files.
 	Install bool
 	// Act is called with every plan that has a change. Nil looks only.
 	Act func(Plan) error
@@ -54,12 +61,23 @@ var ErrUnsettled = errors.New("it may not be finished: its owner cannot read it,
 // Look reads the files of one account, plans each of them and acts on the plans. A file that changed between the reading
 // and the act is read and planned again, a bounded number of times.
 func (l Looker) Look(account homes.Account) Result {
-	result := Result{Account: account}
+	files, err := homes.KeyFiles{Paths: FileNames()}, error(nil)
+	if l.Files != nil {
+		files, err = l.Files(account)
+	}
+	result := Result{Account: account, Unkept: files.Unkept}
 	var wrong []error
-	for _, name := range FileNames() {
-		plan, err := l.file(account, name)
+	if err != nil {
+		wrong = append(wrong, err)
+	}
+	for i, name := range files.Paths {
+		plan, err := l.file(Input{
+			Account: account, Name: name, Grants: l.Grants, Install: l.Install && i == 0, Bring: l.Bring[name],
+			Second: slices.ContainsFunc(files.Paths[:i], func(other string) bool { return path.Dir(other) == path.Dir(name) }),
+		})
 		if errors.Is(err, homes.ErrNoHome) {
-			return Result{Account: account, NoHome: true}
+			result.NoHome = true // sshd reads the files outside of it all the same
+			continue
 		}
 		if err != nil {
 			wrong = append(wrong, err)
@@ -72,20 +90,21 @@ func (l Looker) Look(account homes.Account) Result {
 	return result
 }
 
-// file looks at one file; the plan's Name is empty when no plan could be made.
-func (l Looker) file(account homes.Account, name string) (Plan, error) {
+// file looks at one file, of which in has all but its content; the plan's Name is empty when no plan could be made.
+func (l Looker) file(in Input) (Plan, error) {
 	var plan Plan
 	for range attempts {
-		file, err := l.Homes.Read(account, name)
+		file, err := l.Homes.Read(in.Account, in.Name)
 		if err != nil {
-			return Plan{}, fmt.Errorf("read %s of %s: %w", name, account.Name, err)
+			return Plan{}, fmt.Errorf("read %s of %s: %w", in.Name, in.Account.Name, err)
 		}
-		plan = MakePlan(Input{Account: account, Name: name, File: file, Grants: l.Grants, Install: l.Install, Bring: l.Bring[name]})
+		in.File = file
+		plan = MakePlan(in)
 		if !plan.Change || l.Act == nil {
 			return plan, nil
 		}
 		if l.Patient && (plan.State == homes.Unreadable || file.Busy && !plan.removesKey()) {
-			return plan, fmt.Errorf("%s of %s: %w", name, account.Name, ErrUnsettled)
+			return plan, fmt.Errorf("%s of %s: %w", in.Name, in.Account.Name, ErrUnsettled)
 		}
 		if err = l.act(&plan); !errors.Is(err, homes.ErrChanged) {
 			return plan, err

@@ -26,7 +26,7 @@ type meter struct {
 
 // look counts what a look has left unresolved.
 func (m *meter) look(user string, result Result) {
-	n := len(joined(result.Err))
+	n := len(joined(result.Err)) + len(result.Unkept)
 	for _, p := range result.Plans {
 		if p.Unresolved != "" {
 			n++

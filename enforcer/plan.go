@@ -9,15 +9,9 @@ import (
 	"github.com/keyreeve/keyreeve/policy"
 )
 
-// The files that sshd reads by default (sshd_config(5), AuthorizedKeysFile). Both count: a key in the
-// second alone is enough for a login.
-const (
-	mainFile   = ".ssh/authorized_keys"
-	secondFile = ".ssh/authorized_keys2"
-)
-
-// FileNames lists the paths of the files that are kept, in the order in which sshd reads them: absolute, or relative to the home.
-func FileNames() []string { return []string{mainFile, secondFile} }
+// FileNames lists the paths of the files that are kept unless sshd names others, in the order in which sshd reads them.
+// Both count: a key in the second alone is enough for a login (AuthorizedKeysFile in sshd_config(5)).
+func FileNames() []string { return []string{".ssh/authorized_keys", ".ssh/authorized_keys2"} }
 
 // The reasons that plans add to those of the policy. Like them they are a contract.
 const (
@@ -52,6 +46,8 @@ type Input struct {
 	Grants *policy.Grants
 	// Install asks for a line for every granted key, not only for those that are in the file already.
 	Install bool
+	// Second: another file of the account lies in the same directory, and its plan puts that directory right for both.
+	Second bool
 	// Bring are lines that are to come back into a file that can be read, those of them whose key is granted.
 	Bring []authkeys.Line
 }
@@ -110,8 +106,7 @@ func MakePlan(in Input) Plan {
 	case homes.Unreadable:
 		p.replace(in, ReasonUnreadable, in.File.Detail)
 	case homes.BadDir:
-		// Both files lie in the directory; the plan of the first puts it right for both.
-		if in.Name == mainFile {
+		if !in.Second {
 			p.replace(in, ReasonBadDir, in.File.Detail)
 		}
 	case homes.Irregular:
@@ -127,7 +122,7 @@ func MakePlan(in Input) Plan {
 
 // install plans a file of all grants where none can be read and the centre wants one.
 func (p *Plan) install(in Input, grants []policy.Grant) {
-	if !in.Install || in.Name != mainFile || len(grants) == 0 {
+	if !in.Install || len(grants) == 0 {
 		return
 	}
 	p.Unresolved = ""
@@ -210,7 +205,7 @@ func (p *Plan) lines(in Input, grants []policy.Grant) {
 		p.decide(Decision{line, verdict})
 	}
 	w.bring(in.Bring)
-	if in.Install && in.Name == mainFile {
+	if in.Install {
 		p.Add = w.missing()
 		w.out = appendGrants(w.out, p.Add)
 	}

@@ -129,25 +129,22 @@ func TestPlanInstalls(t *testing.T) {
 	missing := homes.File{State: homes.Missing}
 	for name, c := range map[string]struct {
 		file    homes.File
-		name    string
 		install bool
 		after   string
 		change  bool
 		add     int
 	}{
-		"missing, present":  {missing, ".ssh/authorized_keys", false, "", false, 0},
-		"missing, all":      {missing, ".ssh/authorized_keys", true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
-		"dangling, all":     {homes.File{State: homes.Missing, Detail: "a dangling link"}, ".ssh/authorized_keys", true, "", false, 0},
-		"second, all":       {missing, ".ssh/authorized_keys2", true, "", false, 0},
-		"one there":         {regular(lineA + " x\n"), ".ssh/authorized_keys", true, lineA + " x\nrestrict " + lineB + " b\n", true, 1},
-		"all there":         {regular("restrict " + lineB + "\n" + lineA + "\n"), ".ssh/authorized_keys", true, "restrict " + lineB + "\n" + lineA + "\n", false, 0},
-		"as authority":      {regular("cert-authority " + lineA + "\nrestrict " + lineB + "\n"), ".ssh/authorized_keys", true, "restrict " + lineB + "\n" + lineA + " a\n", true, 1},
-		"second, one there": {regular(lineA + "\n"), ".ssh/authorized_keys2", true, lineA + "\n", false, 0},
-		"fifo, present":     {homes.File{State: homes.Irregular, Detail: "a FIFO"}, ".ssh/authorized_keys", false, "", false, 0},
-		"fifo, all":         {homes.File{State: homes.Irregular, Detail: "a FIFO"}, ".ssh/authorized_keys", true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
+		"missing, present": {missing, false, "", false, 0},
+		"missing, all":     {missing, true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
+		"dangling, all":    {homes.File{State: homes.Missing, Detail: "a dangling link"}, true, "", false, 0},
+		"one there":        {regular(lineA + " x\n"), true, lineA + " x\nrestrict " + lineB + " b\n", true, 1},
+		"all there":        {regular("restrict " + lineB + "\n" + lineA + "\n"), true, "restrict " + lineB + "\n" + lineA + "\n", false, 0},
+		"as authority":     {regular("cert-authority " + lineA + "\nrestrict " + lineB + "\n"), true, "restrict " + lineB + "\n" + lineA + " a\n", true, 1},
+		"fifo, present":    {homes.File{State: homes.Irregular, Detail: "a FIFO"}, false, "", false, 0},
+		"fifo, all":        {homes.File{State: homes.Irregular, Detail: "a FIFO"}, true, lineA + " a\nrestrict " + lineB + " b\n", true, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: c.name, File: c.file, Grants: g, Install: c.install})
+			p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: c.file, Grants: g, Install: c.install})
 			if diff := cmp.Diff(c.after, string(p.After)); diff != "" || p.Change != c.change || len(p.Add) != c.add {
 				t.Errorf("change %v, %d added: %s", p.Change, len(p.Add), diff)
 			}
@@ -162,10 +159,10 @@ func TestPlanOfWhatCannotBeRead(t *testing.T) {
 		homes.Symlink: enforcer.ReasonSymlink, homes.Oversize: enforcer.ReasonOversize,
 		homes.Unreadable: enforcer.ReasonUnreadable, homes.BadDir: enforcer.ReasonBadDir,
 	} {
-		for _, name := range enforcer.FileNames() {
+		for i, name := range enforcer.FileNames() {
 			t.Run(state.String()+" "+name, func(t *testing.T) {
-				p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: name, File: homes.File{State: state, Data: []byte(lineB)}, Grants: g})
-				if state == homes.BadDir && name == ".ssh/authorized_keys2" {
+				p := enforcer.MakePlan(enforcer.Input{Account: alice, Name: name, File: homes.File{State: state, Data: []byte(lineB)}, Grants: g, Second: i == 1})
+				if state == homes.BadDir && i == 1 {
 					if p.Change {
 						t.Error("the directory is put right by the first file's plan")
 					}

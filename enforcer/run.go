@@ -27,7 +27,9 @@ type Settings struct {
 	SourceID string
 	Policy   *policy.Policy
 	Scope    Scope
-	Install  bool
+	// Files lists the files that sshd reads for an account, as for a Looker.
+	Files   func(homes.Account) (homes.KeyFiles, error)
+	Install bool
 	// Act carries out a plan; nil only reports what it would do.
 	Act func(Plan) error
 	// Refresh is the time between two readings of the registry, Sweep that between two looks at every home, FastCheck
@@ -55,11 +57,12 @@ type Runner struct {
 
 	reload chan Settings
 	poke   chan struct{}
+	every  chan struct{}
 }
 
 // NewRunner returns a runner without its fields set.
 func NewRunner() *Runner {
-	return &Runner{reload: make(chan Settings), poke: make(chan struct{}, 1)}
+	return &Runner{reload: make(chan Settings), poke: make(chan struct{}, 1), every: make(chan struct{}, 1)}
 }
 
 // Reload replaces the settings and reads the registry again. It returns when the loop has taken them, or with ctx.
@@ -77,6 +80,14 @@ func (r *Runner) Poke() {
 	select {
 	case r.poke <- struct{}{}:
 	default: // one is asked for already
+	}
+}
+
+// LookAtAll makes every home due: sshd reads other files now.
+func (r *Runner) LookAtAll() {
+	select {
+	case r.every <- struct{}{}:
+	default: // they are due already
 	}
 }
 
@@ -117,6 +128,7 @@ type loop struct {
 	rests   map[string]*rest
 	woken   chan string
 	told    map[string][sha256.Size]byte // what was last said of a user
+	unkept  map[homes.Unkept]bool        // files that were told of
 	failed  map[string]int               // looks of a user that failed in a row
 	swept   bool                         // every home was looked at since the start
 	meter   meter
@@ -140,7 +152,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	l := &loop{
 		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(), done: make(chan finished), again: make(chan string),
 		recall: make(map[string][]recalled), rests: make(map[string]*rest), woken: make(chan string),
-		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int),
+		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]bool),
 		meter:   meter{files: make(map[string]int)},
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(),
 	}
@@ -201,6 +213,8 @@ func (l *loop) step(ctx context.Context) {
 		l.startFetch(ctx)
 	case <-l.poke:
 		l.startFetch(ctx)
+	case <-l.every:
+		l.all()
 	case <-l.sweep.C:
 		l.sweep.Reset(l.settings.Sweep)
 		l.forgetRests()
@@ -300,7 +314,7 @@ func (l *loop) dispatch() {
 
 // looker looks by the present world and acts only as long as that is the present one.
 func (l *loop) looker() Looker {
-	look := Looker{Homes: l.Homes, Grants: l.world.Grants, Install: l.settings.Install}
+	look := Looker{Homes: l.Homes, Grants: l.world.Grants, Files: l.settings.Files, Install: l.settings.Install}
 	if act, epoch := l.settings.Act, l.epoch.Load(); act != nil {
 		look.Act = func(p Plan) error {
 			if l.epoch.Load() != epoch {

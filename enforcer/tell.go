@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/internal/homes"
 )
 
 // account draws the conclusions of a look: a failed one is repeated, and what a person should know is said once, not at
@@ -28,6 +30,17 @@ func (l *loop) account(ctx context.Context, f finished) {
 	}
 	l.meter.look(f.user, f.result)
 	l.tell(f)
+	l.tellUnkept(f.result.Unkept)
+}
+
+// tellUnkept says once of a file that sshd may read it and that it is not kept, however many users it concerns.
+func (l *loop) tellUnkept(list []homes.Unkept) {
+	for _, u := range list {
+		if !l.unkept[u] {
+			l.unkept[u] = true
+			l.Log.Warn("sshd may read a file that is not kept", zap.String("file", u.Path), zap.String("why", u.Why))
+		}
+	}
 }
 
 // tellSwept says once that the daemon has seen every home.

@@ -41,6 +41,12 @@ type jsonUser struct {
 	NoHome bool       `json:"no_home,omitempty"`
 	Errors []string   `json:"errors,omitempty"`
 	Files  []jsonFile `json:"files"`
+	Unkept []jsonOdd  `json:"unkept,omitempty"` // files that sshd may read beside those
+}
+
+type jsonOdd struct {
+	Path string `json:"path"` // as sshd's configuration has it
+	Why  string `json:"why"`
 }
 
 type jsonFile struct {
@@ -142,6 +148,9 @@ func userOf(result enforcer.Result) jsonUser {
 	}
 	for _, p := range result.Plans {
 		u.Files = append(u.Files, fileOf(p))
+	}
+	for _, odd := range result.Unkept {
+		u.Unkept = append(u.Unkept, jsonOdd{plain.Text(odd.Path), plain.Text(odd.Why)})
 	}
 	return u
 }

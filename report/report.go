@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
 )
 
@@ -46,6 +47,7 @@ type Counts struct {
 	Rewrite    int `json:"rewrite"`    // lines
 	Add        int `json:"add"`        // lines
 	Unresolved int `json:"unresolved"` // files of which nothing could be decided
+	Unkept     int `json:"unkept"`     // files that sshd may read beside those, each counted once
 	Errors     int `json:"errors"`     // accounts that could not be looked at, in whole or in part
 	Skipped    int `json:"skipped"`    // accounts left alone
 }
@@ -53,6 +55,7 @@ type Counts struct {
 // Count adds up a report.
 func (r Report) Count() Counts {
 	c := Counts{Accounts: len(r.Results), Skipped: len(r.Skips)}
+	c.Unkept = len(r.unkept())
 	for _, result := range r.Results {
 		if slices.ContainsFunc(result.Plans, func(p enforcer.Plan) bool { return p.Change && p.Done == r.Applied }) {
 			c.Pending++
@@ -70,6 +73,17 @@ func (r Report) Count() Counts {
 		}
 	}
 	return c
+}
+
+// unkept counts the accounts that a file which is not kept concerns.
+func (r Report) unkept() map[homes.Unkept]int {
+	accounts := make(map[homes.Unkept]int)
+	for _, result := range r.Results {
+		for _, u := range result.Unkept {
+			accounts[u]++
+		}
+	}
+	return accounts
 }
 
 // foreignBound is how many bytes of a user's own text a report shows.

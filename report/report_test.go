@@ -49,6 +49,7 @@ func example(t *testing.T) report.Report {
 			File: homes.File{State: state, Data: []byte(text), Tidy: true, Detail: "a FIFO"},
 		})
 	}
+	odd := []homes.Unkept{{Path: "/keys/a\nll", Why: "one for all"}}
 	alice := plan("alice", ".ssh/authorized_keys", "# x\n"+lineB+evil+"\n"+lineA+"\r\nno key\x1b[2J\n", homes.Regular)
 	return report.Report{
 		Source: "ldaps://one", Policy: rules.String(), Users: 1, Keys: 1,
@@ -56,8 +57,8 @@ func example(t *testing.T) report.Report {
 			{Account: alice.Account, Plans: []enforcer.Plan{alice, plan("alice", ".ssh/authorized_keys2", "", homes.Symlink)}},
 			{Account: homes.Account{Name: "bob", UID: 2002, Home: "/home/bob"}, Plans: []enforcer.Plan{plan("bob", ".ssh/authorized_keys", "", homes.Irregular)}},
 			{Account: homes.Account{Name: "carol", UID: 2003, Home: "/home/carol"}, Err: errors.New("read: input/output error\nforged: line\x1b")},
-			{Account: homes.Account{Name: "dan", UID: 2004, Home: "/home/dan"}, NoHome: true},
-			{Account: homes.Account{Name: "eve", UID: 2005, Home: "/home/eve"}, Plans: []enforcer.Plan{plan("eve", ".ssh/authorized_keys", "# clean\n", homes.Regular)}},
+			{Account: homes.Account{Name: "dan", UID: 2004, Home: "/home/dan"}, NoHome: true, Unkept: odd},
+			{Account: homes.Account{Name: "eve", UID: 2005, Home: "/home/eve"}, Unkept: odd, Plans: []enforcer.Plan{plan("eve", ".ssh/authorized_keys", "# clean\n", homes.Regular)}},
 		},
 		Skips:   []enforcer.Skip{{User: "-x\n", Why: "not a plain login name"}},
 		Rejects: []report.Reject{{User: "alice", Origin: "uid=alice", Detail: "no key"}},
@@ -87,6 +88,10 @@ bob  /home/bob/.ssh/authorized_keys
 carol: error: read: input/output error
 carol: error: forged: line\x1b
 
+read by sshd, not kept
+  /keys/a\nll  for 2 accounts
+      one for all
+
 registered, but not usable
   al\u202eice  weak  SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
       weak
@@ -99,6 +104,7 @@ left alone
 accounts  5, to change: 1, errors: 1, left alone: 1
 lines     to remove: 2, to rewrite: 1, to add: 1
 files     not decided: 1
+files     read by sshd, not kept: 1
 `
 
 func TestText(t *testing.T) {
@@ -131,7 +137,11 @@ func TestJSON(t *testing.T) {
 		Accounts []struct {
 			NoHome bool     `json:"no_home"`
 			Errors []string `json:"errors"`
-			Files  []struct {
+			Unkept []struct {
+				Path string `json:"path"`
+				Why  string `json:"why"`
+			} `json:"unkept"`
+			Files []struct {
 				State      string `json:"state"`
 				Unresolved string `json:"unresolved"`
 				Content    string `json:"content"`
@@ -147,7 +157,7 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	wantCounts := report.Counts{Accounts: 5, Pending: 1, Remove: 2, Rewrite: 1, Add: 1, Unresolved: 1, Errors: 1, Skipped: 1}
+	wantCounts := report.Counts{Accounts: 5, Pending: 1, Remove: 2, Rewrite: 1, Add: 1, Unresolved: 1, Unkept: 1, Errors: 1, Skipped: 1}
 	if diff := cmp.Diff(wantCounts, got.Summary); diff != "" || got.Version != 1 {
 		t.Errorf("version %d, summary: %s", got.Version, diff)
 	}
@@ -165,6 +175,9 @@ func TestJSON(t *testing.T) {
 	if file.Content != "# x\n"+lineA+"\n" || !file.Change || file.State != "regular" {
 		t.Errorf("file %+v", file)
 	}
+	if odd := got.Accounts[4].Unkept; len(odd) != 1 || odd[0].Path != `/keys/a\nll` || odd[0].Why != "one for all" || len(got.Accounts[0].Unkept) != 0 {
+		t.Errorf("not kept: %+v", odd)
+	}
 	if got.Accounts[1].Files[0].Unresolved != "a FIFO" || len(got.Accounts[2].Errors) != 2 || !got.Accounts[3].NoHome {
 		t.Errorf("accounts %+v", got.Accounts[1:])
 	}
@@ -175,7 +188,7 @@ func TestApplied(t *testing.T) {
 	r := example(t)
 	r.Applied = true
 	r.Results[0].Plans[1].Done = true
-	want := report.Counts{Accounts: 5, Pending: 1, Add: 1, Unresolved: 1, Errors: 1, Skipped: 1}
+	want := report.Counts{Accounts: 5, Pending: 1, Add: 1, Unresolved: 1, Unkept: 1, Errors: 1, Skipped: 1}
 	if diff := cmp.Diff(want, r.Count()); diff != "" {
 		t.Error(diff)
 	}

@@ -2,12 +2,16 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
 )
 
@@ -19,6 +23,7 @@ func Text(w io.Writer, r Report) error {
 	for _, result := range r.Results {
 		textResult(out, result, r.Applied)
 	}
+	textUnkept(out, r.unkept())
 	if len(r.Denied)+len(r.Rejects) > 0 {
 		fmt.Fprintf(out, "registered, but not usable\n")
 		for _, d := range r.Denied {
@@ -52,6 +57,23 @@ func textCounts(out *bufio.Writer, r Report) {
 	if c.Unresolved > 0 {
 		fmt.Fprintf(out, "files     not decided: %d\n", c.Unresolved)
 	}
+	if c.Unkept > 0 {
+		fmt.Fprintf(out, "files     read by sshd, not kept: %d\n", c.Unkept)
+	}
+}
+
+// textUnkept prints each file once: one that is all accounts' would otherwise stand there for each of them.
+func textUnkept(out *bufio.Writer, accounts map[homes.Unkept]int) {
+	if len(accounts) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "read by sshd, not kept\n")
+	for _, u := range slices.SortedFunc(maps.Keys(accounts), func(a, b homes.Unkept) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Why, b.Why))
+	}) {
+		fmt.Fprintf(out, "  %s  for %d accounts\n      %s\n", plain.Text(u.Path), accounts[u], plain.Text(u.Why))
+	}
+	fmt.Fprintln(out)
 }
 
 func textResult(out *bufio.Writer, result enforcer.Result, applied bool) {

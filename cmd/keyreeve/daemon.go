@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/host"
 	"github.com/keyreeve/keyreeve/internal/statefile"
 	"github.com/keyreeve/keyreeve/internal/watch"
 )
@@ -49,8 +51,9 @@ type service struct {
 	watcher *watch.Watcher
 	runner  *enforcer.Runner
 	metrics *metrics
-	// unwatch ends the watch of the registry's file.
-	unwatch context.CancelFunc
+	// unwatch ends the watch of the registry's file, unfollow that of sshd's configuration.
+	unwatch, unfollow context.CancelFunc
+	sshd              atomic.Pointer[host.SSHD]
 }
 
 func serve(ctx context.Context, p process, path string) (err error) {
@@ -77,6 +80,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 
 	settings.Act = s.act(s.config)
+	s.askSSHD(ctx, s.config.Homes, &settings)
 	s.log.Info("keyreeve starts", zap.String("mode", s.config.Mode), zap.String("policy", settings.Policy.String()),
 		zap.String("config", path), zap.String("sha256", s.config.SHA256))
 	s.watchRegistry(ctx)
@@ -289,6 +293,7 @@ func (s *service) reload(ctx context.Context) error {
 		return err
 	}
 	settings.Act = s.act(c)
+	s.askSSHD(ctx, c.Homes, &settings)
 	s.config = c
 	s.watchRegistry(ctx) // first, so that no change falls between the reading and the watch
 	return s.runner.Reload(ctx, settings)

@@ -11,6 +11,7 @@ import (
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/host"
 	"github.com/keyreeve/keyreeve/report"
 )
 
@@ -61,7 +62,7 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 	if err := show(r); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
-	return verdict(r, true)
+	return one.verdict(r, true)
 }
 
 func apply(ctx context.Context, p process, path string, users []string) (err error) {
@@ -79,21 +80,27 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return err
 	}
 	r, err := one.run(ctx, hand.Apply)
-	return errors.Join(err, report.Text(p.Stdout, r), verdict(r, false), trail.Close())
+	return errors.Join(err, report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
 }
 
 // verdict turns a report into the end of the program.
-func verdict(r report.Report, planned bool) error {
+func (one *pass) verdict(r report.Report, planned bool) error {
 	c := r.Count()
+	wrong := []error{one.doubt}
 	switch {
 	case c.Errors > 0 && planned:
-		return fmt.Errorf("%d accounts could not be looked at", c.Errors)
+		wrong = append(wrong, fmt.Errorf("%d accounts could not be looked at", c.Errors))
 	case c.Errors > 0:
-		return fmt.Errorf("%d accounts could not be kept in line", c.Errors)
-	case planned && c.Pending > 0:
+		wrong = append(wrong, fmt.Errorf("%d accounts could not be kept in line", c.Errors))
+	}
+	if c.Unkept > 0 {
+		wrong = append(wrong, fmt.Errorf("sshd may read %d files that are not kept", c.Unkept))
+	}
+	err := errors.Join(wrong...)
+	if err == nil && planned && c.Pending > 0 {
 		return errPending
 	}
-	return nil
+	return err
 }
 
 // pass is one look at a number of homes.
@@ -103,6 +110,9 @@ type pass struct {
 	door     *homes.Door
 	world    *enforcer.World
 	accounts []homes.Account
+	sshd     *host.SSHD
+	// doubt is why sshd does not say which files it reads; those that it may read are looked at in spite of it.
+	doubt error
 }
 
 // newPass reads the configuration and the registry and finds the accounts; no names means all.
@@ -128,7 +138,13 @@ func newPass(ctx context.Context, path string, users []string) (*pass, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pass{config: c, settings: settings, door: door, world: world, accounts: accounts}, nil
+	sshd := newSSHD(c.Homes.SSHD)
+	_, doubt := sshd.Refresh(ctx)
+	if doubt != nil {
+		doubt = withHint(fmt.Errorf("sshd does not say which files it reads: %w", doubt),
+			"the two default files and those that its configuration names were looked at; homes.sshd in the configuration says which sshd is asked")
+	}
+	return &pass{config: c, settings: settings, door: door, world: world, accounts: accounts, sshd: sshd, doubt: doubt}, nil
 }
 
 // choose finds the accounts of the named users, or says of each one why it is left alone.
@@ -159,7 +175,7 @@ func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
 
 // run looks at the accounts and, where act is given, carries the plans out.
 func (one *pass) run(ctx context.Context, act func(enforcer.Plan) error) (report.Report, error) {
-	look := enforcer.Looker{Homes: one.door, Grants: one.world.Grants, Install: one.settings.Install, Act: act}
+	look := enforcer.Looker{Homes: one.door, Grants: one.world.Grants, Files: one.sshd.KeyFiles, Install: one.settings.Install, Act: act}
 	snapshot := one.world.Snapshot
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),

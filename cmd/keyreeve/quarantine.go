@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -137,6 +138,10 @@ func restore(ctx context.Context, p process, path, id string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, trail.Close()) }()
+	read, err := one.sshd.KeyFiles(one.accounts[0]) //nolint:contextcheck // a look has no context, and one question its own bound
+	if !slices.Contains(read.Paths, c.Name) {
+		return errors.Join(fmt.Errorf("sshd does not read %s for %s: its keys would let nobody in", plain.Text(c.Path), c.User), err, one.doubt)
+	}
 	file, err := one.door.Read(one.accounts[0], c.Name)
 	if err != nil {
 		return err
@@ -145,7 +150,7 @@ func restore(ctx context.Context, p process, path, id string) (err error) {
 		return fmt.Errorf("%s is not a file that keys can be added to: %s", c.Path, file.State)
 	}
 	made, verdicts := enforcer.Restore(enforcer.Input{
-		Account: one.accounts[0], Name: c.Name, File: file, Grants: one.world.Grants, Install: one.settings.Install,
+		Account: one.accounts[0], Name: c.Name, File: file, Grants: one.world.Grants, Install: one.settings.Install && read.Paths[0] == c.Name,
 	}, c)
 	for _, d := range verdicts {
 		if !d.Granted() {

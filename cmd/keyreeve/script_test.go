@@ -58,7 +58,7 @@ func TestStories(t *testing.T) {
 // storyConfig removes, keeps ordinary users and reads the registry from a file.
 const storyConfig = `mode: enforce
 registry: {source: ldif, ldif: {path: $WORK/registry.ldif}}
-homes: {min_uid: 1}
+homes: {min_uid: 1, sshd: {configs: []}}
 state_dir: $WORK/state
 runtime_dir: $WORK/run
 audit: {file: $WORK/log/audit.jsonl}

@@ -65,7 +65,7 @@ func (s site) configure(mode, registry string) {
 	s.t.Helper()
 	s.put("keyreeve.yaml", fmt.Sprintf(`mode: %s
 registry: %s
-homes: {min_uid: 1, sweep: 24h, fast_check: 0s}
+homes: {min_uid: 1, sweep: 24h, fast_check: 0s, sshd: {configs: []}}
 state_dir: %[3]s/state
 runtime_dir: %[3]s/run
 audit: {file: %[3]s/log/audit.jsonl}

@@ -80,6 +80,16 @@ type Homes struct {
 	FastCheck time.Duration `yaml:"fast_check"`
 	MinUID    int           `yaml:"min_uid"`
 	Guard     string        `yaml:"guard"`
+	SSHD      SSHD          `yaml:"sshd"`
+}
+
+// SSHD says whose word it is which files are kept.
+type SSHD struct {
+	// Program is the path of sshd; empty: where systems have it.
+	Program string `yaml:"program"`
+	// Configs are the configuration files of the sshd processes of this host. None: nobody is asked, and the two files
+	// that sshd reads by default are kept.
+	Configs []string `yaml:"configs"`
 }
 
 // Audit is the trail.
@@ -115,7 +125,7 @@ func Default() Config {
 		},
 		Homes: Homes{
 			Accounts: fromRegistry, Install: InstallPresent, Sweep: 10 * time.Minute, FastCheck: 15 * time.Second,
-			MinUID: 1000, Guard: guardUser,
+			MinUID: 1000, Guard: guardUser, SSHD: SSHD{Configs: []string{"/etc/ssh/sshd_config"}},
 		},
 		Policy:     policy.DefaultRules(),
 		StateDir:   "/var/lib/keyreeve",
@@ -203,6 +213,12 @@ func (h Homes) check() error {
 	}
 	if h.MinUID < 1 {
 		list = append(list, fmt.Errorf("homes.min_uid: %d is below 1; an account is named under homes.include instead", h.MinUID))
+	}
+	if h.SSHD.Program != "" {
+		list = append(list, absolute("homes.sshd.program", h.SSHD.Program))
+	}
+	for i, path := range h.SSHD.Configs {
+		list = append(list, absolute(fmt.Sprintf("homes.sshd.configs[%d]", i), path))
 	}
 	return errors.Join(list...)
 }

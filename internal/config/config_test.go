@@ -36,7 +36,7 @@ func TestSmallestFile(t *testing.T) {
 func TestValues(t *testing.T) {
 	c, err := config.Parse("k.yaml", []byte(small+`
 mode: enforce
-homes: {install: all, include: [root], sweep: 1h, fast_check: 0s, min_uid: 500}
+homes: {install: all, include: [root], sweep: 1h, fast_check: 0s, min_uid: 500, sshd: {program: /opt/sshd, configs: []}}
 policy: {keys: [{type: rsa, min_bits: 3072}]}
 `))
 	if err != nil {
@@ -47,6 +47,7 @@ policy: {keys: [{type: rsa, min_bits: 3072}]}
 	}
 	want := config.Default().Homes
 	want.Install, want.Include, want.Sweep, want.FastCheck, want.MinUID = "all", []string{"root"}, time.Hour, 0, 500
+	want.SSHD = config.SSHD{Program: "/opt/sshd", Configs: []string{}}
 	if diff := cmp.Diff(want, c.Homes); diff != "" {
 		t.Error(diff)
 	}

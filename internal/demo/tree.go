@@ -92,7 +92,7 @@ func build(dir string) (*tree, error) {
 		}
 		ldif.WriteString("\n")
 	}
-	config := fmt.Sprintf("mode: enforce\nregistry:\n  source: ldif\n  ldif: {path: %[1]s/registry.ldif}\nhomes: {min_uid: 1}\n"+
+	config := fmt.Sprintf("mode: enforce\nregistry:\n  source: ldif\n  ldif: {path: %[1]s/registry.ldif}\nhomes: {min_uid: 1, sshd: {configs: []}}\n"+
 		"state_dir: %[1]s/state\nruntime_dir: %[1]s/run\naudit: {file: %[1]s/log/audit.jsonl}\n", dir)
 	return t, errors.Join(
 		os.WriteFile(filepath.Join(dir, "registry.ldif"), []byte(ldif.String()), 0o600),

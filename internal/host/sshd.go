@@ -22,8 +22,7 @@ const (
 	pause = 10 * time.Second
 )
 
-// SSHD knows which files the sshd of this host read for an account. Refresh is called by one goroutine at a time, KeyFiles
-// by many.
+// SSHD knows which files the sshd of this host read for an account. It is safe for concurrent use.
 type SSHD struct {
 	servers []*server
 }
@@ -89,6 +88,7 @@ type server struct {
 	find   func() string // the program
 	config string
 
+	asking  sync.Mutex // held by refresh
 	mu      sync.Mutex
 	force   *reading // what is in force
 	folders []string
@@ -116,6 +116,8 @@ type answer struct {
 }
 
 func (s *server) refresh(ctx context.Context) (changed bool, err error) {
+	s.asking.Lock()
+	defer s.asking.Unlock()
 	program := s.find()
 	now := &reading{program: program, list: defaultFiles()}
 	if program != "" {

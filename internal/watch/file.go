@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/fsnotify/fsnotify"
@@ -17,12 +18,30 @@ import (
 // link is not.
 func File(ctx context.Context, path string) (<-chan struct{}, error) {
 	path = filepath.Clean(path)
+	return report(ctx, []string{filepath.Dir(path)}, func(name string) bool { return name == path })
+}
+
+// Folders is File for everything that happens in some directories of the
+// administrator's. Those that are not there are left out.
+func Folders(ctx context.Context, dirs []string) (<-chan struct{}, error) {
+	var there []string
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); err == nil {
+			there = append(there, dir)
+		}
+	}
+	return report(ctx, there, func(string) bool { return true })
+}
+
+func report(ctx context.Context, dirs []string, wanted func(name string) bool) (<-chan struct{}, error) {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
-		return nil, fmt.Errorf("watch %s: %w", path, err)
+		return nil, fmt.Errorf("watch: %w", err)
 	}
-	if err := notify.Add(filepath.Dir(path)); err != nil {
-		return nil, errors.Join(fmt.Errorf("watch %w", explain(filepath.Dir(path), err)), notify.Close())
+	for _, dir := range dirs {
+		if err := notify.Add(dir); err != nil {
+			return nil, errors.Join(fmt.Errorf("watch %w", explain(dir, err)), notify.Close())
+		}
 	}
 	changed := make(chan struct{}, 1)
 	go func() {
@@ -36,7 +55,7 @@ func File(ctx context.Context, path string) (<-chan struct{}, error) {
 				if !ok {
 					return
 				}
-				if filepath.Clean(event.Name) != path {
+				if !wanted(filepath.Clean(event.Name)) {
 					continue
 				}
 			case _, ok := <-notify.Errors:

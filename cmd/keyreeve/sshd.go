@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/host"
+	"github.com/keyreeve/keyreeve/internal/watch"
+)
+
+func newSSHD(c config.SSHD) *host.SSHD { return host.NewSSHD(c.Program, c.Configs) }
+
+// askSSHD makes sshd say which files are kept. What it said last outlives a new configuration that names the same sshd.
+func (s *service) askSSHD(ctx context.Context, h config.Homes, settings *enforcer.Settings) {
+	if s.sshd.Load() == nil || !reflect.DeepEqual(h.SSHD, s.config.Homes.SSHD) {
+		s.sshd.Store(newSSHD(h.SSHD))
+	}
+	if s.unfollow != nil {
+		s.unfollow()
+	}
+	ctx, s.unfollow = context.WithCancel(ctx)
+	s.followSSHD(ctx, s.sshd.Load(), h.Sweep)
+	settings.Files = s.sshd.Load().KeyFiles
+}
+
+// followSSHD has sshd asked now, and again whenever its configuration may have changed: by events, and every so often
+// without. The homes are looked at when the files are others then. It returns when sshd was asked for the first time.
+func (s *service) followSSHD(ctx context.Context, sshd *host.SSHD, every time.Duration) {
+	f := follower{service: s, sshd: sshd, every: every}
+	f.refresh(ctx)
+	go func() {
+		for ctx.Err() == nil {
+			f.turn(ctx)
+		}
+	}()
+}
+
+// follower keeps one SSHD up to date.
+type follower struct {
+	*service
+	sshd  *host.SSHD
+	every time.Duration
+	told  string // the last trouble
+	wait  time.Duration
+}
+
+// turn waits for a reason to ask again, and does so. The watch is there before the question: what changes in between
+// is seen by the one or the other.
+func (f *follower) turn(ctx context.Context) {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changes, err := watch.Folders(inner, f.sshd.Folders())
+	if err != nil {
+		f.log.Warn("sshd's configuration is not watched: a change waits for the sweep", zap.Error(err))
+	}
+	f.refresh(ctx)
+	select {
+	case <-ctx.Done():
+	case <-changes:
+		keepStill(changes)
+	case <-time.After(f.wait):
+	}
+}
+
+// askAgain is how long to wait before sshd is asked again after it gave no answer.
+const askAgain = 30 * time.Second
+
+func (f *follower) refresh(ctx context.Context) {
+	changed, err := f.sshd.Refresh(ctx)
+	f.wait = f.every
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil:
+		f.wait = min(f.every, askAgain)
+		if f.told != err.Error() {
+			f.told = err.Error()
+			f.log.Error("sshd does not say which files it reads; its last good answer stays in force, and without one the two default files and those that its configuration names are kept", zap.Error(err))
+		}
+	case f.told != "":
+		f.told = ""
+		f.log.Info("sshd says again which files it reads")
+	}
+	if changed {
+		f.log.Info("sshd was asked which files it reads; the homes are looked at", zap.Strings("watched", f.sshd.Folders()))
+		f.runner.LookAtAll()
+	}
+}

@@ -1,0 +1,62 @@
+package enforcer_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
+)
+
+// shelf has the files of one account by their path; what it has not is missing.
+type shelf map[string]homes.File
+
+func (s shelf) Read(_ homes.Account, file string) (homes.File, error) {
+	if file == "gone" {
+		return homes.File{}, homes.ErrNoHome
+	}
+	return s[file], nil
+}
+
+func (s shelf) Replace(homes.Account, string, homes.Version, []byte) error {
+	return errors.New("not here")
+}
+func (s shelf) Seize(homes.Account, string, []byte) error { return errors.New("not here") }
+
+// A look goes over the files that sshd reads, in their order. Missing keys come into the first of them; of several in
+// one bad directory the first puts it right.
+func TestLookGoesOverTheFilesOfSSHD(t *testing.T) {
+	odd := homes.Unkept{Path: "/keys/all", Why: "one for all"}
+	bad := homes.File{State: homes.BadDir}
+	look := enforcer.Looker{
+		Homes: shelf{"/keys/alice": regular(""), "a/one": bad, "a/two": bad, "b/one": bad}, Grants: grants(t, lineA), Install: true,
+		Files: func(homes.Account) (homes.KeyFiles, error) {
+			return homes.KeyFiles{Paths: []string{"gone", "/keys/alice", "a/one", "a/two", "b/one"}, Unkept: []homes.Unkept{odd}}, errors.New("sshd said nothing")
+		},
+	}
+	result := look.Look(alice)
+	if result.Err == nil || !result.NoHome || len(result.Unkept) != 1 || result.Unkept[0] != odd {
+		t.Errorf("error %v, without a home %v, not kept %v", result.Err, result.NoHome, result.Unkept)
+	}
+	changes := make(map[string]bool)
+	for _, p := range result.Plans {
+		changes[p.Name] = p.Change
+	}
+	want := map[string]bool{"/keys/alice": false, "a/one": true, "a/two": false, "b/one": true}
+	if diff := cmp.Diff(want, changes); diff != "" {
+		t.Error(diff)
+	}
+	look.Files = func(homes.Account) (homes.KeyFiles, error) {
+		return homes.KeyFiles{Paths: []string{"/keys/alice", ".ssh/authorized_keys"}}, nil
+	}
+	result = look.Look(alice)
+	if result.Err != nil || string(result.Plans[0].After) != lineA+"\n" || result.Plans[1].Change {
+		t.Errorf("error %v, plans %+v", result.Err, result.Plans)
+	}
+	look.Files = func(homes.Account) (homes.KeyFiles, error) { return homes.KeyFiles{}, nil }
+	if result = look.Look(alice); result.Err != nil || len(result.Plans) != 0 {
+		t.Errorf("an empty list: error %v, plans %+v", result.Err, result.Plans)
+	}
+}
