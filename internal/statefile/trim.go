@@ -1,6 +1,7 @@
 package statefile
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,6 +19,9 @@ func Trim(dir string, budget int64) (removed []string, err error) {
 	var total int64
 	for _, entry := range entries {
 		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a temporary file of "keyreeve apply" beside the daemon, or what that one has trimmed
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -26,7 +30,7 @@ func Trim(dir string, budget int64) (removed []string, err error) {
 		}
 	}
 	for i := 0; total > budget && i < len(files)-1; i++ {
-		if err := os.Remove(filepath.Join(dir, files[i].Name())); err != nil {
+		if err := os.Remove(filepath.Join(dir, files[i].Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return removed, fmt.Errorf("make room in %s: %w", dir, err)
 		}
 		removed, total = append(removed, files[i].Name()), total-files[i].Size()
