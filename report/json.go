@@ -2,12 +2,9 @@ package report
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
@@ -116,26 +113,8 @@ func JSON(w io.Writer, r Report) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.Write(append(escape(text), '\n'))
+	_, err = w.Write(append(plain.JSON(text), '\n'))
 	return err
-}
-
-// escape writes what is not ASCII as JSON's own escapes: content may hold any letter, and a terminal is to see none that
-// turns its text around. Outside of strings JSON is ASCII.
-func escape(text []byte) []byte {
-	out := make([]byte, 0, len(text))
-	for _, r := range string(text) {
-		switch {
-		case r < 0x7f:
-			out = utf8.AppendRune(out, r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-	}
-	return out
 }
 
 func userOf(result enforcer.Result) jsonUser {

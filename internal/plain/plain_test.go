@@ -1,6 +1,7 @@
 package plain_test
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,4 +62,25 @@ func requote(text string) string {
 		}
 	}
 	return out.String()
+}
+
+// The text stays the same JSON, and is printable ASCII.
+func TestJSONProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.String().Draw(t, "text") + "\u009b\u202e\U0001f511\x7f"
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := plain.JSON(text)
+		for _, c := range got {
+			if c < ' ' || c > '~' {
+				t.Fatalf("%q holds %q", got, c)
+			}
+		}
+		var back string
+		if err := json.Unmarshal(got, &back); err != nil || back != want {
+			t.Fatalf("%q became %s, which says %q (%v)", want, got, back, err)
+		}
+	})
 }
