@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"internal/homes":     {"golang.org/x/sys/unix"},
 	"internal/host":      {"internal/homes", "internal/plain"},
 	"internal/watch":     {"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
-	"internal/audit":     {"authkeys", "internal/plain", "go.uber.org/zap", "go.uber.org/zap/buffer", "go.uber.org/zap/zapcore"},
+	"internal/audit":     {"authkeys", "internal/plain", "go.uber.org/zap", "go.uber.org/zap/zapcore"},
 	"internal/plain":     {},
 	"internal/statefile": {},
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -16,14 +15,17 @@ func newAudit(p process, path *string) *cobra.Command {
 		Use:   "verify [FILE...]",
 		Short: "Say whether the audit trail is whole",
 		Long: "Check that each record of the trail follows the one before it, and say which one does not.\n" +
-			"The files are given from the oldest to the newest; without any, it is the configured one.",
+			"The files are given from the oldest to the newest, compressed by gzip or not; without any, it is the\n" +
+			"configured trail with what logrotate has made of it.",
 		RunE: func(_ *cobra.Command, files []string) error {
 			if len(files) == 0 {
 				c, err := loadConfig(*path)
 				if err != nil {
 					return err
 				}
-				files = []string{c.Audit.File}
+				if files, err = audit.Files(c.Audit.File); err != nil {
+					return fmt.Errorf("find the audit trail: %w", err)
+				}
 			}
 			return verifyTrail(p, files)
 		},
@@ -45,7 +47,7 @@ func verifyTrail(p process, files []string) error {
 }
 
 func verifyFile(v *audit.Verifier, name string) (err error) {
-	file, err := os.Open(name) //nolint:gosec // a file that the administrator named
+	file, err := audit.OpenFile(name)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,9 @@ type process struct {
 	Stdout, Stderr io.Writer
 }
 
+// warn tells of what does not stop the program.
+func (p process) warn(err error) { fmt.Fprintf(p.Stderr, "keyreeve: %v\n", err) }
+
 // errPending makes plan end with statusPending; it is not an error that is printed.
 var errPending = errors.New("changes are pending")
 

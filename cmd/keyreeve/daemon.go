@@ -119,7 +119,9 @@ func (s *service) open() (err error) {
 	if s.door, err = homes.Open(); err != nil {
 		return err
 	}
-	if s.hand, s.trail, err = newEnforcer(s.config, s.door); err != nil {
+	if s.hand, s.trail, err = newEnforcer(s.config, s.door, func(err error) {
+		s.log.Warn("the trail is whole, its copy is not", zap.Error(err))
+	}); err != nil {
 		return err
 	}
 	if s.watcher, err = watch.New(); err != nil {
@@ -275,11 +277,8 @@ func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
 	}
 }
 
-// reload opens the trail again, for logrotate, and takes a new configuration, whole or not at all.
+// reload takes a new configuration, whole or not at all.
 func (s *service) reload(ctx context.Context) error {
-	if err := s.trail.Reopen(); err != nil {
-		return err
-	}
 	c, err := loadConfig(s.path)
 	if err != nil {
 		return err

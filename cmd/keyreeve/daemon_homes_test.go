@@ -34,7 +34,7 @@ func TestTwoDaemonsOnOneHome(t *testing.T) {
 		t.Errorf("in the end the file is %q", text)
 	}
 	for _, node := range []site{first, second} {
-		if n := node.removals("unregistered")[user.name]; n > 2*rounds { // one that comes too late plans again
+		if n := node.removals("unregistered")[user.name].intents; n > 2*rounds { // one that comes too late plans again
 			t.Errorf("the trail of %s tells of %d removals of %d keys: the daemons fight", node.dir, n, rounds)
 		}
 	}

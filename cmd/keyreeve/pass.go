@@ -75,7 +75,7 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return withHint(fmt.Errorf("%s says \"mode: %s\", which changes nothing", path, one.config.Mode),
 			"look at the output of \"keyreeve plan\", then set \"mode: enforce\"")
 	}
-	hand, trail, err := newEnforcer(one.config, one.door)
+	hand, trail, err := newEnforcer(one.config, one.door, p.warn)
 	if err != nil {
 		return err
 	}

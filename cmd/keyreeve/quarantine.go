@@ -133,7 +133,7 @@ func restore(ctx context.Context, p process, path, id string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
-	hand, trail, err := newEnforcer(one.config, one.door)
+	hand, trail, err := newEnforcer(one.config, one.door, p.warn)
 	if err != nil {
 		return err
 	}

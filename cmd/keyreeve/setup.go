@@ -72,8 +72,8 @@ const workers = 16
 // quarantineDir is below the state directory.
 const quarantineDir = "quarantine"
 
-// newEnforcer opens what changes need: the trail and the quarantine.
-func newEnforcer(c config.Config, door *homes.Door) (*enforcer.Enforcer, *audit.Log, error) {
+// newEnforcer opens what changes need: the trail and the quarantine. tell hears when the trail is not copied to the journal.
+func newEnforcer(c config.Config, door *homes.Door, tell func(error)) (*enforcer.Enforcer, *audit.Log, error) {
 	quarantine := quarantineOf(c)
 	for _, dir := range []string{filepath.Dir(c.Audit.File), c.StateDir, quarantine.Dir} {
 		if err := statefile.EnsureDir(dir, 0o700); err != nil {
@@ -84,6 +84,7 @@ func newEnforcer(c config.Config, door *homes.Door) (*enforcer.Enforcer, *audit.
 	if err != nil {
 		return nil, nil, err
 	}
+	trail.CopyTo(audit.JournalSocket, tell)
 	return &enforcer.Enforcer{
 		Homes: door, Trail: trail.Write, Quarantine: quarantine, Now: time.Now,
 	}, trail, nil

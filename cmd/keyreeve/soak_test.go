@@ -1,16 +1,23 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keyreeve/keyreeve/internal/audit"
 )
 
 // soakUsers is how many users rewrite their files at once; "make soak" takes a thousand.
@@ -19,25 +26,30 @@ var soakUsers = flag.Int("soak", 30, "users of TestSoak")
 // soakRounds is how often each of them does.
 const soakRounds = 3
 
-// All users rewrite their files at once, again and again: every unknown key goes, every one of them is in the trail before it
-// went, nobody's registered key is touched, and the daemon's memory stays within bounds.
+// soakMemory bounds what the daemon may use: the runtime, the registry, and what the workers have read at one time.
+const soakMemory = 256 << 20
+
+// All users rewrite their files at once, again and again: every unknown key goes, each removal is in the trail once, nobody's
+// registered key is touched, nor any file of those who do nothing, and the daemon's memory stays within bounds.
 func TestSoak(t *testing.T) {
 	s := newSite(t)
 	_, keys := vectors(t)
-	members := make([]member, *soakUsers)
+	members := make([]member, *soakUsers+max(*soakUsers/10, 1))
 	for i := range members {
 		members[i] = s.newMember(i, keys["A"])
 		members[i].write(t, "authorized_keys", keys["A"]+" own\n")
 	}
+	busy, quiet := members[:*soakUsers], members[*soakUsers:]
 	s.put("registry.ldif", entries(members...))
 	s.configure("enforce", s.ldifRegistry())
 	d := s.start()
 	d.await("every home was looked at", 1)
+	before := untouched(t, quiet)
 
 	begin := time.Now()
 	var wg sync.WaitGroup
-	slowest := make([]time.Duration, len(members))
-	for i, m := range members {
+	slowest := make([]time.Duration, len(busy))
+	for i, m := range busy {
 		wg.Go(func() {
 			for range soakRounds {
 				slowest[i] = max(slowest[i], m.intrude(t, keys["B"]))
@@ -54,16 +66,47 @@ func TestSoak(t *testing.T) {
 			t.Errorf("%s has %q", m.name, text)
 		}
 	}
-	intents := s.removals("unregistered")
-	for _, m := range members {
-		if n := intents[m.name]; n < 1 || n > soakRounds {
-			t.Errorf("the trail tells of %d removals of %s, want 1 to %d", n, m.name, soakRounds)
+	if diff := cmp.Diff(before, untouched(t, quiet)); diff != "" {
+		t.Errorf("files of users who did nothing were touched: %s", diff)
+	}
+	removed := s.removals("unregistered")
+	for _, m := range busy {
+		if n := removed[m.name].intents; n != soakRounds {
+			t.Errorf("the trail tells of %d removals of %s, want %d", n, m.name, soakRounds)
 		}
 	}
+	if len(removed) != len(busy) {
+		t.Errorf("the trail tells of %d users, want %d", len(removed), len(busy))
+	}
+	s.keyreeve(statusOK, "audit", "verify")
+	if memory > soakMemory {
+		t.Errorf("the daemon's memory was %d bytes, more than %d", memory, soakMemory)
+	}
 	slices.Sort(slowest)
-	t.Logf("%d users, %d rounds: all clean after %v; the slowest removal of a user took %v in the median, %v at most; peak memory %s",
-		len(members), soakRounds, took.Round(time.Millisecond), slowest[len(slowest)/2].Round(time.Millisecond),
-		slowest[len(slowest)-1].Round(time.Millisecond), memory)
+	t.Logf("%d users, %d rounds beside %d users who do nothing: all clean after %v; the slowest removal of a user took %v in the median, %v at most; peak memory %d MiB",
+		len(busy), soakRounds, len(quiet), took.Round(time.Millisecond), slowest[len(slowest)/2].Round(time.Millisecond),
+		slowest[len(slowest)-1].Round(time.Millisecond), memory>>20)
+}
+
+// untouched is what stat(2) says of the homes and all that is in them; every change moves a change time.
+func untouched(t *testing.T, members []member) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for _, m := range members {
+		err := filepath.WalkDir(m.home, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			var stat syscall.Stat_t
+			err = syscall.Lstat(path, &stat)
+			all[path] = fmt.Sprintf("inode %d mode %o owner %d:%d size %d changed %v", stat.Ino, stat.Mode, stat.Uid, stat.Gid, stat.Size, stat.Ctim)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
 }
 
 // intrude puts a file with an unknown key in the place of the member's, as an editor does, and waits until the key is gone.
@@ -85,41 +128,65 @@ func (m member) intrude(t *testing.T, key string) time.Duration {
 	return time.Since(begin)
 }
 
-// peak is the most memory that the daemon has had, as the kernel tells it (VmHWM, proc(5)).
-func (d *child) peak() string {
+// peak is the most memory that the daemon has had, in bytes, as the kernel tells it (VmHWM, proc(5)).
+func (d *child) peak() int {
 	d.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	for line := range strings.Lines(string(status)) {
-		if size, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			return strings.TrimSpace(size)
+		var kilobytes int
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kilobytes); n == 1 {
+			return kilobytes << 10
 		}
 	}
-	return "unknown"
+	d.t.Fatal("the kernel does not tell the daemon's peak memory")
+	return 0
 }
 
-// removals counts the intents to remove a line for a reason, by user.
-func (s site) removals(reason string) map[string]int {
+// removals are those that a trail tells of. One that is intended and not done is one that somebody was faster with, or after
+// which its user has written again before the daemon looked at its work.
+type removals struct{ intents, done int }
+
+// removals counts the removals of a line for a reason, by user, in all files of the trail.
+func (s site) removals(reason string) map[string]removals {
 	s.t.Helper()
-	text, err := os.ReadFile(s.path("log", "audit.jsonl"))
+	files, err := audit.Files(s.path("log", "audit.jsonl"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	n := make(map[string]int)
-	for line := range bytes.Lines(text) {
-		var r struct {
-			Action  string `json:"event.action"`
-			Outcome string `json:"event.outcome"`
-			Reason  string `json:"event.reason"`
-			User    string `json:"user.name"`
-		}
-		if err := json.Unmarshal(line, &r); err != nil {
+	n, intents := make(map[string]removals), make(map[string]int) // by user, by change
+	for _, name := range files {
+		file, err := audit.OpenFile(name)
+		if err != nil {
 			s.t.Fatal(err)
 		}
-		if r.Action == "remove-line" && r.Outcome == "intent" && r.Reason == reason {
-			n[r.User]++
+		for lines := bufio.NewScanner(file); lines.Scan(); {
+			var r struct {
+				Action  string `json:"event.action"`
+				Outcome string `json:"event.outcome"`
+				Reason  string `json:"event.reason"`
+				ID      string `json:"event.id"`
+				User    string `json:"user.name"`
+			}
+			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+				s.t.Fatal(err)
+			}
+			of := n[r.User]
+			switch {
+			case r.Action == audit.RemoveLine && r.Outcome == audit.Intent && r.Reason == reason:
+				intents[r.ID]++
+				of.intents++
+			case r.Action == audit.ReplaceFile && r.Outcome == audit.Success:
+				of.done += intents[r.ID]
+			}
+			if of.intents > 0 {
+				n[r.User] = of
+			}
+		}
+		if err := file.Close(); err != nil {
+			s.t.Fatal(err)
 		}
 	}
 	return n

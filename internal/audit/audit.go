@@ -9,9 +9,12 @@
 // but as a fingerprint, a SHA-256 and a comment of printable ASCII, cut short: what a hostile user writes must not forge a
 // record or a terminal's screen.
 //
-// Each record carries its number and the SHA-256 of the line before it. [Verify] finds a line that was changed, taken out or
-// moved. What it cannot find is an end that was cut off, or a trail that root wrote anew: the copy that the log's reader
-// keeps elsewhere is for that.
+// Each record carries its number and the SHA-256 of the line before it. A [Verifier] finds a line that was changed, taken out or
+// moved. What it cannot find is an end that was cut off, or a trail that root wrote anew: a copy that is kept elsewhere is for
+// that, such as the one that [Log.CopyTo] sends to the journal.
+//
+// The trail may be moved away at any time, as logrotate(8) does. It goes on in a new file, from the last record of the old one;
+// [Files] finds them all.
 package audit
 
 import (
@@ -20,13 +23,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -73,16 +73,26 @@ type Record struct {
 // commentBound is how many bytes of a comment the trail takes: enough for a mail address.
 const commentBound = 64
 
-// Log is the trail's file. It is safe for concurrent use, by several processes too: each write takes a lock on the file
-// and goes on from the line that is the last one then.
+// Log is the trail's file. It is safe for concurrent use, by several processes too: each batch of records takes a lock on the
+// file and goes on from the line that is the last one then.
 type Log struct {
 	path    string
 	host    string
 	encoder zapcore.Encoder
+	journal *journal // nil: no copy
 
-	mu   sync.Mutex
-	file *os.File
-	last head
+	mu      sync.Mutex
+	waiting []*caller // for the next batch
+
+	batch sync.Mutex // held while a batch is written; it guards what follows
+	file  *os.File
+	last  head
+}
+
+// caller waits for its records to be on disk.
+type caller struct {
+	records []Record
+	done    chan error
 }
 
 // Open opens the trail for appending and makes it, mode 0600, where it is not there. The folder must exist. A file that is
@@ -96,122 +106,60 @@ func Open(path string) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the audit trail: %w", err), file.Close())
 	}
-	return &Log{path: path, host: host, file: file, encoder: zapcore.NewJSONEncoder(zapcore.EncoderConfig{
+	return &Log{path: path, host: host, file: file, last: head{end: -1}, encoder: zapcore.NewJSONEncoder(zapcore.EncoderConfig{
 		TimeKey: "@timestamp", MessageKey: "message", LineEnding: "\n", EncodeTime: zapcore.RFC3339NanoTimeEncoder,
 	})}, nil
 }
 
-// open: openat(O_APPEND|O_CREAT|O_NOFOLLOW|O_NONBLOCK|O_CLOEXEC), fstat. O_NONBLOCK keeps a FIFO in the file's place from holding
-// the daemon up for ever.
-func open(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600) //nolint:gosec // the configured path of the trail
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err == nil {
-		err = syncDir(filepath.Dir(path)) // a file that was just made has no name on disk before
-	}
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s is not a regular file", path)
-	case info.Mode().Perm()&0o022 != 0:
-		err = fmt.Errorf("%s may be written by others than its owner (mode %v)", path, info.Mode().Perm())
-	default:
-		return file, nil
-	}
-	return nil, errors.Join(err, file.Close())
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path) //nolint:gosec // the folder of the configured trail
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
-// Write appends the records and returns when they are on disk: all of them, or none and an error.
+// Write appends the records and returns when they are on disk: all of them, or none and an error. Callers that come while a
+// batch is written share the next one, and its fsync; if it fails it fails for all of them.
 func (l *Log) Write(records ...Record) error {
 	if len(records) == 0 {
 		return nil
 	}
+	c := &caller{records: records, done: make(chan error, 1)}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.locked(records); err != nil {
-		return fmt.Errorf("write the audit trail %s: %w", l.path, err)
+	l.waiting = append(l.waiting, c)
+	leads := len(l.waiting) == 1
+	l.mu.Unlock()
+	if leads {
+		l.lead()
 	}
-	return nil
+	return <-c.done
 }
 
-// locked: flock(LOCK_EX), lseek(end), pread of the last line if somebody else wrote it, write, fsync, flock(LOCK_UN).
-func (l *Log) locked(records []Record) (err error) {
-	fd := int(l.file.Fd())
-	if err := syscall.Flock(fd, syscall.LOCK_EX); err != nil {
-		return fmt.Errorf("lock it: %w", err)
-	}
-	defer func() { err = errors.Join(err, syscall.Flock(fd, syscall.LOCK_UN)) }()
-	last, err := l.last.now(l.file)
-	if err != nil {
-		return err
-	}
-	var text []byte
-	if last.torn {
-		text = append(text, '\n')
-	}
-	start := last.end
-	for _, r := range records {
-		line, err := l.encode(r, last)
-		if err != nil {
-			return fmt.Errorf("encode a record: %w", err)
-		}
-		text = append(text, line.Bytes()...)
-		last = last.next(line.Bytes())
-		line.Free()
-	}
-	if err := l.append(text, start); err != nil {
-		return err
-	}
-	last.end = start + int64(len(text))
-	l.last = last
-	return nil
-}
-
-// append takes a part that was written back off the file, so that the next record does not stand on half a line.
-func (l *Log) append(text []byte, start int64) error {
-	_, err := l.file.Write(text)
-	if err == nil {
-		err = l.file.Sync()
-	}
-	if err != nil {
-		return errors.Join(err, l.file.Truncate(start))
-	}
-	return nil
-}
-
-// Reopen opens the path again, for logrotate. On an error the file that was open stays in use.
-func (l *Log) Reopen() error {
-	file, err := open(l.path)
-	if err != nil {
-		return fmt.Errorf("reopen the audit trail: %w", err)
-	}
+// lead writes all that wait when the batch before is on disk.
+func (l *Log) lead() {
+	l.batch.Lock()
+	defer l.batch.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	old := l.file
-	l.file = file
-	l.last.end = 0 // the chain goes on in the new file, if that is empty
-	return old.Close()
+	callers := l.waiting
+	l.waiting = nil
+	l.mu.Unlock()
+	var records []Record
+	for _, c := range callers {
+		records = append(records, c.records...)
+	}
+	err := l.write(records)
+	if err != nil {
+		err = fmt.Errorf("write the audit trail %s: %w", l.path, err)
+	}
+	for _, c := range callers {
+		c.done <- err
+	}
 }
 
-// Close closes the file.
+// Close closes the file; what is written then is an error.
 func (l *Log) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.batch.Lock()
+	defer l.batch.Unlock()
+	l.journal.close()
+	l.journal = nil
 	return l.file.Close()
 }
 
-func (l *Log) encode(r Record, last head) (*buffer.Buffer, error) {
+// encode makes the line of a record, newline included. It is ASCII whatever a path or a name holds.
+func (l *Log) encode(r Record, last head) ([]byte, error) {
 	fields := []zapcore.Field{
 		zap.String("event.action", r.Action),
 		zap.String("event.outcome", r.Outcome),
@@ -236,7 +184,12 @@ func (l *Log) encode(r Record, last head) (*buffer.Buffer, error) {
 		fields = append(fields, zap.String("keyreeve.quarantine", r.Quarantine))
 	}
 	fields = append(fields, zap.Uint64(sequenceField, last.sequence+1), zap.String(previousField, last.sum))
-	return l.encoder.EncodeEntry(zapcore.Entry{Time: r.Time, Message: plain.Cut(r.Message, 4*commentBound)}, fields)
+	text, err := l.encoder.EncodeEntry(zapcore.Entry{Time: r.Time, Message: plain.Cut(r.Message, 4*commentBound)}, fields)
+	if err != nil {
+		return nil, fmt.Errorf("encode a record: %w", err)
+	}
+	defer text.Free()
+	return plain.JSON(text.Bytes()), nil
 }
 
 func digest(line []byte) string {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -117,21 +118,9 @@ func TestFullDisk(t *testing.T) {
 	if err := log.Write(record(t)); err != nil {
 		t.Fatal(err)
 	}
-	info, _ := os.Stat(path)
-	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
-		t.Fatal(err)
-	}
-	// A write across the limit stores what fits and the next one gets EFBIG, as on a disk that fills up.
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(info.Size()) + 10, Max: old.Max}); err != nil {
-		t.Fatal(err)
-	}
-	signal.Ignore(syscall.SIGXFSZ)
-	defer signal.Reset(syscall.SIGXFSZ)
+	lift := fileSizeLimit(t, fileSize(t, path)+10)
 	failed := log.Write(record(t))
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
-		t.Fatal(err)
-	}
+	lift()
 	if failed == nil {
 		t.Error("Write says nothing of a record that did not fit")
 	}
@@ -143,23 +132,100 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-func TestReopenAfterRotation(t *testing.T) {
+// Callers that come while a batch is written share the next one: its failure is the failure of each of them, and none of their
+// records is there.
+func TestFailedBatchFailsEveryCaller(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	log, err := audit.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(path, path+".1"); err != nil {
+	if err := log.Write(record(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := log.Reopen(); err != nil {
+	size := fileSize(t, path)
+	holder, err := os.Open(path)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(holder.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	const callers = 7
+	var first, others sync.WaitGroup
+	first.Go(func() {
+		if err := log.Write(record(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	until(t, func() bool { return log.Leading() && log.Waiting() == 0 })
+	var failed atomic.Int32
+	for range callers {
+		others.Go(func() {
+			if log.Write(record(t)) != nil {
+				failed.Add(1)
+			}
+		})
+	}
+	until(t, func() bool { return log.Waiting() == callers })
+	// There is room for the first batch and for two records of the second.
+	limit := fileSizeLimit(t, size+4*size)
+	if err := holder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first.Wait()
+	others.Wait()
+	limit()
+	if failed.Load() != callers {
+		t.Errorf("%d of %d callers were told of the failure", failed.Load(), callers)
+	}
+	if got := len(entries(t, path)); got != 2 {
+		t.Errorf("%d records, want the two that fitted", got)
 	}
 	if err := log.Write(record(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(entries(t, path)); got != 1 {
-		t.Errorf("%d records in the new file, want 1", got)
+	if got, err := verify(strings.Join(lines(t, path), "") + "\n"); err != nil || got.Records != 3 || got.Torn != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// until waits for a condition.
+func until(t *testing.T, condition func() bool) {
+	t.Helper()
+	for start := time.Now(); !condition(); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("it did not come about")
+		}
+	}
+}
+
+func fileSize(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// fileSizeLimit lets writes across the limit store what fits, and fail with EFBIG then, as on a disk that fills up.
+func fileSizeLimit(t *testing.T, size int64) (lift func()) {
+	t.Helper()
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(size), Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+			t.Fatal(err)
+		}
+		signal.Reset(syscall.SIGXFSZ)
 	}
 }
 

@@ -10,6 +10,7 @@ package testenv
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,8 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems), "strace" (the
-// program, and that it may trace a child here).
+// program, and that it may trace a child here), "logrotate", "journald" (systemd-journald, and that it may run apart from the
+// system's own).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
@@ -56,6 +58,10 @@ func lack(tb testing.TB, part string) string {
 		return lackMount()
 	case "strace":
 		return lackStrace(tb)
+	case "logrotate":
+		return lackPrograms("logrotate")
+	case "journald":
+		return cmp.Or(lackPrograms("journalctl", "unshare", "nsenter", journald), lackMount())
 	default:
 		return fmt.Sprintf("%q is not a part that testenv knows", part)
 	}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// A real journald gets each record of the trail, with the fields that it has there and the digest of its line.
+func TestJournalHasTheTrail(t *testing.T) {
+	journal := testenv.StartJournald(t)
+	s := newSite(t)
+	_, keys := vectors(t)
+	m := s.newMember(1, keys["A"])
+	m.write(t, "authorized_keys", keys["B"]+" intr\x1b[31muder\n"+keys["A"]+"\n")
+	s.put("registry.ldif", entries(m))
+	s.configure("enforce", s.ldifRegistry())
+	if out, err := journal.Command("keyreeve", "apply", "--config", s.path("keyreeve.yaml")).CombinedOutput(); err != nil {
+		t.Fatalf("apply: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(s.path("log", "audit.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
+	var got []map[string]any
+	eventually(t, "the journal has every record", func() bool {
+		got = journal.Entries("keyreeve")
+		return len(got) >= len(lines)
+	})
+	if len(got) != len(lines) || len(lines) < 3 {
+		t.Fatalf("%d entries of %d records", len(got), len(lines))
+	}
+	for i, line := range lines {
+		var record map[string]any
+		if err := json.Unmarshal(line, &record); err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(bytes.TrimSuffix(line, []byte("\n")))
+		want := map[string]string{"KEYREEVE_SHA256": hex.EncodeToString(sum[:]), "_UID": "0", "_TRANSPORT": "journal"}
+		for name, value := range record {
+			if name != "message" {
+				want[strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(name, "@"), ".", "_"))] = fmt.Sprint(value)
+			}
+		}
+		for name, value := range want {
+			if got[i][name] != value && (value != "" || got[i][name] != nil) {
+				t.Errorf("record %d: %s is %q, want %q", i+1, name, got[i][name], value)
+			}
+		}
+		priority := map[any]string{"intent": "6", "success": "5"}[record["event.outcome"]]
+		if got[i]["PRIORITY"] != priority || !strings.Contains(fmt.Sprint(got[i]["MESSAGE"]), fmt.Sprint(record["message"])) {
+			t.Errorf("record %d: priority %v, message %v", i+1, got[i]["PRIORITY"], got[i]["MESSAGE"])
+		}
+	}
+}
+
+// The real logrotate, with the configuration that comes with keyreeve, rotates the trail again and again while a daemon writes,
+// and apply beside it: what stands in all the files is one trail without a gap, and each removal is in it once, whoever did it.
+func TestLogrotate(t *testing.T) {
+	testenv.Need(t, "root", "logrotate")
+	logrotate, err := testenv.Program("logrotate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t)
+	_, keys := vectors(t)
+	var members []member
+	for i := range 4 {
+		members = append(members, s.newMember(i, keys["A"]))
+		members[i].write(t, "authorized_keys", keys["A"]+" own\n")
+	}
+	s.put("registry.ldif", entries(members...))
+	s.configure("enforce", s.ldifRegistry())
+	shipped, err := os.ReadFile(filepath.Join("..", "..", "configs", "logrotate", "keyreeve"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trail := s.path("log", "audit.jsonl")
+	s.put("logrotate.conf", strings.Replace(string(shipped), "/var/log/keyreeve/audit.jsonl", trail, 1))
+	d := s.start()
+	d.await("every home was looked at", 1)
+	rotations := 0
+	rotate := func() {
+		t.Helper()
+		if out, err := exec.Command(logrotate, "--force", "--state", s.path("logrotate.state"), s.path("logrotate.conf")).CombinedOutput(); err != nil {
+			t.Fatalf("logrotate: %v\n%s", err, out)
+		}
+		rotations++
+	}
+	const rounds = 5
+	for range rounds {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for _, m := range members[1:] {
+				m.intrude(t, keys["B"])
+			}
+		}()
+		for rotated := false; !rotated; {
+			rotate()
+			s.keyreeve(statusOK, "apply")
+			select {
+			case <-done:
+				rotated = true
+			default:
+			}
+		}
+	}
+	rotate()
+	s.keyreeve(statusOK, "audit", "verify") // the trail has no newest file now
+	members[0].intrude(t, keys["B"])
+	d.stop()
+
+	files, err := filepath.Glob(trail + "*")
+	zipped, zipErr := filepath.Glob(trail + ".*.gz")
+	if err != nil || zipErr != nil || len(files) < rounds || len(zipped) < 1 {
+		t.Fatalf("%d rotations made %v", rotations, files)
+	}
+	out, _ := s.keyreeve(statusOK, "audit", "verify")
+	if !strings.HasPrefix(out, "the trail is whole: ") || !strings.Contains(out, "numbers 1 to ") || !strings.Contains(out, " 0 lines cut off") {
+		t.Errorf("%s", out)
+	}
+	removed := s.removals("unregistered")
+	for _, m := range members[1:] {
+		// apply and daemon may plan the same removal; one of them does it.
+		if n := removed[m.name]; n.intents < rounds || n.done > rounds {
+			t.Errorf("the trail tells of %+v removals of %s, want %d", n, m.name, rounds)
+		}
+	}
+	t.Logf("%d rotations, %d files: %s", rotations, len(files), out)
+	if files, err = audit.Files(trail); err == nil {
+		err = os.Remove(files[2])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, said := s.keyreeve(statusError, "audit", "verify"); !strings.Contains(said, files[3]+":1: record ") {
+		t.Errorf("a missing file is not named: %s", said)
+	}
+}
