@@ -35,7 +35,7 @@ func newCentre(tb testing.TB) *centre {
 			tb.Error(err)
 		}
 	})
-	door, err := homes.Open()
+	door, err := homes.Open(homes.Options{})
 	if err == nil {
 		err = os.Chmod(dir, 0o755)
 	}

@@ -116,7 +116,7 @@ func (s *service) lock() (io.Closer, error) {
 // open opens all that the daemon needs; the trail too, in report mode, so that a mistake in its path shows at once and
 // not when somebody sets "mode: enforce".
 func (s *service) open() (err error) {
-	if s.door, err = homes.Open(); err != nil {
+	if s.door, err = homes.Open(homes.Options{}); err != nil {
 		return err
 	}
 	if s.hand, s.trail, err = newEnforcer(s.config, s.door, func(err error) {

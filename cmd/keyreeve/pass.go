@@ -134,7 +134,7 @@ func newPass(ctx context.Context, path string, users []string) (*pass, error) {
 	if err != nil {
 		return nil, err
 	}
-	door, err := homes.Open()
+	door, err := homes.Open(homes.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// As runs fn with the user's rights: on a locked thread with his fsuid and
-// fsgid, without supplementary groups and without capabilities. fn must not
-// start goroutines: they would run as root. The error is fn's own, or says why
-// the identity could not be taken; then fn did not run.
+// As runs fn with the user's rights: on a locked thread with his fsuid, fsgid and
+// supplementary groups, and without capabilities. fn must not start goroutines:
+// they would run as root. The error is fn's own, or says why the identity could
+// not be taken; then fn did not run.
 //
 // fsuid rather than euid: a thread with fsuid is still root to signals and
 // ptrace, so the user cannot touch it, while every file system check counts him
@@ -27,7 +29,38 @@ func (d *Door) As(a Account, fn func() error) error {
 		}
 		return fn()
 	}
-	return d.as(a.UID, a.GID, fn)
+	groups, err := d.groupsOf(a)
+	if err != nil {
+		return fmt.Errorf("account %s: groups: %w", a.Name, err)
+	}
+	return as(a.UID, a.GID, groups, fn)
+}
+
+// maxGroups is NGROUPS_MAX (limits.h).
+const maxGroups = 65536
+
+// groupsOf asks for the supplementary groups of an account, on the caller's own
+// thread, since the answer may come from programs and servers.
+func (d *Door) groupsOf(a Account) ([]uint32, error) {
+	if d.groups == nil {
+		return nil, nil
+	}
+	list, err := d.groups(a)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > maxGroups {
+		return nil, fmt.Errorf("%w: %d are more than a process can have", ErrRefused, len(list))
+	}
+	groups := make([]uint32, 0, len(list))
+	for _, gid := range list {
+		if !validID(gid) {
+			return nil, fmt.Errorf("%w: %d is no group id", ErrRefused, gid)
+		}
+		groups = append(groups, uint32(gid)) //nolint:gosec // checked
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups), nil
 }
 
 // as does the work of As for root.
@@ -37,7 +70,7 @@ func (d *Door) As(a Account, fn func() error) error {
 // restoring that could fail, and no right left on the thread that fn or a bug
 // could take up again. (The runtime makes new threads from a clean one of its
 // own, never as children of a locked one.)
-func (d *Door) as(uid, gid int, fn func() error) error {
+func as(uid, gid int, groups []uint32, fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -45,7 +78,7 @@ func (d *Door) as(uid, gid int, fn func() error) error {
 			// The first thread cannot end before the process, and /proc/PID
 			// shows its identity as that of the process. While this goroutine
 			// holds it, the next one gets another.
-			result <- d.as(uid, gid, fn)
+			result <- as(uid, gid, groups, fn)
 			runtime.UnlockOSThread()
 			return
 		}
@@ -56,13 +89,13 @@ func (d *Door) as(uid, gid int, fn func() error) error {
 			}
 			result <- err
 		}()
-		err = perform(uid, gid, fn)
+		err = perform(uid, gid, groups, fn)
 	}()
 	return <-result
 }
 
-func perform(uid, gid int, fn func() error) error {
-	if err := become(uid, gid); err != nil {
+func perform(uid, gid int, groups []uint32, fn func() error) error {
+	if err := become(uid, gid, groups); err != nil {
 		return err
 	}
 	return fn()
@@ -70,10 +103,10 @@ func perform(uid, gid int, fn func() error) error {
 
 // become gives this thread the identity and reads it back. Order: groups and
 // fsgid first, for they need rights that the last steps give up.
-func become(uid, gid int) error {
+func become(uid, gid int, groups []uint32) error {
 	// The raw call changes this thread only; syscall.Setgroups changes all.
-	// An empty list needs no pointer, and no 16-bit variant differs for it.
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
+	_, _, errno := unix.RawSyscall(sysSetgroups, uintptr(len(groups)), uintptr(unsafe.Pointer(unsafe.SliceData(groups))), 0) //nolint:gosec // a system call takes addresses
+	if errno != 0 {
 		return fmt.Errorf("setgroups: %w", errno)
 	}
 	// setfsgid and setfsuid report no error: the second call, with an id that
@@ -91,11 +124,11 @@ func become(uid, gid int) error {
 	if err := unix.Capset(&header, &none[0]); err != nil {
 		return fmt.Errorf("capset: %w", err)
 	}
-	return confirm(uid, gid)
+	return confirm(uid, gid, groups)
 }
 
 // confirm reads back what become asked for.
-func confirm(uid, gid int) error {
+func confirm(uid, gid int, groups []uint32) error {
 	nowUID, err := unix.SetfsuidRetUid(-1)
 	if err != nil {
 		return fmt.Errorf("setfsuid: %w", err)
@@ -107,12 +140,13 @@ func confirm(uid, gid int) error {
 	if nowUID != uid || nowGID != gid {
 		return fmt.Errorf("file system identity is %d:%d, not %d:%d: CAP_SETUID or CAP_SETGID is missing, or the id is not mapped here", nowUID, nowGID, uid, gid)
 	}
-	groups, err := unix.Getgroups()
+	now, err := unix.Getgroups()
 	if err != nil {
 		return fmt.Errorf("getgroups: %w", err)
 	}
-	if len(groups) != 0 {
-		return fmt.Errorf("%d supplementary groups are left", len(groups))
+	slices.Sort(now) // as the kernel gives them; groupsOf did it to the others
+	if !slices.EqualFunc(now, groups, func(a int, b uint32) bool { return a == int(b) }) {
+		return fmt.Errorf("there are %d supplementary groups, not the user's %d", len(now), len(groups))
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var held [2]unix.CapUserData

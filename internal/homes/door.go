@@ -2,17 +2,14 @@
 //
 // A home belongs to its user, and so does every name in it: links, FIFOs,
 // leases, mounts and renames between two system calls are his tools. The
-// package answers with one rule: from the home onward everything is done with the
-// user's own rights. Each call runs on a thread of its own that holds the user's fsuid
-// and fsgid, no supplementary groups and no capability at all, and that dies
-// with the call. Only the way to the home, where it leads through directories that
-// root alone can change, is gone as root, since it may be open to the user by a
-// group. Whatever a link points to, the worst that can happen is what
-// the user could have done himself; root's rights cannot be borrowed. It also
-// works where root has none (root_squash), and the process itself needs
-// CAP_SETUID and CAP_SETGID only.
+// package answers with one rule: everything is done with the user's own rights.
+// Each call runs on a thread of its own that holds the user's fsuid, fsgid and
+// supplementary groups and no capability at all, and that dies with the call.
+// Whatever a link points to, the worst that can happen is what the user could have
+// done himself; root's rights cannot be borrowed. It also works where root has
+// none (root_squash), and the process itself needs CAP_SETUID and CAP_SETGID only.
 //
-//	door, err := homes.Open()
+//	door, err := homes.Open(homes.Options{Groups: groups})
 //	file, err := door.Read(account, ".ssh/authorized_keys")
 //	err = door.Replace(account, ".ssh/authorized_keys", file.Version, canonical)
 //
@@ -75,24 +72,34 @@ const anyUser = -1
 type Door struct {
 	own    int // the only uid that can be served, or anyUser
 	mounts *mounts
+	groups func(Account) ([]int, error)
 	grace  time.Duration // the least age of a leftover
+}
+
+// Options are what a Door is told of the host it works on. The zero Options will do.
+type Options struct {
+	// Groups returns the ids of an account's supplementary groups, as
+	// initgroups(3) would find them: sshd reads the user's files with these. It is
+	// asked before each operation, from many goroutines at once; after an error
+	// nothing is done. Nil: nobody has any.
+	Groups func(Account) ([]int, error)
 }
 
 // Open makes a Door. When the process is root (effective uid 0), it first
 // proves that an identity change takes root's rights away: as nobody, a file
 // that is root's alone must be out of reach. A process without CAP_SETUID or
 // CAP_SETGID, or in a user namespace without uid 65534, gets an error.
-func Open() (*Door, error) {
+func Open(options Options) (*Door, error) {
 	table, err := openMounts()
 	if err != nil {
 		return nil, fmt.Errorf("homes: %w", err)
 	}
-	door := &Door{own: os.Geteuid(), mounts: table, grace: leftoverAge}
+	door := &Door{own: os.Geteuid(), mounts: table, groups: options.Groups, grace: leftoverAge}
 	if door.own != 0 {
 		return door, nil
 	}
 	door.own = anyUser
-	if err := door.canary(); err != nil {
+	if err := canary(); err != nil {
 		return nil, errors.Join(fmt.Errorf("homes: start-up check of the identity change: %w", err), table.close())
 	}
 	return door, nil
@@ -105,7 +112,7 @@ func (d *Door) Close() error {
 
 // canary opens a pipe of root's (mode 0600, in no file system) as root and as
 // nobody: the first must work, the second must not.
-func (d *Door) canary() error {
+func canary() error {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return fmt.Errorf("pipe: %w", err)
@@ -122,7 +129,7 @@ func (d *Door) canary() error {
 	if err := peek(); err != nil {
 		return fmt.Errorf("root cannot open its own file: %w", err)
 	}
-	err := d.as(nobody, nobody, peek)
+	err := as(nobody, nobody, nil, peek)
 	if err == nil {
 		return errors.New("nobody could open a file that is root's alone")
 	}

@@ -142,7 +142,7 @@ func TestOpenWithoutCapabilitiesFails(t *testing.T) {
 		if err := unix.Capset(&header, &none[0]); err != nil {
 			t.Error(err)
 		}
-		return become(testUID, testUID)
+		return become(testUID, testUID, nil)
 	})
 	if err == nil {
 		t.Error("an identity was taken without the right to it")

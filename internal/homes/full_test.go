@@ -265,7 +265,7 @@ func exists(path string) bool {
 
 func disarm(door *Door, a Account) error {
 	return door.As(a, func() error {
-		p, err := door.locate(a, none())
+		p, err := door.locate(a)
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ func openDoor(tb testing.TB) attacked {
 	if mode := os.Getenv(doorMode); mode != "" {
 		door = openRemote(tb, confinement(tb, mode))
 	} else {
-		own, err := Open()
+		own, err := Open(Options{})
 		if err != nil {
 			tb.Fatal(err)
 		}

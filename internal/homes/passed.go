@@ -25,21 +25,12 @@ type Dir struct {
 type trail struct {
 	home node
 	dirs []Dir
-	root bool // nothing is noted; errNotRoots ends the walk where reach must not go
 }
-
-var errNotRoots = errors.New("through a directory that is not root's, or root's alone")
 
 // pass notes that a name is about to be looked up in a directory. Directories
 // that root alone can change are left out, as is "..", which is no entry that
 // could be exchanged.
 func (t *trail) pass(dir handle, name string) error {
-	if t != nil && t.root {
-		if !dir.rootsAlone() || dir.perm()&0o011 == 0 {
-			return errNotRoots
-		}
-		return nil
-	}
 	if t == nil || name == ".." || !dir.is(unix.S_IFDIR) || dir.rootsAlone() {
 		return nil
 	}
@@ -56,7 +47,7 @@ func (t *trail) pass(dir handle, name string) error {
 // link lead somewhere. Only root can change what pass left out, so a right that is
 // missing there does not matter.
 func (t *trail) miss(dir handle, name string) {
-	if t != nil && !t.root && name != ".." && dir.is(unix.S_IFDIR) && readable(dir) == nil {
+	if t != nil && name != ".." && dir.is(unix.S_IFDIR) && readable(dir) == nil {
 		_ = t.note(dir, name)
 	}
 }
@@ -83,8 +74,8 @@ func readable(dir handle) error {
 // ErrRefused, or what the file system said.
 func (d *Door) Dirs(a Account) ([]Dir, error) {
 	var list []Dir
-	err := d.at(a, func(reached handle) error {
-		p, err := d.locate(a, reached)
+	err := d.As(a, func() error {
+		p, err := d.locate(a)
 		if err != nil {
 			return err
 		}

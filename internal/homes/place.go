@@ -33,10 +33,9 @@ func (p *place) close() {
 	p.home.close()
 }
 
-// locate finds a home and its .ssh with the rights of the thread. reached is what
-// reach gave.
-func (d *Door) locate(a Account, reached handle) (*place, error) {
-	home, err := d.home(a, reached)
+// locate finds a home and its .ssh with the rights of the thread.
+func (d *Door) locate(a Account) (*place, error) {
+	home, err := d.home(a)
 	if err != nil {
 		return nil, fmt.Errorf("home %s: %w", a.Home, err)
 	}
@@ -51,14 +50,8 @@ func (d *Door) locate(a Account, reached handle) (*place, error) {
 // home opens the home directory. Links on the way, the last name included, must
 // be root's. The owner must be the user or root, as sshd wants it
 // (auth_secure_path in misc.c).
-func (d *Door) home(a Account, reached handle) (handle, error) {
-	var home handle
-	var err error
-	if reached.fd >= 0 {
-		home, err = reached.again()
-	} else {
-		home, err = d.walk(none(), a.Home, 0, nil)
-	}
+func (d *Door) home(a Account) (handle, error) {
+	home, err := d.walk(none(), a.Home, 0, nil)
 	switch {
 	case err == nil:
 	case errors.Is(err, unix.ENOENT):

@@ -20,8 +20,8 @@ func (d *Door) Read(a Account, file string) (File, error) {
 	var found File
 	name, err := keyName(file)
 	if err == nil {
-		err = d.at(a, func(reached handle) (err error) {
-			found, err = d.read(a, reached, name)
+		err = d.As(a, func() (err error) {
+			found, err = d.read(a, name)
 			return err
 		})
 	}
@@ -31,8 +31,8 @@ func (d *Door) Read(a Account, file string) (File, error) {
 	return found, nil
 }
 
-func (d *Door) read(a Account, reached handle, name string) (File, error) {
-	p, err := d.locate(a, reached)
+func (d *Door) read(a Account, name string) (File, error) {
+	p, err := d.locate(a)
 	if err != nil {
 		return File{}, err
 	}

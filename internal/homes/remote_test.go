@@ -111,7 +111,7 @@ func TestVersionsAreFlat(t *testing.T) {
 
 // serve answers calls by a Door of this process until there are none.
 func serve(in io.Reader, out io.Writer) error {
-	door, err := Open()
+	door, err := Open(Options{})
 	if err != nil {
 		return err
 	}
@@ -190,6 +190,8 @@ func setUp(door *Door, what string, number int) (int, error) {
 	switch what {
 	case "grace":
 		door.grace = 0
+	case "group":
+		door.groups = func(Account) ([]int, error) { return []int{number}, nil }
 	case "umask":
 		return syscall.Umask(number), nil
 	case "refuse reads":

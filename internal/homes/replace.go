@@ -60,8 +60,8 @@ func (d *Door) Replace(a Account, file string, before Version, after []byte) err
 		err = fmt.Errorf("%w: %d bytes are more than would be read again", ErrRefused, len(after))
 	}
 	if err == nil {
-		err = d.at(a, func(reached handle) error {
-			j := job{door: d, account: a, reached: reached, name: name, before: before, after: after, uid: uint32(a.UID)} //nolint:gosec // checked by Account.Check
+		err = d.As(a, func() error {
+			j := job{door: d, account: a, name: name, before: before, after: after, uid: uint32(a.UID)} //nolint:gosec // checked by Account.Check
 			return j.run()
 		})
 	}
@@ -81,7 +81,6 @@ func (d *Door) Seize(a Account, file string, after []byte) error {
 type job struct {
 	door    *Door
 	account Account
-	reached handle // the home, where root found it
 	name    string
 	before  Version
 	after   []byte
@@ -149,7 +148,7 @@ func (j *job) run() error {
 // find takes the place and the file and compares them with the version before.
 func (j *job) find() error {
 	var err error
-	if j.p, err = j.door.locate(j.account, j.reached); err != nil {
+	if j.p, err = j.door.locate(j.account); err != nil {
 		return err
 	}
 	if j.seen, j.at, err = j.door.look(j.p, j.name); err != nil {

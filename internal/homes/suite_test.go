@@ -21,6 +21,8 @@ var insiders = map[string]string{
 	"TestOtherThreadsStayRoot":          "as above",
 	"TestFirstThreadStaysRoot":          "as above",
 	"TestAsReportsHowItsWorkEnded":      "as above",
+	"TestAsHasTheUsersGroups":           "as above",
+	"TestGroupsThatAreNotKnown":         "the groups come from a function",
 	"TestProcessOfAUserServesItsOwnUID": "it is about a process that has no right at all",
 	"TestSuiteUnderTwoCapabilities":     "it runs the others",
 }
