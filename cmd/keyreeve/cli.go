@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/keyreeve/keyreeve/internal/plain"
 )
 
 // The user interface's rules: stdout is for results alone; errors are lower case, without a period, each on a line of its
@@ -29,8 +31,13 @@ type process struct {
 	Stdout, Stderr io.Writer
 }
 
+// say prints a line for people. Errors name what users and the registry have written; a backslash is mostly that of an escape.
+func (p process) say(text string) {
+	fmt.Fprintf(p.Stderr, "keyreeve: %s\n", strings.ReplaceAll(plain.Text(text), `\\`, `\`))
+}
+
 // warn tells of what does not stop the program.
-func (p process) warn(err error) { fmt.Fprintf(p.Stderr, "keyreeve: %v\n", err) }
+func (p process) warn(err error) { p.say(err.Error()) }
 
 // errPending makes plan end with statusPending; it is not an error that is printed.
 var errPending = errors.New("changes are pending")
@@ -62,10 +69,10 @@ func run(ctx context.Context, p process) int {
 		return statusPending
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(p.Stderr, "keyreeve: %s\n", line)
+		p.say(line)
 	}
 	if h, ok := errors.AsType[hinted](err); ok {
-		fmt.Fprintf(p.Stderr, "keyreeve: hint: %s\n", h.hint)
+		p.say("hint: " + h.hint)
 	}
 	return statusError
 }

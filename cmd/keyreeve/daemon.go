@@ -23,6 +23,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/host"
+	"github.com/keyreeve/keyreeve/internal/plain"
 	"github.com/keyreeve/keyreeve/internal/statefile"
 	"github.com/keyreeve/keyreeve/internal/watch"
 )
@@ -98,7 +99,18 @@ func serve(ctx context.Context, p process, path string) (err error) {
 func newLogger(p process) *zap.Logger {
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = zapcore.ISO8601TimeEncoder
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(p.Stderr)), zap.InfoLevel))
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(ascii{p.Stderr})), zap.InfoLevel))
+}
+
+// ascii writes JSON as ASCII: names, paths and errors hold what users and the registry have written, and zap escapes neither
+// C1 controls nor bidi marks.
+type ascii struct{ io.Writer }
+
+func (w ascii) Write(text []byte) (int, error) {
+	if _, err := w.Writer.Write(plain.JSON(text)); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }
 
 // lock keeps a second daemon away, which would plan against the first.

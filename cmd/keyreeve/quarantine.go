@@ -87,9 +87,12 @@ func printCopies(p process, format string, list []enforcer.Copy) error {
 		for i := range list {
 			list[i].Content = nil // show has it
 		}
-		encoder := json.NewEncoder(p.Stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(append([]enforcer.Copy{}, list...))
+		text, err := json.MarshalIndent(append([]enforcer.Copy{}, list...), "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = p.Stdout.Write(append(plain.JSON(text), '\n'))
+		return err
 	case "text":
 		out := bufio.NewWriter(p.Stdout)
 		for _, c := range list {
