@@ -119,7 +119,7 @@ func (m member) intrude(t *testing.T, key string) time.Duration {
 		t.Error(err)
 	}
 	for strings.Contains(m.read(t, "authorized_keys"), key) {
-		if time.Since(begin) > patience {
+		if time.Since(begin) > patience+time.Duration(*soakUsers)*100*time.Millisecond { // a disk takes so many fsyncs a second
 			t.Errorf("%s keeps the unknown key", m.name)
 			break
 		}

@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
@@ -147,5 +149,62 @@ func TestLogrotate(t *testing.T) {
 	}
 	if _, said := s.keyreeve(statusError, "audit", "verify"); !strings.Contains(said, files[3]+":1: record ") {
 		t.Errorf("a missing file is not named: %s", said)
+	}
+}
+
+// The disk is full in the middle of a record, and the program dies before it can take the half back: nothing was changed, the next
+// run goes on behind the half, and verify says where it is.
+func TestTornRecord(t *testing.T) {
+	testenv.Need(t, "root", "mount", "strace")
+	s := newSite(t)
+	_, keys := vectors(t)
+	m := s.newMember(1, keys["A"])
+	text := strings.Repeat(keys["B"]+" intruder\n", 20) + keys["A"] + "\n" // more records than fit on a page
+	m.write(t, "authorized_keys", text)
+	s.put("registry.ldif", entries(m))
+	s.configure("enforce", s.ldifRegistry())
+	log := s.path("log")
+	if err := errors.Join(os.Mkdir(log, 0o700), syscall.Mount("tmpfs", log, "tmpfs", 0, "size=64k,mode=700")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(log, syscall.MNT_DETACH) })
+	ballast := filepath.Join(log, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 60<<10), 0o600); err != nil { // all but one page
+		t.Fatal(err)
+	}
+	if _, killed := s.traced(door{name: "ftruncate", nth: 1}); !killed {
+		t.Fatal("the program lived")
+	}
+	trail := filepath.Join(log, "audit.jsonl")
+	half, err := os.ReadFile(trail)
+	if err != nil || len(half) == 0 || half[len(half)-1] == '\n' {
+		t.Fatalf("the trail ends with a whole record: %d bytes, %v", len(half), err)
+	}
+	if m.read(t, "authorized_keys") != text {
+		t.Error("the file was changed before its intent was on disk")
+	}
+	if out, _ := s.keyreeve(statusOK, "audit", "verify"); !strings.HasSuffix(out, " 1 lines cut off by a crash\n") {
+		t.Errorf("the torn end: %s", out)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	s.keyreeve(statusOK, "apply")
+	onlyKey(t, "authorized_keys", m.read(t, "authorized_keys"), keys["A"])
+	if out, _ := s.keyreeve(statusOK, "audit", "verify"); !strings.HasSuffix(out, " 1 lines cut off by a crash\n") {
+		t.Errorf("behind the torn record: %s", out)
+	}
+	after, err := os.ReadFile(trail)
+	if err != nil || !bytes.HasPrefix(after, append(half, '\n')) {
+		t.Errorf("what was there was changed: %v", err)
+	}
+	// Half a record is no place to hide a change.
+	n := bytes.LastIndexByte(half, '\n') + 2
+	if err := os.WriteFile(trail, append(append(append([]byte{}, after[:n]...), 'x'), after[n+1:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	where := fmt.Sprintf("%s:%d: ", trail, bytes.Count(half, []byte("\n"))+2)
+	if _, said := s.keyreeve(statusError, "audit", "verify"); !strings.Contains(said, where) {
+		t.Errorf("a changed half is not found: %s, want %s", said, where)
 	}
 }

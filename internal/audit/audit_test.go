@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +21,7 @@ import (
 
 const line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHnxoe+mmuhR7yxmTmqCw1YYMfdhbsay07eRJlF1T1ve"
 
-func record(t *testing.T) audit.Record {
+func record(t testing.TB) audit.Record {
 	t.Helper()
 	entry, err := authkeys.ParseValue([]byte(line))
 	if err != nil {
@@ -246,4 +247,21 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("Open(%s) = %v, %v; want an error", path, log, err)
 		}
 	}
+}
+
+// What sixteen workers write at once, as those of a daemon do; each record is on disk when its Write returns.
+func BenchmarkWrite(b *testing.B) {
+	log, err := audit.Open(filepath.Join(b.TempDir(), "audit.jsonl"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	one := record(b)
+	b.SetParallelism(16 / runtime.GOMAXPROCS(0))
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := log.Write(one); err != nil {
+				b.Error(err)
+			}
+		}
+	})
 }
