@@ -21,11 +21,11 @@ import (
 
 const line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHnxoe+mmuhR7yxmTmqCw1YYMfdhbsay07eRJlF1T1ve"
 
-func record(t testing.TB) audit.Record {
-	t.Helper()
+func record(tb testing.TB) audit.Record {
+	tb.Helper()
 	entry, err := authkeys.ParseValue([]byte(line))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return audit.Record{
 		Time: time.Date(2026, 11, 21, 9, 0, 0, 5000, time.UTC), ID: "c1", Action: audit.RemoveLine, Outcome: audit.Intent,

@@ -99,11 +99,13 @@ func TestChainGoesOnAfterRotation(t *testing.T) {
 	}
 	create := func() error { return os.WriteFile(path, nil, 0o600) }
 	zip := func() error { return exec.Command("gzip", path+".1").Run() }
+	half := func() error { return os.WriteFile(path+".1.gz", []byte("\x1f\x8b\b"), 0o600) } // one that is being compressed
 	for i, step := range []func() error{
 		write(one),
 		rotate(path, path+".1"), fresh, write(one), // somebody else begins the new file
-		rotate(path+".1", path+".2"), rotate(path, path+".1"), create, write(one), // as with "create"
-		rotate(path+".2", path+".3"), rotate(path+".1", path+".2"), rotate(path, path+".1"), zip, create, fresh, write(one), fresh,
+		rotate(path+".1", path+".2"), rotate(path, path+".1"), half, create, fresh, write(one), // as with "create"
+		rotate(path+".2", path+".3"), rotate(path+".1", path+".2"),
+		func() error { return os.Remove(path + ".1.gz") }, rotate(path, path+".1"), zip, create, fresh, write(one), fresh,
 		func() error { return os.Truncate(path, 0) }, // what copytruncate does, and loses
 	} {
 		if err := step(); err != nil {
@@ -115,7 +117,7 @@ func TestChainGoesOnAfterRotation(t *testing.T) {
 		t.Fatalf("%v, %v; want %v", files, err, want)
 	}
 	got, err := verifyFiles(files...)
-	if err != nil || got != (audit.Checked{Records: 7, First: 1, Last: 7}) {
+	if err != nil || got != (audit.Checked{Records: 8, First: 1, Last: 8}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if err := fresh(); err != nil {

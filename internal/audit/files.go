@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,27 +41,53 @@ type numberedFile struct {
 	first uint64
 }
 
-// numbered leaves the file at path itself unopened unless it is wanted: who holds its lock must not ask for it again.
+// numbered leaves the file at path itself unopened unless it is wanted: who holds its lock must not ask for it again. A file that
+// logrotate renames meanwhile is looked for again.
 func numbered(path string, itself bool) ([]numberedFile, error) {
+	for range rotations {
+		names, err := named(path, itself)
+		if err != nil {
+			return nil, err
+		}
+		list := make([]numberedFile, len(names))
+		for i, name := range names {
+			list[i].path = name
+			if list[i].first, err = firstNumber(name); err != nil {
+				break
+			}
+		}
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, err
+		default:
+			slices.SortStableFunc(list, func(a, b numberedFile) int { return cmp.Compare(a.first, b.first) })
+			return list, nil
+		}
+	}
+	return nil, fmt.Errorf("the files beside %s are renamed again and again", path)
+}
+
+// named lists the files by their names alone. One that is being compressed is there twice until that is done.
+func named(path string, itself bool) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
 	base := filepath.Base(path)
-	var list []numberedFile
+	var list []string
 	for _, entry := range entries {
 		rest, ok := strings.CutPrefix(entry.Name(), base)
 		if !ok || !entry.Type().IsRegular() || rest == "" && !itself || rest != "" && rest[0] != '.' && rest[0] != '-' {
 			continue
 		}
-		f := numberedFile{path: filepath.Join(filepath.Dir(path), entry.Name())}
-		if f.first, err = firstNumber(f.path); err != nil {
-			return nil, err
-		}
-		list = append(list, f)
+		list = append(list, filepath.Join(filepath.Dir(path), entry.Name()))
 	}
-	slices.SortStableFunc(list, func(a, b numberedFile) int { return cmp.Compare(a.first, b.first) })
-	return list, nil
+	all := slices.Clone(list)
+	return slices.DeleteFunc(list, func(name string) bool {
+		plain, zipped := strings.CutSuffix(name, ".gz")
+		return zipped && slices.Contains(all, plain)
+	}), nil
 }
 
 // firstNumber looks at the first lines alone: of those one may be cut off by a crash.
