@@ -34,9 +34,10 @@ type Denial struct {
 
 // Grants is what the policy makes of a snapshot at one moment. It is immutable.
 type Grants struct {
-	policy *Policy
-	users  map[string]userGrants
-	next   time.Time
+	policy   *Policy
+	users    map[string]userGrants
+	excepted []Excepted
+	next     time.Time
 }
 
 type userGrants struct {
@@ -44,8 +45,9 @@ type userGrants struct {
 	denied []Denial
 }
 
-// Evaluate decides about every record of the snapshot at the moment now.
-func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time) *Grants {
+// Evaluate decides about every record of the snapshot, and about every exception, at the moment now. An exception may be for a
+// user whom the snapshot does not have: an account that is kept without being registered.
+func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time, exceptions ...Exception) *Grants {
 	g := &Grants{policy: p, users: make(map[string]userGrants, snapshot.Len())}
 	for user := range snapshot.Users() {
 		var of userGrants
@@ -60,6 +62,7 @@ func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time) *Grants {
 		}
 		g.users[user.Name] = of
 	}
+	g.except(exceptions, now)
 	return g
 }
 
@@ -100,7 +103,7 @@ func (p *Policy) judge(record registry.Record, now time.Time) Verdict {
 
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// For lists what is granted to a user, in the registry's order of keys; nothing to one whom the registry does not know.
+// For lists what is granted to a user, in the registry's order of keys, then by exceptions; nothing to one whom neither knows.
 func (g *Grants) For(user string) []Grant { return g.users[user].grants }
 
 // Denied lists the registered keys of a user that do not work now.
@@ -150,8 +153,10 @@ func (g *Grants) judgeEntry(user string, line authkeys.Line) Verdict {
 
 // certAuthority refuses a line that admits every key which its own key has signed (sshd(8), AUTHORIZED_KEYS).
 func certAuthority() Verdict {
-	return Verdict{ReasonCertAuthority, "the line admits any key with a certificate, not one registered key"}
+	return Verdict{ReasonCertAuthority, "the line " + admitsOthers}
 }
+
+const admitsOthers = "admits any key with a certificate, not one registered key"
 
 func malformed(err error) Verdict {
 	if parse, ok := errors.AsType[*authkeys.ParseError](err); ok {
