@@ -1,12 +1,12 @@
 // Package statefile reads and writes the daemon's own files: those that root alone may change.
 //
 // Two kinds of file go through here: what the administrator hands to the daemon (the configuration, the LDIF registry, a CA
-// bundle, the password of the LDAP account) and what the daemon keeps for itself (the quarantine, the lock). Neither lies
+// bundle, the password of the LDAP account) and what the daemon keeps for itself (the quarantine, the exceptions, the lock). Neither lies
 // in a user's home; homes have a door of their own, internal/homes.
 //
 // [Read] believes a file only when nobody but root and the daemon's own user could have written it, and when its writer has
-// finished. [Create] returns when the bytes and the name are on the disk. [Publish] writes what others may read. [Trim] holds a
-// folder to a budget. [Lock] keeps a second daemon away.
+// finished. [Create] and [Replace] return when the bytes and the name are on the disk. [Publish] writes what others may read. [Trim]
+// holds a folder to a budget. [Lock] keeps a second daemon away.
 //
 // Every error names the path and what is wrong with it. Where the kernel gave the error it is wrapped, so that
 // errors.Is with fs.ErrNotExist, fs.ErrExist and fs.ErrPermission answers as usual.

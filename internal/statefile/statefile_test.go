@@ -156,6 +156,27 @@ func TestCreate(t *testing.T) {
 	wantError(t, statefile.Create(filepath.Join(dir, "none"), "one", nil), "no such file")
 }
 
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	for _, text := range []string{"first", "second"} {
+		if err := statefile.Replace(dir, "one", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := statefile.Read(filepath.Join(dir, "one"), limit); err != nil || string(got) != text {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	wantMode(t, filepath.Join(dir, "one"))
+	wantError(t, statefile.Replace(dir, "../one", nil), "not the name of a file")
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, statefile.Replace(dir, "folder", nil), "folder")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("an error left something: %v, %v", entries, err)
+	}
+}
+
 // wantMode fails the test unless the file is for its owner alone.
 func wantMode(t *testing.T, path string) {
 	t.Helper()

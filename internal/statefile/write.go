@@ -13,10 +13,7 @@ import (
 // survive a crash of the machine. A crash on the way can leave a file whose name begins with a dot; an error leaves none.
 func Create(dir, name string, data []byte) error {
 	// open(O_CREAT|O_EXCL) write fsync close link unlink fsync(dir)
-	if name == "" || name[0] == '.' || name != filepath.Base(name) {
-		return fmt.Errorf("%q is not the name of a file in %s", name, dir)
-	}
-	file, err := os.CreateTemp(dir, ".new-*") // mode 0600
+	file, err := temp(dir, name)
 	if err != nil {
 		return err
 	}
@@ -25,6 +22,40 @@ func Create(dir, name string, data []byte) error {
 		err = os.Link(file.Name(), filepath.Join(dir, name))
 	}
 	return errors.Join(err, os.Remove(file.Name()), syncDir(dir))
+}
+
+// Replace makes dir/name, mode 0600, a file of exactly these bytes, whether it was there or not. Who reads meanwhile sees the
+// old file or the new one, and so does who reads after a crash of the machine. An error leaves the old one, unless it comes
+// from the last step, bringing the name to the disk.
+func Replace(dir, name string, data []byte) error {
+	// open(O_CREAT|O_EXCL) write fsync close rename fsync(dir)
+	file, err := temp(dir, name)
+	if err != nil {
+		return err
+	}
+	if err := rename(file, filepath.Join(dir, name), fill(file, data)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// rename gives a file that was written without an error its name; any other goes.
+func rename(file *os.File, path string, err error) error {
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return nil
+}
+
+// temp makes the file that is to get a name in dir.
+func temp(dir, name string) (*os.File, error) {
+	if name == "" || name[0] == '.' || name != filepath.Base(name) {
+		return nil, fmt.Errorf("%q is not the name of a file in %s", name, dir)
+	}
+	return os.CreateTemp(dir, ".new-*") // mode 0600
 }
 
 // fill writes data, brings it to the disk and closes the file; a full disk shows in any of the three.
@@ -71,12 +102,5 @@ func Publish(dir, name string, data []byte, perm fs.FileMode) error {
 		return err
 	}
 	_, err = file.Write(data)
-	err = errors.Join(err, file.Chmod(perm), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), filepath.Join(dir, name))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
+	return rename(file, filepath.Join(dir, name), errors.Join(err, file.Chmod(perm), file.Close()))
 }
