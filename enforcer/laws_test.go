@@ -15,6 +15,7 @@ import (
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
 const vectors = "../authkeys/testdata/vectors"
@@ -114,9 +115,13 @@ func TestLaws(t *testing.T) {
 		lines := rapid.SliceOfN(rapid.SampledFrom(pieces()), 0, 12).Draw(rt, "lines")
 		text := strings.Join(lines, "\n") + rapid.SampledFrom([]string{"", "\n", "\r\n"}).Draw(rt, "end")
 		reg := rapid.SliceOfNDistinct(rapid.SampledFrom(registered), 0, 4, func(s string) string { return s }).Draw(rt, "registered")
+		var except []policy.Exception
+		for _, line := range rapid.SliceOfN(rapid.SampledFrom(registered), 0, 3).Draw(rt, "exceptions") {
+			except = append(except, exception(t, rapid.SampledFrom([]string{"alice", "zoe"}).Draw(rt, "whose"), line))
+		}
 		checkLaws(rt, enforcer.Input{
 			Account: alice, Name: rapid.SampledFrom(enforcer.FileNames()).Draw(rt, "name"),
-			File: regular(text), Grants: grants(t, reg...), Install: rapid.Bool().Draw(rt, "install"),
+			File: regular(text), Grants: excepting(t, except, reg...), Install: rapid.Bool().Draw(rt, "install"),
 		})
 	})
 }

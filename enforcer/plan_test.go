@@ -27,6 +27,12 @@ var alice = homes.Account{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alic
 // grants registers lines for alice, and something for another user, so that the registry is never empty.
 func grants(tb testing.TB, lines ...string) *policy.Grants {
 	tb.Helper()
+	return excepting(tb, nil, lines...)
+}
+
+// excepting is grants with exceptions.
+func excepting(tb testing.TB, exceptions []policy.Exception, lines ...string) *policy.Grants {
+	tb.Helper()
 	user := registry.User{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice"}
 	other := registry.User{Name: "zoe"}
 	for _, text := range append(lines, lineD) {
@@ -49,7 +55,7 @@ func grants(tb testing.TB, lines ...string) *policy.Grants {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return p.Evaluate(snapshot, time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+	return p.Evaluate(snapshot, time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), exceptions...)
 }
 
 func regular(text string) homes.File {

@@ -48,6 +48,8 @@ type Runner struct {
 	// so that nothing happens unseen between the look and the watch.
 	Watch   func(homes.Account) error
 	Unwatch func(user string)
+	// Exceptions reads the policy's exceptions. With an error comes the list that stays in force.
+	Exceptions func() ([]policy.Exception, error)
 	// Active lists the uids that have a process on this host.
 	Active func() (map[int]bool, error)
 	// Ready is called once, when the registry was read for the first time and every home is due.
@@ -55,14 +57,18 @@ type Runner struct {
 	// Observe is told whenever the observation has changed, from the loop: it must not wait.
 	Observe func(Observation)
 
-	reload chan Settings
-	poke   chan struct{}
-	every  chan struct{}
+	reload   chan Settings
+	poke     chan struct{}
+	every    chan struct{}
+	excepted chan struct{}
 }
 
-// NewRunner returns a runner without its fields set.
+// NewRunner returns a runner without its fields set, but for one that knows of no exceptions.
 func NewRunner() *Runner {
-	return &Runner{reload: make(chan Settings), poke: make(chan struct{}, 1), every: make(chan struct{}, 1)}
+	return &Runner{
+		reload: make(chan Settings), poke: make(chan struct{}, 1), every: make(chan struct{}, 1), excepted: make(chan struct{}, 1),
+		Exceptions: func() ([]policy.Exception, error) { return nil, nil },
+	}
 }
 
 // Reload replaces the settings and reads the registry again. It returns when the loop has taken them, or with ctx.
@@ -76,18 +82,18 @@ func (r *Runner) Reload(ctx context.Context, settings Settings) error {
 }
 
 // Poke asks for a reading of the registry now: its file changed.
-func (r *Runner) Poke() {
-	select {
-	case r.poke <- struct{}{}:
-	default: // one is asked for already
-	}
-}
+func (r *Runner) Poke() { ask(r.poke) }
+
+// Except asks for a reading of the exceptions now: their file changed.
+func (r *Runner) Except() { ask(r.excepted) }
 
 // LookAtAll makes every home due: sshd reads other files now.
-func (r *Runner) LookAtAll() {
+func (r *Runner) LookAtAll() { ask(r.every) }
+
+func ask(what chan<- struct{}) {
 	select {
-	case r.every <- struct{}{}:
-	default: // they are due already
+	case what <- struct{}{}:
+	default: // it is asked for already
 	}
 }
 
@@ -215,10 +221,13 @@ func (l *loop) step(ctx context.Context) {
 		l.startFetch(ctx)
 	case <-l.every:
 		l.all()
+	case <-l.excepted:
+		l.reconsider()
 	case <-l.sweep.C:
 		l.sweep.Reset(l.settings.Sweep)
 		l.forgetRests()
 		l.forget()
+		l.reconsider()
 		l.all()
 	case <-l.due.C:
 		l.due.Reset(l.settings.FastCheck)

@@ -109,6 +109,17 @@ func (w *World) Accounts() []homes.Account { return w.order }
 // Skips lists the accounts that are left alone, in the order of their names.
 func (w *World) Skips() []Skip { return w.skips }
 
+// Exceptions lists the exceptions of the grants, and says of those that grant nothing why.
+func (w *World) Exceptions() []policy.Excepted {
+	list := slices.Clone(w.Grants.Exceptions())
+	for i, e := range list {
+		if _, kept := w.accounts[e.User]; !kept && e.Idle == "" {
+			list[i].Idle = "the account is left alone"
+		}
+	}
+	return list
+}
+
 // changed names the kept accounts of w that were other ones in old, or are granted other keys there; all of them where
 // old is nil.
 func (w *World) changed(old *World) []string {

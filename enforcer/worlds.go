@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/keyreeve/keyreeve/policy"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -70,10 +71,11 @@ func (l *loop) take(f fetched) {
 // changes something.
 func (l *loop) enter(snapshot *registry.Snapshot) {
 	old, woken := l.world, l.asleep
-	l.world = NewWorld(snapshot, l.settings.Policy.Evaluate(snapshot, time.Now()), l.settings.Scope)
+	l.world = NewWorld(snapshot, l.settings.Policy.Evaluate(snapshot, time.Now(), l.exceptions()...), l.settings.Scope)
 	l.asleep = false
 	l.resetTurn()
 	l.tellWorld(old)
+	l.tellExceptions(old)
 	changed := l.world.changed(old)
 	for _, user := range changed {
 		l.queue.add(user)
@@ -95,6 +97,39 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 		delete(l.failed, user)
 		l.meter.set(user, 0)
 		l.Log.Warn("account left: its home is left alone from now on", zap.String("user", user))
+	}
+}
+
+// reconsider judges the present snapshot by the exceptions as they are now.
+func (l *loop) reconsider() {
+	if l.awake() {
+		l.enter(l.world.Snapshot)
+	}
+}
+
+// exceptions reads the exceptions. What cannot be read leaves the last good ones in force: it lets in nobody new, and takes
+// no key away before its end.
+func (l *loop) exceptions() []policy.Exception {
+	list, err := l.Exceptions()
+	if err != nil {
+		l.Log.Error("the exceptions could not be read; those that were known stay in force", zap.Error(err), zap.Int("known", len(list)))
+	}
+	return list
+}
+
+// tellExceptions logs each exception once, and once more when it ends.
+func (l *loop) tellExceptions(old *World) {
+	known := make(map[string]bool)
+	if old != nil {
+		for _, e := range old.Exceptions() {
+			known[e.ID+e.Idle] = true
+		}
+	}
+	for _, e := range l.world.Exceptions() {
+		if !known[e.ID+e.Idle] {
+			l.Log.Warn("exception", zap.String("user", e.User), zap.String("key", e.Key.Fingerprint()), zap.String("owner", e.Owner),
+				zap.String("reason", e.Reason), zap.Time("until", e.Until), zap.String("idle", e.Idle), zap.String("id", e.ID))
+		}
 	}
 }
 

@@ -47,6 +47,9 @@ const (
 	AddKey      = "add-key"
 	ReplaceFile = "replace-file"
 	DropCopy    = "drop-copy"
+	// AddException and EndException are about one key of one user; event.id is the exception's.
+	AddException = "add-exception"
+	EndException = "end-exception"
 )
 
 // Record is one entry of the trail.
@@ -56,7 +59,7 @@ type Record struct {
 	Action  string // event.action
 	Outcome string // event.outcome
 	User    string // user.name
-	UID     int    // user.id
+	UID     int    // user.id; -1 where it is not known
 	File    string // file.path
 	Reason  string // event.reason: the stable code
 	Message string // message: a sentence for people
