@@ -5,10 +5,12 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/plain"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
 // formatVersion grows when a field changes its meaning; fields that are added do not change it.
@@ -23,6 +25,8 @@ type jsonReport struct {
 	Denied   []jsonDenied `json:"registered_but_refused"`
 	Rejected []jsonReject `json:"registry_values_rejected"`
 	Skipped  []jsonSkip   `json:"left_alone"`
+
+	Exceptions []jsonException `json:"exceptions"`
 }
 
 type jsonRegistry struct {
@@ -88,6 +92,30 @@ type jsonSkip struct {
 	Why  string `json:"why"`
 }
 
+type jsonException struct {
+	ID          string    `json:"id"`
+	User        string    `json:"user"`
+	Type        string    `json:"key_type"`
+	Bits        int       `json:"key_bits"`
+	Fingerprint string    `json:"fingerprint"`
+	Options     string    `json:"options,omitempty"`
+	Owner       string    `json:"owner"`
+	Reason      string    `json:"reason"`
+	Since       time.Time `json:"since"`
+	Until       time.Time `json:"until"`
+	Copy        string    `json:"copy"`
+	InForce     bool      `json:"in_force"`
+	Idle        string    `json:"idle,omitempty"` // why it grants nothing
+}
+
+func exceptionOf(e policy.Excepted) jsonException {
+	return jsonException{
+		ID: plain.Text(e.ID), User: plain.Text(e.User), Type: e.Key.Type(), Bits: e.Key.Bits(), Fingerprint: e.Key.Fingerprint(),
+		Options: plain.Cut(e.Options.String(), foreignBound), Owner: plain.Text(e.Owner), Reason: plain.Text(e.Reason),
+		Since: e.Since.UTC(), Until: e.Until.UTC(), Copy: plain.Text(e.Copy), InForce: e.Idle == "", Idle: plain.Text(e.Idle),
+	}
+}
+
 // JSON prints a report as one JSON object in ASCII. Foreign text is escaped as in a Go string, but for content, which is the
 // exact text that the file is to have.
 func JSON(w io.Writer, r Report) error {
@@ -96,6 +124,7 @@ func JSON(w io.Writer, r Report) error {
 		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys},
 		Policy:   r.Policy, Summary: r.Count(),
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: []jsonReject{}, Skipped: []jsonSkip{},
+		Exceptions: []jsonException{},
 	}
 	for _, result := range r.Results {
 		out.Accounts = append(out.Accounts, userOf(result))
@@ -108,6 +137,9 @@ func JSON(w io.Writer, r Report) error {
 	}
 	for _, s := range r.Skips {
 		out.Skipped = append(out.Skipped, jsonSkip{plain.Text(s.User), plain.Text(s.Why)})
+	}
+	for _, e := range r.Exceptions {
+		out.Exceptions = append(out.Exceptions, exceptionOf(e))
 	}
 	text, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {

@@ -26,6 +26,8 @@ type Report struct {
 	Rejects []Reject
 	// Denied are registered keys that the policy refuses.
 	Denied []Denied
+	// Exceptions are all that are in force, those that grant nothing, and those that ended not long ago.
+	Exceptions []policy.Excepted
 }
 
 // Reject is a value of the registry that could not be used.

@@ -51,6 +51,7 @@ func example(t *testing.T) report.Report {
 	}
 	odd := []homes.Unkept{{Path: "/keys/a\nll", Why: "one for all"}}
 	alice := plan("alice", ".ssh/authorized_keys", "# x\n"+lineB+evil+"\n"+lineA+"\r\nno key\x1b[2J\n", homes.Regular)
+	began := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 	return report.Report{
 		Source: "ldaps://one", Policy: rules.String(), Users: 1, Keys: 1,
 		Results: []enforcer.Result{
@@ -62,7 +63,11 @@ func example(t *testing.T) report.Report {
 		},
 		Skips:   []enforcer.Skip{{User: "-x\n", Why: "not a plain login name"}},
 		Rejects: []report.Reject{{User: "alice", Origin: "uid=alice", Detail: "no key"}},
-		Denied:  []report.Denied{{User: "al\u202eice", Denial: policy.Denial{Key: line.Key, Verdict: policy.Verdict{Reason: policy.ReasonWeak, Detail: "weak"}}}},
+		Exceptions: []policy.Excepted{
+			{Exception: policy.Exception{ID: "E1", User: "alice", Key: line.Key, Owner: "root", Reason: "PC \u202e7", Since: began, Until: began.AddDate(0, 1, 0), Copy: "C1"}},
+			{Exception: policy.Exception{ID: "E2", User: "bob", Key: line.Key, Owner: "root", Reason: "x", Since: began, Until: began, Copy: "C2"}, Idle: "ended"},
+		},
+		Denied: []report.Denied{{User: "al\u202eice", Denial: policy.Denial{Key: line.Key, Verdict: policy.Verdict{Reason: policy.ReasonWeak, Detail: "weak"}}}},
 	}
 }
 
@@ -98,6 +103,15 @@ registered, but not usable
   alice  rejected  uid=alice
       no key
 
+exceptions
+  alice  SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
+      until 2026-12-21T00:00:00Z, owner root: PC \u202e7
+      id E1, copy C1
+  bob  SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
+      until 2026-11-21T00:00:00Z, owner root: x
+      grants nothing: ended
+      id E2, copy C2
+
 left alone
   -x\n: not a plain login name
 
@@ -132,8 +146,16 @@ func TestJSON(t *testing.T) {
 		t.Errorf("one report gave two texts (%v)", err)
 	}
 	var got struct {
-		Version  int           `json:"version"`
-		Summary  report.Counts `json:"summary"`
+		Version    int           `json:"version"`
+		Summary    report.Counts `json:"summary"`
+		Exceptions []struct {
+			User    string    `json:"user"`
+			Owner   string    `json:"owner"`
+			Reason  string    `json:"reason"`
+			Until   time.Time `json:"until"`
+			Print   string    `json:"fingerprint"`
+			InForce bool      `json:"in_force"`
+		} `json:"exceptions"`
 		Accounts []struct {
 			NoHome bool     `json:"no_home"`
 			Errors []string `json:"errors"`
@@ -160,6 +182,10 @@ func TestJSON(t *testing.T) {
 	wantCounts := report.Counts{Accounts: 5, Pending: 1, Remove: 2, Rewrite: 1, Add: 1, Unresolved: 1, Unkept: 1, Errors: 1, Skipped: 1}
 	if diff := cmp.Diff(wantCounts, got.Summary); diff != "" || got.Version != 1 {
 		t.Errorf("version %d, summary: %s", got.Version, diff)
+	}
+	if e := got.Exceptions; len(e) != 2 || !e[0].InForce || e[1].InForce || e[0].User != "alice" || e[0].Owner != "root" ||
+		e[0].Reason != `PC \u202e7` || e[0].Until.Month() != time.December || e[0].Print == "" {
+		t.Errorf("exceptions %+v", got.Exceptions)
 	}
 	file := got.Accounts[0].Files[0]
 	var lines []string

@@ -8,11 +8,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
 // Text prints a report for people: what needs attention, user by user, then what was left out, then the totals. Clean
@@ -34,6 +36,7 @@ func Text(w io.Writer, r Report) error {
 		}
 		fmt.Fprintln(out)
 	}
+	textExceptions(out, r.Exceptions)
 	if len(r.Skips) > 0 {
 		fmt.Fprintf(out, "left alone\n")
 		for _, s := range r.Skips {
@@ -43,6 +46,23 @@ func Text(w io.Writer, r Report) error {
 	}
 	textCounts(out, r)
 	return out.Flush()
+}
+
+// textExceptions prints who answers for which key, and how long.
+func textExceptions(out *bufio.Writer, list []policy.Excepted) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "exceptions\n")
+	for _, e := range list {
+		fmt.Fprintf(out, "  %s  %s\n      until %s, owner %s: %s\n", plain.Text(e.User), e.Key.Fingerprint(),
+			e.Until.UTC().Format(time.RFC3339), plain.Text(e.Owner), plain.Text(e.Reason))
+		if e.Idle != "" {
+			fmt.Fprintf(out, "      grants nothing: %s\n", plain.Text(e.Idle))
+		}
+		fmt.Fprintf(out, "      id %s, copy %s\n", plain.Text(e.ID), plain.Text(e.Copy))
+	}
+	fmt.Fprintln(out)
 }
 
 // textCounts prints the totals.

@@ -52,6 +52,8 @@ type service struct {
 	watcher *watch.Watcher
 	runner  *enforcer.Runner
 	metrics *metrics
+	// exceptions is read again by the runner.
+	exceptions *enforcer.Exceptions
 	// unwatch ends the watch of the registry's file, unfollow that of sshd's configuration.
 	unwatch, unfollow context.CancelFunc
 	sshd              atomic.Pointer[host.SSHD]
@@ -87,6 +89,9 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	s.watchRegistry(ctx)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := watchFile(inner, exceptionsPath(s.config), s.runner.Except); err != nil {
+		s.log.Warn("the exceptions are not watched: a change waits for the refresh", zap.Error(err))
+	}
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
 	err = s.runner.Run(inner, settings)
@@ -139,7 +144,12 @@ func (s *service) open() (err error) {
 	if s.watcher, err = watch.New(); err != nil {
 		return fmt.Errorf("watch homes: %w", err)
 	}
+	// With the exceptions unknown, neither a key that stays nor one that goes would be right; a daemon that does not start is seen.
+	if s.exceptions, err = enforcer.OpenExceptions(exceptionsPath(s.config)); err != nil {
+		return withHint(err, "repair the file, or move it away to begin without exceptions: their users' keys then go")
+	}
 	s.runner = enforcer.NewRunner()
+	s.runner.Exceptions = s.exceptions.Current
 	s.runner.Homes, s.runner.Log, s.runner.Workers, s.runner.Hints = s.door, s.log, workers, s.watcher.Hints()
 	s.runner.Watch, s.runner.Unwatch, s.runner.Active = s.watch, s.watcher.Drop, homes.ActiveUIDs
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
@@ -238,22 +248,30 @@ func (s *service) watchRegistry(ctx context.Context) {
 		return
 	}
 	inner, cancel := context.WithCancel(ctx)
-	changes, err := watch.File(inner, s.config.Registry.LDIF.Path)
-	if err != nil {
+	if err := watchFile(inner, s.config.Registry.LDIF.Path, s.runner.Poke); err != nil {
 		cancel()
 		s.log.Warn("the registry's file is not watched: a change waits for the refresh", zap.Error(err))
 		return
 	}
 	s.unwatch = cancel
+}
+
+// watchFile calls fn after every change of a file, until ctx ends.
+func watchFile(ctx context.Context, path string, fn func()) error {
+	changes, err := watch.File(ctx, path)
+	if err != nil {
+		return err
+	}
 	go func() {
 		for range changes {
 			keepStill(changes)
-			s.runner.Poke()
+			fn()
 		}
 	}()
+	return nil
 }
 
-// settle is how long the registry's file has to keep still before it is read. Who writes it in many small steps, each of which
+// settle is how long a file has to keep still before it is read. Who writes it in many small steps, each of which
 // opens and closes it, is not seen by the check for an open writer.
 const settle = time.Second
 

@@ -105,12 +105,13 @@ func (one *pass) verdict(r report.Report, planned bool) error {
 
 // pass is one look at a number of homes.
 type pass struct {
-	config   config.Config
-	settings enforcer.Settings
-	door     *homes.Door
-	world    *enforcer.World
-	accounts []homes.Account
-	sshd     *host.SSHD
+	config     config.Config
+	settings   enforcer.Settings
+	door       *homes.Door
+	exceptions *enforcer.Exceptions
+	world      *enforcer.World
+	accounts   []homes.Account
+	sshd       *host.SSHD
 	// doubt is why sshd does not say which files it reads; those that it may read are looked at in spite of it.
 	doubt error
 }
@@ -125,26 +126,42 @@ func newPass(ctx context.Context, path string, users []string) (*pass, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	one := &pass{config: c, settings: settings}
+	const untouched = "nothing was decided and nothing was changed"
 	snapshot, err := settings.Source.Fetch(ctx)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("read the registry: %w", err), "nothing was decided and nothing was changed")
+		return nil, withHint(fmt.Errorf("read the registry: %w", err), untouched)
 	}
-	world := enforcer.NewWorld(snapshot, settings.Policy.Evaluate(snapshot, time.Now()), settings.Scope)
-	accounts, err := choose(world, users)
-	if err != nil {
+	if one.exceptions, err = enforcer.OpenExceptions(exceptionsPath(c)); err != nil {
+		return nil, withHint(err, untouched)
+	}
+	one.world = &enforcer.World{Snapshot: snapshot}
+	if err := one.judge(); err != nil {
 		return nil, err
 	}
-	door, err := homes.Open(homes.Options{})
-	if err != nil {
+	if one.accounts, err = choose(one.world, users); err != nil {
 		return nil, err
 	}
-	sshd := newSSHD(c.Homes.SSHD)
-	_, doubt := sshd.Refresh(ctx)
-	if doubt != nil {
-		doubt = withHint(fmt.Errorf("sshd does not say which files it reads: %w", doubt),
+	if one.door, err = homes.Open(homes.Options{}); err != nil {
+		return nil, err
+	}
+	one.sshd = newSSHD(c.Homes.SSHD)
+	if _, doubt := one.sshd.Refresh(ctx); doubt != nil {
+		one.doubt = withHint(fmt.Errorf("sshd does not say which files it reads: %w", doubt),
 			"the two default files and those that its configuration names were looked at; homes.sshd in the configuration says which sshd is asked")
 	}
-	return &pass{config: c, settings: settings, door: door, world: world, accounts: accounts, sshd: sshd, doubt: doubt}, nil
+	return one, nil
+}
+
+// judge makes the world anew, of its snapshot and of the exceptions as they are now.
+func (one *pass) judge() error {
+	exceptions, err := one.exceptions.Current()
+	if err != nil {
+		return err
+	}
+	snapshot := one.world.Snapshot
+	one.world = enforcer.NewWorld(snapshot, one.settings.Policy.Evaluate(snapshot, time.Now(), exceptions...), one.settings.Scope)
+	return nil
 }
 
 // choose finds the accounts of the named users, or says of each one why it is left alone.
@@ -179,7 +196,7 @@ func (one *pass) run(ctx context.Context, act func(enforcer.Plan) error) (report
 	snapshot := one.world.Snapshot
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
-		Applied: act != nil, Skips: one.world.Skips(),
+		Applied: act != nil, Skips: one.world.Skips(), Exceptions: one.world.Exceptions(),
 	}
 	err := look.Sweep(ctx, one.accounts, workers, func(result enforcer.Result) { r.Results = append(r.Results, result) })
 	for u := range snapshot.Users() {

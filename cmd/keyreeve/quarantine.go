@@ -2,19 +2,15 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/config"
-	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
 )
 
@@ -37,16 +33,7 @@ func newQuarantine(p process, path *string) *cobra.Command {
 			_, err = p.Stdout.Write(c.Content)
 			return err
 		},
-	}, &cobra.Command{
-		Use:   "restore ID",
-		Short: "Bring the keys of a copy back that are registered and accepted now",
-		Long: "Bring back, into the file that the copy was made of, those of its keys that the registry and the policy accept now.\n" +
-			"Nothing else comes back: a key that was removed rightly has to be registered first.",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return restore(cmd.Context(), p, *path, args[0])
-		},
-	})
+	}, newRestore(p, path), newRevoke(p, path))
 	return group
 }
 
@@ -120,53 +107,4 @@ func openQuarantine(path string) (enforcer.Quarantine, error) {
 
 func quarantineOf(c config.Config) enforcer.Quarantine {
 	return enforcer.Quarantine{Dir: filepath.Join(c.StateDir, quarantineDir), Budget: enforcer.DefaultBudget}
-}
-
-func restore(ctx context.Context, p process, path, id string) (err error) {
-	q, err := openQuarantine(path)
-	if err != nil {
-		return err
-	}
-	c, err := q.Find(id)
-	if err != nil {
-		return err
-	}
-	one, err := newPass(ctx, path, []string{c.User})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, one.door.Close()) }()
-	hand, trail, err := newEnforcer(one.config, one.door, p.warn)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, trail.Close()) }()
-	read, err := one.sshd.KeyFiles(one.accounts[0]) //nolint:contextcheck // a look has no context, and one question its own bound
-	if !slices.Contains(read.Paths, c.Name) {
-		return errors.Join(fmt.Errorf("sshd does not read %s for %s: its keys would let nobody in", plain.Text(c.Path), c.User), err, one.doubt)
-	}
-	file, err := one.door.Read(one.accounts[0], c.Name)
-	if err != nil {
-		return err
-	}
-	if file.State != homes.Regular && file.State != homes.Missing {
-		return fmt.Errorf("%s is not a file that keys can be added to: %s", c.Path, file.State)
-	}
-	made, verdicts := enforcer.Restore(enforcer.Input{
-		Account: one.accounts[0], Name: c.Name, File: file, Grants: one.world.Grants, Install: one.settings.Install && read.Paths[0] == c.Name,
-	}, c)
-	for _, d := range verdicts {
-		if !d.Granted() {
-			fmt.Fprintf(p.Stderr, "keyreeve: line %d stays away: %s: %s\n", d.Line.N, d.Reason, plain.Text(d.Detail))
-		}
-	}
-	if !made.Change {
-		return withHint(errors.New("no key of the copy is missing that may come back"),
-			"a key comes back when it is registered for %s and the policy accepts it", c.User)
-	}
-	if err := hand.Apply(made); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(p.Stdout, "%s: %s\n", plain.Text(made.Path()), made.Summary())
-	return err
 }

@@ -72,6 +72,9 @@ const workers = 16
 // quarantineDir is below the state directory.
 const quarantineDir = "quarantine"
 
+// exceptionsPath is where the policy's exceptions are.
+func exceptionsPath(c config.Config) string { return filepath.Join(c.StateDir, "exceptions.json") }
+
 // newEnforcer opens what changes need: the trail and the quarantine. tell hears when the trail is not copied to the journal.
 func newEnforcer(c config.Config, door *homes.Door, tell func(error)) (*enforcer.Enforcer, *audit.Log, error) {
 	quarantine := quarantineOf(c)
