@@ -27,7 +27,13 @@ type Config struct {
 	Homes    Homes        `yaml:"homes"`
 	Policy   policy.Rules `yaml:"policy"`
 	// StateDir holds the quarantine, RuntimeDir the daemon's lock.
-	StateDir   string `yaml:"state_dir"`
+	StateDir string `yaml:"state_dir"`
+	// QuarantineFull is Stop or Remove: what becomes of a change when there is no room for its copy. QuarantineMaxAge is how long
+	// a copy is kept, QuarantineMaxSize how many bytes all of them may have.
+	QuarantineFull    string `yaml:"quarantine_full"`
+	QuarantineMaxAge  Age    `yaml:"quarantine_max_age"`
+	QuarantineMaxSize Size   `yaml:"quarantine_max_size"`
+
 	RuntimeDir string `yaml:"runtime_dir"`
 	Audit      Audit  `yaml:"audit"`
 	// Metrics are for node_exporter.
@@ -41,6 +47,12 @@ type Config struct {
 const (
 	Report  = "report"
 	Enforce = "enforce"
+)
+
+// The values of QuarantineFull.
+const (
+	Stop   = "stop"
+	Remove = "remove"
 )
 
 // The values of Registry.Source, Homes.Install and Homes.Accounts.
@@ -127,8 +139,11 @@ func Default() Config {
 			Accounts: fromRegistry, Install: InstallPresent, Sweep: 10 * time.Minute, FastCheck: 15 * time.Second,
 			MinUID: 1000, Guard: guardUser, SSHD: SSHD{Configs: []string{"/etc/ssh/sshd_config"}},
 		},
-		Policy:     policy.DefaultRules(),
-		StateDir:   "/var/lib/keyreeve",
+		Policy:   policy.DefaultRules(),
+		StateDir: "/var/lib/keyreeve",
+
+		QuarantineFull: Stop, QuarantineMaxAge: Age(400 * day), QuarantineMaxSize: 4 << 30,
+
 		RuntimeDir: "/run/keyreeve",
 		Audit:      Audit{File: "/var/log/keyreeve/audit.jsonl"},
 	}
@@ -166,10 +181,27 @@ func (c Config) check() error {
 		c.Homes.check(),
 		rules,
 		absolute("state_dir", c.StateDir),
+		oneOf("quarantine_full", c.QuarantineFull, Stop, Remove),
+		c.bounds(),
 		absolute("runtime_dir", c.RuntimeDir),
 		absolute("audit.file", c.Audit.File),
 		c.Metrics.check(),
 	)
+}
+
+// leastSize is room for some copies of the largest files.
+const leastSize = 16 << 20
+
+// bounds checks those of the quarantine.
+func (c Config) bounds() error {
+	var list []error
+	if c.QuarantineMaxAge < Age(day) {
+		list = append(list, fmt.Errorf("quarantine_max_age: %v is less than 1d", c.QuarantineMaxAge))
+	}
+	if c.QuarantineMaxSize < leastSize {
+		list = append(list, fmt.Errorf("quarantine_max_size: %d bytes are less than 16MiB", c.QuarantineMaxSize))
+	}
+	return errors.Join(list...)
 }
 
 func (r Registry) check() error {

@@ -38,12 +38,18 @@ func TestValues(t *testing.T) {
 mode: enforce
 homes: {install: all, include: [root], sweep: 1h, fast_check: 0s, min_uid: 500, sshd: {program: /opt/sshd, configs: []}}
 policy: {keys: [{type: rsa, min_bits: 3072}]}
+quarantine_full: remove
+quarantine_max_age: 36h
+quarantine_max_size: 20MiB
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 3072}}}, c.Policy); diff != "" {
 		t.Errorf("a list in the file must replace the default one, not add to it: %s", diff)
+	}
+	if c.QuarantineFull != "remove" || c.QuarantineMaxAge != config.Age(36*time.Hour) || c.QuarantineMaxSize != 20<<20 {
+		t.Errorf("quarantine: %s %v %d", c.QuarantineFull, c.QuarantineMaxAge, c.QuarantineMaxSize)
 	}
 	want := config.Default().Homes
 	want.Install, want.Include, want.Sweep, want.FastCheck, want.MinUID = "all", []string{"root"}, time.Hour, 0, 500
@@ -153,6 +159,9 @@ func TestErrors(t *testing.T) {
 		"relative":       {small + "state_dir: var/lib\n", []string{`k.yaml: state_dir: "var/lib" is not a plain absolute path`}},
 		"mode":           {small + "mode: enforcing\n", []string{`k.yaml: mode: "enforcing" is not one of report, enforce`}},
 		"not built":      {small + "homes: {guard: root, accounts: nss}\n", []string{`"nss" is not built yet`, `"root" is not built yet`}},
+		"quarantine":     {small + "quarantine_full: drop\nquarantine_max_age: 23h\nquarantine_max_size: 1MiB\n", []string{`quarantine_full: "drop" is not one of stop, remove`, "quarantine_max_age: 23h0m0s is less than 1d", "quarantine_max_size: 1048576 bytes are less than 16MiB"}},
+		"age":            {small + "quarantine_max_age: 5w\n", []string{"k.yaml:2: "}},
+		"size":           {small + "quarantine_max_size: 4GB\n", []string{"k.yaml:2: "}},
 		"uid 0":          {small + "homes: {min_uid: 0}\n", []string{"homes.min_uid: 0 is below 1"}},
 		"textfile":       {small + "metrics: {textfile: keyreeve.prom}\n", []string{`k.yaml: metrics.textfile: "keyreeve.prom" is not a plain absolute path`}},
 		"no prom":        {small + "metrics: {textfile: /run/keyreeve.txt}\n", []string{`k.yaml: metrics.textfile: "/run/keyreeve.txt" does not end with .prom`}},
@@ -177,5 +186,33 @@ func TestErrors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0d": 0, "1d": 24 * time.Hour, "400d": 9600 * time.Hour, "36h": 36 * time.Hour, "90m": 90 * time.Minute} {
+		var a config.Age
+		if err := a.UnmarshalText([]byte(text)); err != nil || time.Duration(a) != want {
+			t.Errorf("%s is %v, %v", text, a, err)
+		}
+		if again := a.String(); a != 0 && a.UnmarshalText([]byte(again)) != nil {
+			t.Errorf("%s is written %s", text, again)
+		}
+	}
+	for text, want := range map[string]config.Size{"0": 0, "5": 5, "1KiB": 1024, "4GiB": 4 << 30, "8388607TiB": 8388607 << 40} {
+		var s config.Size
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
+			t.Errorf("%s is %d, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"", "d", "-1d", "1.5d", "99999d", "-1h", "4", "1w"} {
+		if new(config.Age).UnmarshalText([]byte(text)) == nil {
+			t.Errorf("%q is an age", text)
+		}
+	}
+	for _, text := range []string{"", "GiB", "-1", "4GB", "4 GiB", "1KiBMiB", "8388608TiB", "1e3"} {
+		if new(config.Size).UnmarshalText([]byte(text)) == nil {
+			t.Errorf("%q is a size", text)
+		}
 	}
 }
