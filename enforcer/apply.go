@@ -29,7 +29,7 @@ type Trail func(...audit.Record) error
 type Enforcer struct {
 	Homes      Homes
 	Trail      Trail
-	Quarantine Quarantine
+	Quarantine *Quarantine
 	Now        func() time.Time
 }
 
@@ -51,23 +51,16 @@ func (e *Enforcer) Apply(p Plan) error {
 	if err := e.Trail(intents...); err != nil {
 		return fmt.Errorf("%s of %s is not changed: %w", p.Name, p.Account.Name, err)
 	}
-	dropped, err := e.Quarantine.keep(copyPath, newCopy(p, now, id))
+	err := e.evidence(p, copyPath, now, id)
 	if err == nil {
 		err = e.change(p)
-	}
-	var outcomes []audit.Record
-	for _, name := range dropped {
-		outcomes = append(outcomes, p.record(audit.Record{
-			Time: e.Now(), ID: id, Action: audit.DropCopy, Outcome: audit.Success, Quarantine: filepath.Join(filepath.Dir(copyPath), name),
-			Message: "an old copy went from quarantine, whose budget for the user is full",
-		}))
 	}
 	outcome := p.record(audit.Record{Time: e.Now(), ID: id, Action: audit.ReplaceFile, Outcome: audit.Success, Message: p.Summary()})
 	if err != nil {
 		outcome.Outcome, outcome.Message = audit.Failure, err.Error()
 		err = fmt.Errorf("change %s of %s: %w", p.Name, p.Account.Name, err)
 	}
-	return errors.Join(err, e.Trail(append(outcomes, outcome)...))
+	return errors.Join(err, e.Trail(outcome))
 }
 
 // change is the one place where a file changes.
@@ -140,12 +133,17 @@ func (p Plan) lineRecords(with audit.Record, action string, lines []Decision) []
 }
 
 func lineRecord(r audit.Record, action string, d Decision) audit.Record {
-	r.Action, r.Reason, r.Message = action, string(d.Reason), d.Detail
-	if d.Line.Kind == authkeys.Malformed {
-		r.Message = "no plain key line" // the verdict quotes the line, which may hold a secret that was pasted
-	}
+	r.Action, r.Reason, r.Message = action, string(d.Reason), d.told()
 	r.Line, r.Key, r.Comment, r.Raw = d.Line.N, d.Line.Key, d.Line.Comment, d.Line.Raw
 	return r
+}
+
+// told is the sentence for the trail and for lists of copies.
+func (d Decision) told() string {
+	if d.Line.Kind == authkeys.Malformed {
+		return "no plain key line" // the verdict quotes the line, which may hold a secret that was pasted
+	}
+	return d.Detail
 }
 
 // Summary says in one line of plain text what the plan does to its file.

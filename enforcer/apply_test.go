@@ -23,7 +23,8 @@ func TestApply(t *testing.T) {
 	a := c.account("alice", mixed)
 	var held []string
 	tr := &trail{seen: func() { held = append(held, c.read(a)) }}
-	if err := c.enforcer(tr).Apply(c.plan(a, lineA)); err != nil {
+	p := c.plan(a, lineA)
+	if err := c.enforcer(tr).Apply(p); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.read(a); got != clean {
@@ -43,11 +44,20 @@ func TestApply(t *testing.T) {
 	kept, err := c.enforcer(tr).Quarantine.Find(tr.records[0].ID)
 	want := enforcer.Copy{
 		ID: tr.records[0].ID, Time: c.enforcer(tr).Now(), User: "alice", UID: a.UID, Name: ".ssh/authorized_keys", Path: c.file(a),
-		State: "regular", Content: []byte(mixed),
-		Lines: []enforcer.CopyLine{{Line: 2, Reason: "unregistered", Fingerprint: tr.records[1].Key.Fingerprint()}},
+		State: "regular", Version: p.Before.Stamp(), Content: []byte(mixed),
+		Lines: []enforcer.CopyLine{{
+			Line: 2, Action: "remove-line", Reason: "unregistered", Fingerprint: tr.records[1].Key.Fingerprint(),
+			Detail: "the key registry does not list this key for the user",
+		}},
+	}
+	if v := kept.Version; v.Inode == 0 || v.Mode != "0600" || v.UID != a.UID || v.Size != uint64(len(mixed)) || v.CTime.IsZero() {
+		t.Errorf("version %+v", v)
 	}
 	if diff := cmp.Diff(want, kept); err != nil || diff != "" {
 		t.Errorf("%v; the copy in quarantine: %s", err, diff)
+	}
+	if info, err := os.Stat(tr.records[1].Quarantine); err != nil || info.Mode().Perm() != 0o400 {
+		t.Errorf("copy: %v, %v", info, err)
 	}
 	if info, err := os.Stat(filepath.Dir(tr.records[1].Quarantine)); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("quarantine folder: %v, %v", info, err)

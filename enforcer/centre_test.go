@@ -132,7 +132,7 @@ func (t *trail) outcomes() []string {
 func (c *centre) enforcer(tr *trail) *enforcer.Enforcer {
 	return &enforcer.Enforcer{
 		Homes: c.door, Trail: tr.write, Now: func() time.Time { return time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC) },
-		Quarantine: enforcer.Quarantine{Dir: filepath.Join(c.dir, "quarantine"), Budget: 3000},
+		Quarantine: &enforcer.Quarantine{Dir: filepath.Join(c.dir, "quarantine"), Budget: 3000},
 	}
 }
 

@@ -211,19 +211,13 @@ func (e *Enforcer) changeExceptions(
 	if err != nil {
 		return err
 	}
-	told := func(outcome string) error {
-		for i := range records {
-			records[i].Time, records[i].Outcome = e.Now(), outcome
-		}
-		return e.Trail(records...)
-	}
-	if err := told(audit.Intent); err != nil {
+	if err := e.tell(audit.Intent, records); err != nil {
 		return fmt.Errorf("the exceptions are not changed: %w", err)
 	}
 	if err := x.write(list); err != nil {
-		return errors.Join(fmt.Errorf("change the exceptions: %w", err), told(audit.Failure))
+		return errors.Join(fmt.Errorf("change the exceptions: %w", err), e.tell(audit.Failure, records))
 	}
-	return told(audit.Success)
+	return e.tell(audit.Success, records)
 }
 
 func exceptionRecord(x *Exceptions, action string, reason policy.Reason, uid int, e policy.Exception) audit.Record {

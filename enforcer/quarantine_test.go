@@ -42,10 +42,13 @@ func TestQuarantineHasABudget(t *testing.T) {
 	}
 	dropped := 0
 	for _, r := range tr.records {
-		if r.Action == audit.DropCopy {
+		if r.Action == audit.DropCopy && r.Outcome == audit.Success {
 			dropped++
 			if slices.Contains(copies, r.Quarantine) {
 				t.Errorf("%s is there, but the trail says that it went", r.Quarantine)
+			}
+			if r.User != "alice" || r.UID != a.UID || r.File != c.file(a) || r.Reason != "user-budget" {
+				t.Errorf("record %+v", r)
 			}
 		}
 	}

@@ -208,8 +208,10 @@ func (s *service) act(c config.Config) func(enforcer.Plan) error {
 	if c.Mode != config.Enforce {
 		return nil
 	}
+	hand, tell := s.hand, s.teller(s.hand.Quarantine)
 	return func(p enforcer.Plan) error {
-		err := s.hand.Apply(p)
+		err := hand.Apply(p)
+		tell()
 		s.metrics.change(p, err)
 		if err == nil {
 			s.log.Info("file changed", zap.String("user", p.Account.Name), zap.String("file", p.Path()), zap.String("summary", p.Summary()))
@@ -289,12 +291,18 @@ func keepStill(changes <-chan struct{}) {
 	}
 }
 
-// reloads reads the configuration again at every SIGHUP.
+// reloads reads the configuration again at every SIGHUP, and drops old copies in between.
 func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
+	trims := time.NewTimer(0)
+	defer trims.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-trims.C:
+			s.trim()
+			trims.Reset(trimPeriod)
+			continue
 		case <-hangups:
 		}
 		s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
@@ -321,6 +329,9 @@ func (s *service) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hand := *s.hand // what is under way goes on by the old bounds
+	hand.Quarantine = quarantineOf(c)
+	s.hand = &hand
 	settings.Act = s.act(c)
 	s.askSSHD(ctx, c.Homes, &settings)
 	s.config = c

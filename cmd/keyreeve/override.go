@@ -65,7 +65,9 @@ func (o *override) except(p process, one *pass, hand *enforcer.Enforcer, c enfor
 		return err
 	}
 	account := one.accounts[0]
-	_, verdicts := enforcer.Restore(enforcer.Input{Account: account, Name: c.Name, File: homes.File{}, Grants: one.world.Grants}, c)
+	// Without exceptions: one for the same key is to be made anew, with another end.
+	grants := one.settings.Policy.Evaluate(one.world.Snapshot, hand.Now())
+	_, verdicts := enforcer.Restore(enforcer.Input{Account: account, Name: c.Name, File: homes.File{}, Grants: grants}, c)
 	chosen, err := o.choose(verdicts)
 	if err != nil {
 		return err

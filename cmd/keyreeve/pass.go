@@ -55,6 +55,7 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
+	p.warnOf(quarantineOf(one.config))
 	r, err := one.run(ctx, nil)
 	if err != nil {
 		return err
@@ -79,8 +80,10 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	if err != nil {
 		return err
 	}
+	trimmed := hand.TrimQuarantine()
 	r, err := one.run(ctx, hand.Apply)
-	return errors.Join(err, report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
+	p.warnOf(hand.Quarantine)
+	return errors.Join(trimmed, err, report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
 }
 
 // verdict turns a report into the end of the program.

@@ -5,23 +5,32 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
 )
 
 func newQuarantine(p process, path *string) *cobra.Command {
 	group := newGroup("quarantine", "What files held before they were changed")
-	group.AddCommand(newQuarantineList(p, path), &cobra.Command{
+	group.AddCommand(newQuarantineList(p, path), newQuarantineShow(p, path), newRestore(p, path), newRevoke(p, path))
+	return group
+}
+
+func newQuarantineShow(p process, path *string) *cobra.Command {
+	var line int
+	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Print a file as it was before a change",
-		Long:  "Print what was read of the file, byte for byte. It was written by a user: look at it with care.",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Long: "Print what was read of the file, byte for byte. It was written by a user: look at it with care.\n" +
+			"If the file had more than was read, that is said on stderr.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := openQuarantine(*path)
 			if err != nil {
 				return err
@@ -30,16 +39,27 @@ func newQuarantine(p process, path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = p.Stdout.Write(c.Content)
+			if n := c.Missing(); n > 0 {
+				fmt.Fprintf(p.Stderr, "keyreeve: the file had %d bytes; the copy has the first %d of them\n", c.Version.Size, len(c.Content))
+			}
+			if !cmd.Flags().Changed("line") {
+				_, err = p.Stdout.Write(c.Content)
+				return err
+			}
+			text, found := c.Line(line)
+			if !found {
+				return fmt.Errorf("the copy has no line %d", line)
+			}
+			_, err = p.Stdout.Write(append(text, '\n'))
 			return err
 		},
-	}, newRestore(p, path), newRevoke(p, path))
-	return group
+	}
+	cmd.Flags().IntVar(&line, "line", 0, "print only the `line` of this number")
+	return cmd
 }
 
 func newQuarantineList(p process, path *string) *cobra.Command {
-	var user, format string
-	var since time.Duration
+	var user, format, since string
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the copies, the oldest first",
@@ -49,21 +69,20 @@ func newQuarantineList(p process, path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			from, err := parseSince(since, time.Now())
+			if err != nil {
+				return err
+			}
 			list, err := q.List(user)
 			if err != nil {
 				return err
 			}
-			var wanted []enforcer.Copy
-			for _, c := range list {
-				if since == 0 || time.Since(c.Time) <= since {
-					wanted = append(wanted, c)
-				}
-			}
-			return printCopies(p, format, wanted)
+			list = slices.DeleteFunc(list, func(c enforcer.Copy) bool { return c.Time.Before(from) })
+			return printCopies(p, format, list)
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "the copies of one `user`")
-	cmd.Flags().DurationVar(&since, "since", 0, "the copies of the last `time`, such as 24h")
+	cmd.Flags().StringVar(&since, "since", "", "the copies since a `time`: 24h, 30d, 2026-11-01 (UTC) or 2026-11-01T12:00:00Z")
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
 	return cmd
 }
@@ -83,13 +102,7 @@ func printCopies(p process, format string, list []enforcer.Copy) error {
 	case "text":
 		out := bufio.NewWriter(p.Stdout)
 		for _, c := range list {
-			fmt.Fprintf(out, "%s  %s  %s\n", c.ID, c.Time.Format(time.RFC3339), plain.Text(c.Path))
-			if c.Reason != "" {
-				fmt.Fprintf(out, "    the whole file: %s\n", c.Reason)
-			}
-			for _, line := range c.Lines {
-				fmt.Fprintf(out, "    line %d: %s  %s\n", line.Line, line.Reason, line.Fingerprint)
-			}
+			textCopy(out, c)
 		}
 		return out.Flush()
 	default:
@@ -97,14 +110,52 @@ func printCopies(p process, format string, list []enforcer.Copy) error {
 	}
 }
 
-func openQuarantine(path string) (enforcer.Quarantine, error) {
-	c, err := loadConfig(path)
-	if err != nil {
-		return enforcer.Quarantine{}, err
+// textCopy prints what is known of a copy, but not its content.
+func textCopy(out *bufio.Writer, c enforcer.Copy) {
+	fmt.Fprintf(out, "%s  %s  %s\n", c.ID, c.Time.Format(time.RFC3339), plain.Text(c.Path))
+	if v := c.Version; v != (homes.Stamp{}) {
+		fmt.Fprintf(out, "    %s of uid %d: %s, %d bytes, mode %s, uid %d, inode %d on device %d, changed %s\n",
+			plain.Text(c.User), c.UID, plain.Text(c.State), v.Size, plain.Text(v.Mode), v.UID, v.Inode, v.Device, v.CTime.Format(time.RFC3339Nano))
 	}
-	return quarantineOf(c), nil
+	if n := c.Missing(); n > 0 {
+		fmt.Fprintf(out, "    the last %d bytes were not read, and are not in the copy\n", n)
+	}
+	if c.Reason != "" {
+		fmt.Fprintf(out, "    the whole file: %s: %s\n", plain.Text(string(c.Reason)), plain.Text(c.Detail))
+	}
+	for _, line := range c.Lines {
+		fmt.Fprintf(out, "    line %d: %s  %s\n", line.Line, plain.Text(string(line.Reason)), plain.Text(line.Fingerprint))
+		if line.Detail != "" {
+			fmt.Fprintf(out, "        %s\n", plain.Text(line.Detail))
+		}
+	}
 }
 
-func quarantineOf(c config.Config) enforcer.Quarantine {
-	return enforcer.Quarantine{Dir: filepath.Join(c.StateDir, quarantineDir), Budget: enforcer.DefaultBudget}
+// parseSince reads a moment, or how long ago it was; the zero time for nothing.
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, nil
+		}
+	}
+	var age config.Age
+	if err := age.UnmarshalText([]byte(text)); err != nil {
+		return time.Time{}, fmt.Errorf("--since: %q is neither a time such as 24h or 30d nor a day such as 2026-11-01", text)
+	}
+	return now.Add(-time.Duration(age)), nil
+}
+
+func openQuarantine(path string) (*enforcer.Quarantine, error) {
+	c, err := loadConfig(path)
+	return quarantineOf(c), err
+}
+
+func quarantineOf(c config.Config) *enforcer.Quarantine {
+	return &enforcer.Quarantine{
+		Dir: filepath.Join(c.StateDir, quarantineDir), Budget: enforcer.DefaultBudget, MaxSize: int64(c.QuarantineMaxSize),
+		MaxAge: time.Duration(c.QuarantineMaxAge), RemoveIfFull: c.QuarantineFull == config.Remove,
+	}
 }

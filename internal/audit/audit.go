@@ -47,6 +47,8 @@ const (
 	AddKey      = "add-key"
 	ReplaceFile = "replace-file"
 	DropCopy    = "drop-copy"
+	// KeepCopy has the outcome Failure alone: a file was changed without a copy.
+	KeepCopy = "keep-copy"
 	// AddException and EndException are about one key of one user; event.id is the exception's.
 	AddException = "add-exception"
 	EndException = "end-exception"

@@ -15,7 +15,7 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantMode(t, path)
+	wantMode(t, path, 0o600)
 	_, err = statefile.Lock(path)
 	wantError(t, err, fmt.Sprintf("held by process %d", os.Getpid()))
 	wantError(t, err, path)

@@ -149,7 +149,7 @@ func TestCreate(t *testing.T) {
 	if err != nil || string(got) != "first" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	wantMode(t, filepath.Join(dir, "one"))
+	wantMode(t, filepath.Join(dir, "one"), 0o400)
 	for _, name := range []string{"", ".", "..", "a/b", "/a", "a/"} {
 		wantError(t, statefile.Create(dir, name, nil), "not the name of a file")
 	}
@@ -166,7 +166,7 @@ func TestReplace(t *testing.T) {
 			t.Errorf("got %q, %v", got, err)
 		}
 	}
-	wantMode(t, filepath.Join(dir, "one"))
+	wantMode(t, filepath.Join(dir, "one"), 0o600)
 	wantError(t, statefile.Replace(dir, "../one", nil), "not the name of a file")
 	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
 		t.Fatal(err)
@@ -177,15 +177,15 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// wantMode fails the test unless the file is for its owner alone.
-func wantMode(t *testing.T, path string) {
+// wantMode fails the test unless the file has a mode.
+func wantMode(t *testing.T, path string, want fs.FileMode) {
 	t.Helper()
 	info, err := os.Lstat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Mode() != 0o600 {
-		t.Errorf("%s has mode %v, want -rw-------", path, info.Mode())
+	if info.Mode() != want {
+		t.Errorf("%s has mode %v, want %v", path, info.Mode(), want)
 	}
 }
 
@@ -206,50 +206,31 @@ func TestReadWaitsForTheWriter(t *testing.T) {
 	}
 }
 
-func TestTrim(t *testing.T) {
+func TestEntries(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"1", "2", "3", "4"} {
-		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, 10), 0o600); err != nil {
+	for i, name := range []string{"2", "1", ".new-1"} {
+		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, i), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, c := range []struct {
-		budget int64
-		want   []string
-	}{{40, nil}, {39, []string{"1"}}, {20, []string{"2"}}, {1, []string{"3"}}, {0, nil}} {
-		if got, err := statefile.Trim(dir, c.budget); err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("Trim to %d: %v, %v, want %v", c.budget, got, err, c.want)
-		}
-	}
-	if _, err := statefile.Trim(filepath.Join(dir, "none"), 1); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a folder that is not there: %v", err)
-	}
-}
-
-// What is published can be read by others, takes the place of what was there, and leaves nothing else behind.
-func TestPublish(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "numbers.prom")
-	for _, text := range []string{"one\n", "two\n"} {
-		if err := statefile.Publish(dir, "numbers.prom", []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(path)
-		info, statErr := os.Stat(path)
-		if err != nil || statErr != nil || string(got) != text || info.Mode().Perm() != 0o644 {
-			t.Errorf("%q, %v, %v, want %q", got, info.Mode(), err, text)
-		}
-	}
-	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "folder"), 0o700), os.Symlink("1", filepath.Join(dir, "link"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := statefile.Publish(dir, "folder", nil, 0o644); err == nil {
-		t.Error("a folder was replaced")
+	if got, err := statefile.Entries(dir); err != nil || !slices.Equal(got, []statefile.Entry{{Name: "1", Size: 1}, {Name: "2"}}) {
+		t.Errorf("files %v, %v", got, err)
 	}
-	if err := statefile.Publish(filepath.Join(dir, "none"), "x", nil, 0o644); err == nil {
-		t.Error("no error where there is no folder")
+	if got, err := statefile.Folders(dir); err != nil || !slices.Equal(got, []string{"folder"}) {
+		t.Errorf("folders %v, %v", got, err)
 	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
-		t.Errorf("%v, %v; want the file and the folder", left, err)
+	for range 2 { // the second time it is gone
+		if err := statefile.Remove(filepath.Join(dir, "1")); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := statefile.Entries(filepath.Join(dir, "none")); err != nil || got != nil {
+		t.Errorf("a folder that is not there: %v, %v", got, err)
+	}
+	if _, err := statefile.Entries(filepath.Join(dir, "2")); err == nil {
+		t.Error("a file was listed as a folder")
 	}
 }

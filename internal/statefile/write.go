@@ -8,16 +8,16 @@ import (
 	"path/filepath"
 )
 
-// Create makes the new file dir/name with mode 0600 and the bytes of data. A file of that name is an error that
+// Create makes the new file dir/name with mode 0400, since nobody is to write it again, and the bytes of data. A file of that name is an error that
 // errors.Is fs.ErrExist and stays untouched. The name appears when the bytes are on the disk; when Create returns nil, both
 // survive a crash of the machine. A crash on the way can leave a file whose name begins with a dot; an error leaves none.
 func Create(dir, name string, data []byte) error {
-	// open(O_CREAT|O_EXCL) write fsync close link unlink fsync(dir)
+	// open(O_CREAT|O_EXCL) fchmod write fsync close link unlink fsync(dir)
 	file, err := temp(dir, name)
 	if err != nil {
 		return err
 	}
-	err = fill(file, data)
+	err = errors.Join(file.Chmod(0o400), fill(file, data))
 	if err == nil {
 		err = os.Link(file.Name(), filepath.Join(dir, name))
 	}

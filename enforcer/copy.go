@@ -1,0 +1,166 @@
+package enforcer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// Copy is a file as it was before a change, and why it was changed.
+type Copy struct {
+	// ID is that of the change in the audit trail (event.id).
+	ID   string    `json:"id"`
+	Time time.Time `json:"time"`
+	User string    `json:"user"`
+	UID  int       `json:"uid"`
+	// Name is the file's path as in the plan, Path its whole path at that time.
+	Name string `json:"name"`
+	Path string `json:"path"`
+	// State says how the file was found, such as "regular" or "oversize".
+	State string `json:"state"`
+	// Version is what stat(2) said of the file, or of the link in its place; zero where nothing could be asked.
+	Version homes.Stamp `json:"version,omitzero"`
+	// Reason and Detail are why the whole file was replaced, if it was; Lines are those that went or got another form.
+	Reason policy.Reason `json:"reason,omitempty"`
+	Detail string        `json:"detail,omitempty"`
+	Lines  []CopyLine    `json:"lines"` // the first hundred of each kind
+	// Content is what was read of the file: all of it, or its first homes.MaxSize bytes.
+	Content []byte `json:"content"`
+}
+
+// CopyLine is a line of a copy that did not stay as it was.
+type CopyLine struct {
+	Line        int           `json:"line"`
+	Action      string        `json:"action"` // audit.RemoveLine or audit.RewriteLine
+	Reason      policy.Reason `json:"reason"`
+	Detail      string        `json:"detail,omitempty"`
+	Fingerprint string        `json:"fingerprint,omitempty"`
+}
+
+// newCopy makes the copy of a plan's file.
+func newCopy(p Plan, now time.Time, id string) Copy {
+	c := Copy{
+		ID: id, Time: now.UTC(), User: p.Account.Name, UID: p.Account.UID, Name: p.Name, Path: p.Path(),
+		State: p.State.String(), Version: p.Before.Stamp(), Reason: p.Whole.Reason, Detail: p.Whole.Detail,
+		Lines: slices.Concat(copyLines(audit.RemoveLine, p.Remove), copyLines(audit.RewriteLine, p.Rewrite)), Content: p.Original,
+	}
+	slices.SortStableFunc(c.Lines, func(a, b CopyLine) int { return a.Line - b.Line })
+	return c
+}
+
+// copyLines is what a copy tells of lines: of all of them, as a rule.
+func copyLines(action string, lines []Decision) []CopyLine {
+	list := []CopyLine{}
+	for _, d := range lines[:min(len(lines), recordBound)] {
+		list = append(list, CopyLine{Line: d.Line.N, Action: action, Reason: d.Reason, Detail: d.told(), Fingerprint: d.Line.Key.Fingerprint()})
+	}
+	return list
+}
+
+// Missing is how many bytes of the file the copy lacks, which had more than are read.
+func (c Copy) Missing() uint64 {
+	if c.State != homes.Oversize.String() || c.Version.Size < uint64(len(c.Content)) {
+		return 0
+	}
+	return c.Version.Size - uint64(len(c.Content))
+}
+
+// Line is the bytes of one line of the copy, counted from 1.
+func (c Copy) Line(n int) ([]byte, bool) {
+	lines := authkeys.Parse(c.Content)
+	if n < 1 || n > len(lines) {
+		return nil, false
+	}
+	return []byte(lines[n-1].Raw), true
+}
+
+// nameTime is how the name of a copy begins: names in their order are copies in theirs.
+const nameTime = "20060102T150405.000000Z"
+
+// path names the copy of a plan's file; it is empty where there is no content to keep. A user's name has passed
+// homes.Account.Check before any plan is made for him, so it is one harmless path element; of the file's path the last one is
+// there for people.
+func (q *Quarantine) path(p Plan, now time.Time, id string) string {
+	if len(p.Original) == 0 {
+		return ""
+	}
+	return filepath.Join(q.Dir, p.Account.Name, fmt.Sprintf("%s-%s-%s", now.UTC().Format(nameTime), filepath.Base(p.Name), id))
+}
+
+// copyBound is above the largest copy on disk: the content in base64, and the facts.
+const copyBound = 2 * homes.MaxSize
+
+// readCopy reads one copy.
+func readCopy(path string) (c Copy, err error) {
+	text, err := statefile.Read(path, copyBound)
+	if err != nil {
+		return Copy{}, fmt.Errorf("read a copy in quarantine: %w", err)
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return Copy{}, fmt.Errorf("read a copy in quarantine: %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// List returns the copies of a user, or of everybody where no user is named, the oldest first.
+func (q *Quarantine) List(user string) ([]Copy, error) {
+	pattern := "*"
+	if user != "" {
+		if user != filepath.Base(user) || user == "." || user == ".." {
+			return nil, fmt.Errorf("%q is not the name of a user", user)
+		}
+		pattern = user
+	}
+	return q.read(filepath.Join(pattern, "*"))
+}
+
+// Find returns the copy of one change.
+func (q *Quarantine) Find(id string) (Copy, error) {
+	for _, r := range id {
+		if (r < 'A' || r > 'Z') && (r < '0' || r > '9') {
+			return Copy{}, fmt.Errorf("%q is not the identifier of a change", id)
+		}
+	}
+	list, err := q.read(filepath.Join("*", "*-"+id))
+	if err != nil {
+		return Copy{}, err
+	}
+	if id == "" || len(list) != 1 {
+		return Copy{}, fmt.Errorf("quarantine holds no copy %q", id)
+	}
+	return list[0], nil
+}
+
+// read reads the copies whose names match. No name in the folder holds a character that filepath.Glob expands.
+func (q *Quarantine) read(pattern string) ([]Copy, error) {
+	paths, err := filepath.Glob(filepath.Join(q.Dir, pattern))
+	if err != nil {
+		return nil, fmt.Errorf("look into quarantine: %w", err)
+	}
+	list := make([]Copy, 0, len(paths))
+	for _, path := range paths {
+		if filepath.Base(path)[0] == '.' {
+			continue // cut off by a crash; its file was not changed yet
+		}
+		c, err := readCopy(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it went in the meantime, by one of the bounds
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	slices.SortStableFunc(list, func(a, b Copy) int { return a.Time.Compare(b.Time) })
+	return list, nil
+}
