@@ -147,7 +147,7 @@ func TestLogrotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, said := s.keyreeve(statusError, "audit", "verify"); !strings.Contains(said, files[3]+":1: record ") {
+	if _, said := s.keyreeve(statusError, "audit", "verify"); !strings.Contains(said, files[3]+":1: records ") {
 		t.Errorf("a missing file is not named: %s", said)
 	}
 }
@@ -203,7 +203,7 @@ func TestTornRecord(t *testing.T) {
 	if err := os.WriteFile(trail, append(append(append([]byte{}, after[:n]...), 'x'), after[n+1:]...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	where := fmt.Sprintf("%s:%d: ", trail, bytes.Count(half, []byte("\n"))+2)
+	where := fmt.Sprintf("%s:%d: ", trail, bytes.Count(half, []byte("\n"))+1)
 	if _, said := s.keyreeve(statusError, "audit", "verify"); !strings.Contains(said, where) {
 		t.Errorf("a changed half is not found: %s, want %s", said, where)
 	}

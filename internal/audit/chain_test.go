@@ -202,20 +202,26 @@ func TestVerifyFinds(t *testing.T) {
 	if got, err := verify(join(whole...)); err != nil || got.Records != 5 {
 		t.Fatalf("%+v, %v", got, err)
 	}
+	changed := strings.Replace(whole[1], "alice", "mallory", 1)
+	renumbered := strings.Replace(whole[2], `"event.sequence":3`, `"event.sequence":2`, 1)
 	for name, c := range map[string]struct{ text, want string }{
-		"changed":     {join(whole[0], strings.Replace(whole[1], "alice", "mallory", 1), whole[2]), "file0:3: "},
-		"taken out":   {join(whole[0], whole[2], whole[3]), "file0:2: "},
-		"moved":       {join(whole[0], whole[2], whole[1], whole[3]), "file0:2: "},
-		"doubled":     {join(whole[0], whole[1], whole[1], whole[2]), "file0:3: "},
-		"put in":      {join(whole[0], whole[0], whole[1]), "file0:2: "},
-		"no record":   {join(whole[0], "hello\n", whole[1]), "file0:3: "},
-		"no records":  {join("hello\n", "world\n"), "file0:2: "},
-		"first wrong": {join("hello\n", whole[0], whole[1]), "file0:1: "},
-		"blank line":  {join(whole[0], "\n", whole[1]), "file0:3: "},
+		"changed":        {join(whole[0], changed, whole[2]), "file0:2: record 2 was changed, or record 3, "},
+		"first changed":  {join(strings.Replace(whole[0], "alice", "bob", 1), whole[1]), "file0:1: record 1 was changed, or record 2, "},
+		"one taken out":  {join(whole[0], whole[2], whole[3]), "file0:2: records 2 to 2 are missing before record 3"},
+		"two taken out":  {join(whole[0], whole[3], whole[4]), "file0:2: records 2 to 3 are missing before record 4"},
+		"and renumbered": {join(whole[0], renumbered, whole[3]), "file0:1: record 1 was changed, or record 2, "},
+		"moved":          {join(whole[0], whole[2], whole[1], whole[3]), "file0:2: records 2 to 2 are missing before record 3"},
+		"moved down":     {join(whole[1], whole[2], whole[0], whole[3]), "file0:3: record 1 comes after record 3: "},
+		"doubled":        {join(whole[0], whole[1], whole[1], whole[2]), "file0:3: record 2 comes after record 2: "},
+		"put in":         {join(whole[0], whole[0], whole[1]), "file0:2: record 1 comes after record 1: "},
+		"no record":      {join(whole[0], "hello\n", whole[1]), "file0:2: no record, and not what stood there when record 2 "},
+		"no records":     {join("hello\n", "world\n"), "file0:2: "},
+		"first wrong":    {join("hello\n", whole[0], whole[1]), "file0:1: no record, "},
+		"blank line":     {join(whole[0], "\n", whole[1]), "file0:2: no record, "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := verify(c.text); err == nil || !strings.HasPrefix(err.Error(), c.want) {
-				t.Errorf("%+v, %v; want an error at %s", got, err, c.want)
+				t.Errorf("%+v, %v; want %s", got, err, c.want)
 			}
 		})
 	}

@@ -20,12 +20,13 @@ type Checked struct {
 type Verifier struct {
 	checked Checked
 	last    head
+	lastAt  string // the place of the last record
 	begun   bool
 	tornAt  string // the place of a line that is no record, until the next record vouches for it
 }
 
 // Verify reads one more file of the trail. The error names the first line that is not what its successor says it was, is out
-// of order, or is no record and is not vouched for by the next one.
+// of order, or is no record and is not vouched for by the next one, and its record's number.
 func (v *Verifier) Verify(name string, r io.Reader) error {
 	lines := bufio.NewReaderSize(r, lineBound)
 	for n := 1; ; n++ {
@@ -47,13 +48,16 @@ func (v *Verifier) line(at string, line []byte) error {
 	if err != nil {
 		return v.torn(at, line, err)
 	}
+	next := v.last.sequence + 1
 	switch {
+	case v.begun && l.Sequence > next:
+		return fmt.Errorf("%s: records %d to %d are missing before record %d", at, next, l.Sequence-1, l.Sequence)
+	case v.begun && l.Sequence < next:
+		return fmt.Errorf("%s: record %d comes after record %d: it was moved or put in", at, l.Sequence, v.last.sequence)
+	case v.tornAt != "" && l.Previous != v.last.sum:
+		return fmt.Errorf("%s: no record, and not what stood there when record %d was written", v.tornAt, l.Sequence)
 	case v.begun && l.Previous != v.last.sum:
-		return fmt.Errorf("%s: record %d does not follow the line before it: that line was changed, or lines between them are gone", at, l.Sequence)
-	case v.begun && l.Sequence != v.last.sequence+1:
-		return fmt.Errorf("%s: record %d follows record %d", at, l.Sequence, v.last.sequence)
-	case !v.begun && v.tornAt != "" && l.Previous != v.last.sum:
-		return fmt.Errorf("%s: not a record", v.tornAt)
+		return fmt.Errorf("%s: record %d was changed, or record %d, which has the digest of another line before it", v.lastAt, v.last.sequence, l.Sequence)
 	}
 	if v.tornAt != "" {
 		v.checked.Torn++
@@ -65,7 +69,7 @@ func (v *Verifier) line(at string, line []byte) error {
 	v.begun = true
 	v.checked.Records++
 	v.checked.Last = l.Sequence
-	v.last = head{sum: digest(line), sequence: l.Sequence}
+	v.last, v.lastAt = head{sum: digest(line), sequence: l.Sequence}, at
 	return nil
 }
 
