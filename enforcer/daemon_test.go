@@ -65,7 +65,7 @@ type daemon struct {
 	settings enforcer.Settings
 	active   atomic.Int64 // the uid that has a process, 0 for none
 	ready    int
-	seen     enforcer.Observation
+	seen     atomic.Pointer[enforcer.Observation]
 	watched  atomic.Int32
 	logs     *observer.ObservedLogs
 	stop     context.CancelFunc
@@ -88,8 +88,9 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 	}
 	d.runner.Unwatch = func(string) {}
 	d.runner.Active = func() (map[int]bool, error) { return map[int]bool{int(d.active.Load()): true}, nil }
+	d.seen.Store(&enforcer.Observation{})
 	d.runner.Ready = func() { d.ready++ }
-	d.runner.Observe = func(o enforcer.Observation) { d.seen = o }
+	d.runner.Observe = func(o enforcer.Observation) { d.seen.Store(&o) }
 	d.settings = enforcer.Settings{
 		Source: d.source, SourceID: "one", Policy: rules, Scope: enforcer.Scope{MinUID: 1},
 		Act: c.enforcer(&trail{}).Apply, Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,

@@ -3,6 +3,7 @@ package enforcer_test
 import (
 	"errors"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -25,9 +26,11 @@ func TestRunnerObserves(t *testing.T) {
 		d := newDaemon(t, c)
 		homesOf := &silent{Homes: c.door, dead: map[string]chan struct{}{"carol": make(chan struct{})}}
 		d.runner.Homes = homesOf
-		act, immutable := d.settings.Act, true
+		act := d.settings.Act
+		var immutable atomic.Bool
+		immutable.Store(true)
 		d.settings.Act = func(p enforcer.Plan) error {
-			if p.Account.Name == "bob" && immutable {
+			if p.Account.Name == "bob" && immutable.Load() {
 				return syscall.EPERM
 			}
 			return act(p)
@@ -35,7 +38,7 @@ func TestRunnerObserves(t *testing.T) {
 		want := func(when string, homes, stuck, unresolved int) {
 			t.Helper()
 			synctest.Wait()
-			got := d.seen
+			got := *d.seen.Load()
 			got.Registry = time.Time{}
 			if want := (enforcer.Observation{Homes: homes, Stuck: stuck, Unresolved: unresolved}); got != want {
 				t.Errorf("%s: %+v, want %+v", when, got, want)
@@ -44,18 +47,18 @@ func TestRunnerObserves(t *testing.T) {
 		d.source.set(nil, errors.New("down"))
 		d.start()
 		want("without a registry", 0, 0, 0)
-		if !d.seen.Registry.IsZero() {
-			t.Errorf("the registry was read at %v", d.seen.Registry)
+		if !d.seen.Load().Registry.IsZero() {
+			t.Errorf("the registry was read at %v", d.seen.Load().Registry)
 		}
 		d.source.set(register(t, nil, keys, fifo, fixed, dead, fine), nil)
 		time.Sleep(10 * time.Second)
 		want("with all that can be wrong", 4, 1, 3)
-		if age := time.Since(d.seen.Registry); age < 0 || age > 10*time.Second {
+		if age := time.Since(d.seen.Load().Registry); age < 0 || age > 10*time.Second {
 			t.Errorf("the registry was read %v ago", age)
 		}
 		close(homesOf.dead["carol"])
 		want("with a home that answers", 4, 0, 2)
-		immutable = false
+		immutable.Store(false)
 		time.Sleep(time.Minute)
 		want("with a file that can be changed", 4, 0, 1)
 		d.source.set(register(t, nil, keys, []homes.Account{fixed, dead, fine}...), nil)
