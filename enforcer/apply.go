@@ -18,8 +18,8 @@ import (
 // Homes reads and replaces the files of users; homes.Door is the real one.
 type Homes interface {
 	Read(account homes.Account, file string) (homes.File, error)
-	Replace(account homes.Account, file string, before homes.Version, after []byte) error
-	Seize(account homes.Account, file string, after []byte) error
+	Replace(account homes.Account, file string, before homes.Version, after []byte, others ...string) error
+	Seize(account homes.Account, file string, after []byte, others ...string) error
 }
 
 // Trail takes audit records; it returns when all of them are on disk.
@@ -66,9 +66,9 @@ func (e *Enforcer) Apply(p Plan) error {
 // change is the one place where a file changes.
 func (e *Enforcer) change(p Plan) error {
 	if p.Seize {
-		return e.Homes.Seize(p.Account, p.Name, p.After)
+		return e.Homes.Seize(p.Account, p.Name, p.After, p.Others...)
 	}
-	return e.Homes.Replace(p.Account, p.Name, p.Before, p.After)
+	return e.Homes.Replace(p.Account, p.Name, p.Before, p.After, p.Others...)
 }
 
 // Path is where the plan's file lies.

@@ -72,7 +72,7 @@ func (l Looker) Look(account homes.Account) Result {
 	}
 	for i, name := range files.Paths {
 		plan, err := l.file(Input{
-			Account: account, Name: name, Grants: l.Grants, Install: l.Install && i == 0, Bring: l.Bring[name],
+			Account: account, Name: name, Grants: l.Grants, Install: l.Install && i == 0, Bring: l.Bring[name], Others: slices.Concat(files.Paths[:i], files.Paths[i+1:]),
 			Second: slices.ContainsFunc(files.Paths[:i], func(other string) bool { return path.Dir(other) == path.Dir(name) }),
 		})
 		if errors.Is(err, homes.ErrNoHome) {

@@ -20,10 +20,11 @@ func (s shelf) Read(_ homes.Account, file string) (homes.File, error) {
 	return s[file], nil
 }
 
-func (s shelf) Replace(homes.Account, string, homes.Version, []byte) error {
+func (s shelf) Replace(homes.Account, string, homes.Version, []byte, ...string) error {
 	return errors.New("not here")
 }
-func (s shelf) Seize(homes.Account, string, []byte) error { return errors.New("not here") }
+
+func (s shelf) Seize(homes.Account, string, []byte, ...string) error { return errors.New("not here") }
 
 // A look goes over the files that sshd reads, in their order. Missing keys come into the first of them; of several in
 // one bad directory the first puts it right.

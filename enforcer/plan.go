@@ -46,6 +46,8 @@ type Input struct {
 	Grants *policy.Grants
 	// Install asks for a line for every granted key, not only for those that are in the file already.
 	Install bool
+	// Others are the account's other files.
+	Others []string
 	// Second: another file of the account lies in the same directory, and its plan puts that directory right for both.
 	Second bool
 	// Bring are lines that are to come back into a file that can be read, those of them whose key is granted.
@@ -62,8 +64,10 @@ type Decision struct {
 type Plan struct {
 	Account homes.Account
 	// Name is the path of the file, absolute or relative to the home; Path is the whole one.
-	Name  string
-	State homes.State
+	Name string
+	// Others are the account's other files, which a new directory for this one would take along.
+	Others []string
+	State  homes.State
 	// Before is the version that the plan was made from; it must not be applied to any other.
 	Before homes.Version
 	// Original is what was read: the whole file, or its first homes.MaxSize bytes when State is Oversize.
@@ -89,7 +93,7 @@ type Plan struct {
 // MakePlan decides about one file. It is pure: equal inputs give equal plans, so that two nodes on one shared home
 // never fight, and the plan of a planned file is empty.
 func MakePlan(in Input) Plan {
-	p := Plan{Account: in.Account, Name: in.Name, State: in.File.State, Before: in.File.Version, Original: in.File.Data}
+	p := Plan{Account: in.Account, Name: in.Name, Others: in.Others, State: in.File.State, Before: in.File.Version, Original: in.File.Data}
 	grants := in.Grants.For(in.Account.Name)
 	switch in.File.State {
 	case homes.Missing:
@@ -180,7 +184,7 @@ func (p *Plan) bound(in Input, grants []policy.Grant) {
 	p.replace(in, ReasonOversize, "with its missing keys the file would be too large to be read again")
 	if len(p.After) > homes.MaxSize {
 		*p = Plan{
-			Account: p.Account, Name: p.Name, State: p.State, Before: p.Before,
+			Account: p.Account, Name: p.Name, Others: p.Others, State: p.State, Before: p.Before,
 			Unresolved: fmt.Sprintf("the user's %d granted keys do not fit into %d bytes", len(grants), homes.MaxSize),
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // A home belongs to its user, and so does every name in it: links, FIFOs,
 // leases, mounts and renames between two system calls are his tools. The
-// package answers with one rule: everything is done with the user's own rights.
+// package answers with one rule: everything in them is done with the user's rights.
 // Each call runs on a thread of its own that holds the user's fsuid, fsgid and
 // supplementary groups and no capability at all, and that dies with the call.
 // Whatever a link points to, the worst that can happen is what the user could have
@@ -14,7 +14,12 @@
 //	err = door.Replace(account, ".ssh/authorized_keys", file.Version, canonical)
 //
 // A key file is named by its path as sshd would have expanded it (AuthorizedKeysFile
-// in sshd_config(5)): clean, absolute or relative to the home.
+// in sshd_config(5)): clean, absolute or relative to the home. What is said of
+// .ssh here goes for every directory below the home. The home itself, and a
+// directory outside, is never renewed. In a directory of root's outside the homes
+// changes are made as uid 0 without any capability; every directory on the way is
+// root's alone then. A path outside must not be that of two accounts: the file
+// would be cut down to the keys of the last one.
 //
 // Read changes nothing, and what a link in the place of the file shows is for the
 // record only. Replace installs a

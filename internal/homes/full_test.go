@@ -198,7 +198,7 @@ func TestRenewalRemembersTheOtherFile(t *testing.T) {
 	h.write(h.keys()+"2", bad, 0o644, 0)
 	second, err := h.door.Read(h.Account, keyPath+"2")
 	h.must(err)
-	h.must(h.door.Replace(h.Account, keyPath+"2", second.Version, nil))
+	h.must(h.door.Replace(h.Account, keyPath+"2", second.Version, nil, keyPath))
 	h.enforce(h.expect(Unreadable))
 	h.noMark()
 	if got := h.content(h.keys() + "2"); got != "" {
@@ -265,13 +265,13 @@ func exists(path string) bool {
 
 func disarm(door *Door, a Account) error {
 	return door.As(a, func() error {
-		p, err := door.locate(a)
+		p, err := door.locate(a, spot{dirs: []string{".ssh"}, name: name}, testUID)
 		if err != nil {
 			return err
 		}
 		defer p.close()
 		j := job{door: door, uid: testUID}
-		return j.disarm(p.ssh, name)
+		return j.disarm(p.dir, name)
 	})
 }
 

@@ -104,7 +104,7 @@ func TestGroupsThatAreNotKnown(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			h.groups(test.list, test.err)
 			_, err := h.door.Read(h.Account, keyPath)
-			_, dirs := h.door.Dirs(h.Account)
+			_, dirs := h.door.Dirs(h.Account, keyPath)
 			for call, err := range map[string]error{
 				"Read": err, "Dirs": dirs, "Replace": h.door.Replace(h.Account, keyPath, before, nil),
 				"As": h.inside().As(h.Account, func() error { t.Error("it ran"); return nil }),

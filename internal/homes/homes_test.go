@@ -143,7 +143,7 @@ func (h *home) expect(state State) File {
 // tidy, the user's own, and no temporary file left.
 func (h *home) enforce(before File) {
 	h.Helper()
-	if err := h.door.Replace(h.Account, keyPath, before.Version, []byte(good)); err != nil {
+	if err := h.door.Replace(h.Account, keyPath, before.Version, []byte(good), keyPath+"2"); err != nil {
 		h.Fatalf("Replace: %v", err)
 	}
 	h.settled()

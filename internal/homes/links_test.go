@@ -91,7 +91,7 @@ func TestSSHIsSymlink(t *testing.T) {
 			h := newHome(t)
 			to := target(h)
 			h.link(to, h.path(".ssh"), testUID)
-			if dirs, err := h.door.Dirs(h.Account); err != nil || dirs[len(dirs)-1].Names == nil {
+			if dirs, err := h.door.Dirs(h.Account, keyPath); err != nil || dirs[len(dirs)-1].Names == nil {
 				t.Errorf("Dirs: %q %v", dirs, err)
 			}
 			h.enforce(h.expect(BadDir))

@@ -2,12 +2,14 @@ package homes
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // A mark is what was moved aside and has no successor yet, under one fixed name:
-// .ssh/.NAME.keyreeve-full for a file, .ssh.keyreeve-full in the home for .ssh. It
+// .ssh/.NAME.keyreeve-full for a file, .ssh.keyreeve-full in the home for .ssh, and
+// so for every other directory below the home. It
 // keeps a full disk, a crash or a failed rename from turning into a file that is
 // merely Missing, which would lock a registered user out for good.
 //
@@ -21,15 +23,11 @@ const markDetail = "its granted keys could not be written when it was moved asid
 // hidden is the name that what was under a name of .ssh goes by.
 func hidden(name string) string { return "." + name }
 
-// keyFiles are the names that sshd reads by default (AuthorizedKeysFile in
-// sshd_config(5)).
-func keyFiles() []string { return []string{"authorized_keys", "authorized_keys2"} }
-
 // absent is a file that is not there: Missing, unless a mark says what became of
 // it.
-func (d *Door) absent(p *place, name string, seen Version) (File, error) {
-	if p.ssh.fd >= 0 {
-		found, err := d.stands(p.ssh, hidden(name)+markSuffix)
+func (d *Door) absent(p *place, seen Version) (File, error) {
+	if p.dir.fd >= 0 {
+		found, err := d.stands(p.dir, hidden(p.name)+markSuffix)
 		if err != nil {
 			return File{}, err
 		}
@@ -37,12 +35,14 @@ func (d *Door) absent(p *place, name string, seen Version) (File, error) {
 			return File{State: Unreadable, Version: seen, Detail: markDetail, marked: true}, nil
 		}
 	}
-	found, err := d.stands(p.home, sshDir+markSuffix)
-	if err != nil {
-		return File{}, err
-	}
-	if found {
-		return File{State: BadDir, Version: seen, Detail: sshDir + ": " + markDetail, marked: true}, nil
+	for i, name := range p.dirs[:min(len(p.above), len(p.dirs))] {
+		found, err := d.stands(p.above[i], name+markSuffix)
+		if err != nil {
+			return File{}, err
+		}
+		if found {
+			return File{State: BadDir, Version: seen, Detail: name + ": " + markDetail, marked: true}, nil
+		}
 	}
 	return File{State: Missing, Version: seen}, nil
 }
@@ -112,32 +112,36 @@ func (j *job) settle(dir handle, prefix string) {
 	_ = aside(dir.fd, prefix+markSuffix, prefix)
 }
 
-// others are the key files beside this one in a .ssh that could be used, and that
-// a renewal takes away as well.
-func (j *job) others() ([]string, error) {
+// beside are the names of the account's other key files in a directory that could
+// be used, and that a renewal takes away as well.
+func (j *job) beside() ([]string, error) {
 	var list []string
-	if j.p.ssh.fd < 0 {
+	if j.p.dir.fd < 0 {
 		return nil, nil
 	}
-	for _, name := range keyFiles() {
-		if name == j.name {
+	for _, file := range j.others {
+		s, err := j.account.spot(file)
+		if err != nil {
+			return nil, err
+		}
+		if s.outside != "" || s.name == j.p.name || !slices.Equal(s.dirs, j.p.dirs) {
 			continue
 		}
-		found, err := j.door.stands(j.p.ssh, name)
+		found, err := j.door.stands(j.p.dir, s.name)
 		if err != nil {
 			return nil, err
 		}
 		if found {
-			list = append(list, name)
+			list = append(list, s.name)
 		}
 	}
 	return list, nil
 }
 
-// markOthers leaves empty marks for the files that went aside with an old .ssh.
+// markOthers leaves empty marks for the files that went aside with an old directory.
 func (j *job) markOthers(names []string) error {
 	for _, name := range names {
-		fd, err := openat(j.p.ssh.fd, hidden(name)+markSuffix, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+		fd, err := openat(j.p.dir.fd, hidden(name)+markSuffix, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 		if err != nil {
 			return err
 		}

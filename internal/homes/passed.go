@@ -13,6 +13,12 @@ import (
 // read, a look-up by sshd for the right to search only.
 var errBlind = errors.New("through a directory that its user cannot read, so that nobody can watch it")
 
+// maxPassed bounds the directories that are noted on the way to one file: each
+// costs a watch, of which the host has a limited number for all of its users.
+const maxPassed = 64
+
+var errMaze = fmt.Errorf("through more than %d directories that somebody else than root can change", maxPassed)
+
 // Dir is a directory whose changes matter to a user's files: its real path, free
 // of links, and the entries that count. No Names: all of them do.
 type Dir struct {
@@ -20,17 +26,23 @@ type Dir struct {
 	Names []string
 }
 
-// trail notes the directories in which the path behind a link .ssh is looked up:
-// whoever may rename an entry there decides what .ssh is.
+// trail notes the directories in which a path is looked up: whoever may rename an
+// entry there decides what it leads to.
 type trail struct {
 	home node
 	dirs []Dir
+	// strict refuses directories that others than root and owner can change.
+	strict bool
+	owner  uint32
 }
 
 // pass notes that a name is about to be looked up in a directory. Directories
 // that root alone can change are left out, as is "..", which is no entry that
 // could be exchanged.
 func (t *trail) pass(dir handle, name string) error {
+	if t != nil && t.strict && !dir.strict(t.owner) {
+		return errStrict
+	}
 	if t == nil || name == ".." || !dir.is(unix.S_IFDIR) || dir.rootsAlone() {
 		return nil
 	}
@@ -53,6 +65,9 @@ func (t *trail) miss(dir handle, name string) {
 }
 
 func (t *trail) note(dir handle, name string) error {
+	if len(t.dirs) == maxPassed {
+		return errMaze
+	}
 	path, err := dir.realPath()
 	if err == nil {
 		t.dirs = append(t.dirs, Dir{Path: path, Names: []string{name}})
@@ -66,50 +81,83 @@ func readable(dir handle) error {
 	return err
 }
 
-// Dirs returns the directories whose changes matter, for a watch, without
-// changing anything: first the home, for its entry .ssh; when .ssh is a link, the
-// directories in which an entry of the path behind it could be exchanged by
-// somebody other than root, and the one in which a dangling path ends; last .ssh,
-// or what it leads to, unless there is none that may be used. Errors: ErrNoHome,
-// ErrRefused, or what the file system said.
-func (d *Door) Dirs(a Account) ([]Dir, error) {
+// Dirs returns the directories whose changes matter to key files of an account,
+// for a watch, without changing anything. For a file in the home: the home and the
+// directories below it, each for the next name on the way; where that is a link,
+// the directories in which an entry of the path behind it could be exchanged by
+// somebody other than root, and the one in which a dangling path ends; last the
+// directory of the file, or what it leads to, unless there is none that may be
+// used. For a file outside: the directories on the way that are the user's, and
+// that of the file. Errors: ErrNoHome, ErrRefused, or what the file system said;
+// what was found of other files is returned all the same.
+func (d *Door) Dirs(a Account, files ...string) ([]Dir, error) {
 	var list []Dir
 	err := d.As(a, func() error {
-		p, err := d.locate(a)
-		if err != nil {
-			return err
+		var wrong []error
+		for _, file := range files {
+			dirs, err := d.dirs(a, file)
+			list, wrong = append(list, dirs...), append(wrong, err)
 		}
-		defer p.close()
-		home, err := p.home.realPath()
-		if err != nil {
-			return err
-		}
-		list = append([]Dir{{Path: home, Names: []string{sshDir}}}, p.passed...)
-		if p.ssh.fd < 0 {
-			return nil
-		}
-		ssh, err := p.ssh.realPath()
-		list = append(list, Dir{Path: ssh})
-		return err
+		return errors.Join(wrong...)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("account %s: %w", a.Name, err)
+		err = fmt.Errorf("account %s: %w", a.Name, err)
 	}
-	return merge(list), nil
+	return merge(list), err
+}
+
+func (d *Door) dirs(a Account, file string) ([]Dir, error) {
+	s, err := a.spot(file)
+	if err != nil {
+		return nil, err
+	}
+	p, err := d.locate(a, s, uint32(a.UID)) //nolint:gosec // checked by Account.Check
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	var list []Dir
+	add := func(dir handle, names ...string) {
+		path, wrong := dir.realPath()
+		list, err = append(list, Dir{Path: path, Names: names}), errors.Join(err, wrong)
+	}
+	for i, dir := range p.above {
+		if i < len(p.dirs) {
+			add(dir, p.dirs[i])
+		}
+	}
+	list = append(list, p.passed...)
+	switch {
+	case p.dir.fd < 0:
+	case p.fixed() && (p.outside == "" || p.dir.uid == 0):
+		add(p.dir, s.name) // much else may lie there
+	default:
+		add(p.dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 // merge makes one of several entries with the same path.
 func merge(list []Dir) []Dir {
 	var merged []Dir
+	index := map[string]int{}
 	for _, dir := range list {
-		i := slices.IndexFunc(merged, func(other Dir) bool { return other.Path == dir.Path })
+		i, found := index[dir.Path]
 		switch {
-		case i < 0:
+		case !found:
+			index[dir.Path] = len(merged)
 			merged = append(merged, dir)
 		case dir.Names == nil || merged[i].Names == nil:
 			merged[i].Names = nil
-		case !slices.Contains(merged[i].Names, dir.Names[0]):
-			merged[i].Names = append(merged[i].Names, dir.Names...)
+		default:
+			for _, name := range dir.Names {
+				if !slices.Contains(merged[i].Names, name) {
+					merged[i].Names = append(merged[i].Names, name)
+				}
+			}
 		}
 	}
 	return merged

@@ -9,8 +9,13 @@ import (
 // dirs wants exactly these directories to be watched.
 func (h *home) dirs(want ...Dir) {
 	h.Helper()
-	got, err := h.door.Dirs(h.Account)
+	got, err := h.door.Dirs(h.Account, keyPath)
 	h.must(err)
+	h.sameDirs(got, want)
+}
+
+func (h *home) sameDirs(got, want []Dir) {
+	h.Helper()
 	if !slices.EqualFunc(got, want, func(a, b Dir) bool { return a.Path == b.Path && slices.Equal(a.Names, b.Names) }) {
 		h.Errorf("Dirs: %q, want %q", got, want)
 	}

@@ -3,48 +3,100 @@ package homes
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// sshDir is where sshd and ssh keep a user's files (FILES in sshd(8)).
-const sshDir = ".ssh"
-
-// place is a home and its .ssh, found once and held by descriptors.
+// place is the way to a key file, found once and held by descriptors.
 type place struct {
-	home handle
-	ssh  handle // fd -1: there is none that may be used
-	link node   // the link .ssh, when it is one
-	odd  node   // what stands in the place of .ssh and is not usable
-	bad  string // why not
-	shut bool   // the user may not search his own home
-	// dangling: .ssh is a link, and nothing is where it leads to.
+	spot
+	// above are the home and the directories below it in which the names of
+	// spot.dirs were looked up; the search ended in the last one. None: outside.
+	above []handle
+	dir   handle // of the file; fd -1: there is none that may be used
+	link  node   // the link that the last name is, when it is one
+	via   bool   // a directory on the way is behind a link
+	odd   node   // what stands in the place of a directory and is not usable
+	bad   string // why not
+	shut  bool   // the user may not search his own directory, the last one above
+	// dangling: a directory is a link, and nothing is where it leads to.
 	dangling bool
-	// passed are the directories that a link .ssh leads through.
+	// passed are the directories that links on the way lead through.
 	passed []Dir
 }
 
 func (p *place) close() {
-	p.ssh.close()
-	p.home.close()
+	p.dir.close()
+	for _, dir := range p.above {
+		dir.close()
+	}
 }
 
-// locate finds a home and its .ssh with the rights of the thread.
-func (d *Door) locate(a Account) (*place, error) {
+// top is the directory that holds the directory of the file, or what there is in
+// its place.
+func (p *place) top() handle { return p.above[len(p.above)-1] }
+
+// folder is the name in top.
+func (p *place) folder() string { return p.dirs[len(p.above)-1] }
+
+// where is the path of the directory of the file, or of what there is in its
+// place, for people.
+func (p *place) where() string {
+	switch {
+	case p.outside != "":
+		return p.outside
+	case p.fixed():
+		return "the home"
+	}
+	return path.Join(p.dirs[:len(p.above)]...)
+}
+
+// locate finds the directory of a key file with the rights of the thread. owner
+// is the uid that these are of.
+func (d *Door) locate(a Account, s spot, owner uint32) (*place, error) {
+	if s.outside != "" {
+		return d.outside(s, owner)
+	}
 	home, err := d.home(a)
 	if err != nil {
 		return nil, fmt.Errorf("home %s: %w", a.Home, err)
 	}
-	p := &place{home: home, ssh: none()}
-	if err := d.findSSH(p, uint32(a.UID)); err != nil { //nolint:gosec // checked by Account.Check
+	p := &place{spot: s, above: []handle{home}, dir: none()}
+	if err := d.descend(p, owner); err != nil {
 		p.close()
-		return nil, fmt.Errorf("%s/%s: %w", a.Home, sshDir, err)
+		return nil, err
 	}
 	return p, nil
+}
+
+// descend goes on from the last directory above, name by name, until the one of
+// the file is found or one cannot be used.
+func (d *Door) descend(p *place, uid uint32) (err error) {
+	p.shut = false
+	if p.fixed() {
+		p.dir, err = p.top().again()
+		return err
+	}
+	for {
+		if err := d.enter(p, uid); err != nil {
+			return fmt.Errorf("%s: %w", p.where(), err)
+		}
+		if p.dir.fd < 0 || len(p.above) == len(p.dirs) {
+			return nil
+		}
+		p.above, p.dir, p.link = append(p.above, p.dir), none(), node{}
+	}
+}
+
+// retreat forgets all that is below the n-th directory above.
+func (p *place) retreat(n int) {
+	p.dir.close()
+	for _, dir := range p.above[n+1:] {
+		dir.close()
+	}
+	p.above, p.dir = p.above[:n+1], none()
+	p.link, p.odd, p.bad = node{}, node{}, ""
 }
 
 // home opens the home directory. Links on the way, the last name included, must
@@ -53,19 +105,14 @@ func (d *Door) locate(a Account) (*place, error) {
 func (d *Door) home(a Account) (handle, error) {
 	home, err := d.walk(none(), a.Home, 0, nil)
 	switch {
-	case err == nil:
 	case errors.Is(err, unix.ENOENT):
 		return none(), fmt.Errorf("%w: %w", ErrNoHome, err)
-	case oneOf(err, unix.ENOTDIR, unix.ELOOP, unix.EACCES), errors.Is(err, errLink), errors.Is(err, errForeign):
-		return none(), fmt.Errorf("%w: %w", ErrRefused, err)
-	default:
-		return none(), err
-	}
-	switch {
+	case err != nil:
+		return none(), refusal(err)
 	case !home.is(unix.S_IFDIR):
 		err = fmt.Errorf("%w: it is %s", ErrRefused, home.kind())
 	case home.uid != uint32(a.UID) && home.uid != 0: //nolint:gosec // checked by Account.Check
-		err = fmt.Errorf("%w: owned by uid %d", ErrRefused, home.uid)
+		err = fmt.Errorf("%w: owned by uid %d, while the account has uid %d", ErrRefused, home.uid, a.UID)
 	}
 	if err != nil {
 		home.close()
@@ -74,15 +121,24 @@ func (d *Door) home(a Account) (handle, error) {
 	return home, nil
 }
 
-// findSSH fills in what .ssh is. The error is one that says nothing about .ssh:
-// a dead server, a lack of memory.
-func (d *Door) findSSH(p *place, uid uint32) error {
-	found, err := d.step(p.home, sshDir)
+// refusal makes ErrRefused of what is wrong with a path. Other errors say nothing
+// about it.
+func refusal(err error) error {
+	if oneOf(err, unix.ENOTDIR, unix.ELOOP, unix.EACCES) || errors.Is(err, errLink) || errors.Is(err, errForeign) || errors.Is(err, errStrict) {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return err
+}
+
+// enter fills in what the next name is. The error is one that says nothing about
+// it: a dead server, a lack of memory.
+func (d *Door) enter(p *place, uid uint32) error {
+	found, err := d.step(p.top(), p.folder())
 	switch {
 	case err == nil:
 	case errors.Is(err, unix.ENOENT):
 		return nil
-	case errors.Is(err, unix.EACCES) && p.home.uid == uid:
+	case errors.Is(err, unix.EACCES) && p.top().uid == uid:
 		p.shut = true
 		return nil
 	case errors.Is(err, unix.EACCES):
@@ -103,7 +159,7 @@ func (d *Door) findSSH(p *place, uid uint32) error {
 	case found.uid != uid && found.uid != 0:
 		p.bad = fmt.Sprintf("owned by uid %d", found.uid)
 	default:
-		p.ssh = found
+		p.dir = found
 		return nil
 	}
 	p.odd = found.node
@@ -111,16 +167,17 @@ func (d *Door) findSSH(p *place, uid uint32) error {
 	return nil
 }
 
-// follow goes after a link .ssh. It counts as the user's .ssh when it leads,
-// over links of his and root's only, to a directory of his own. One that leads to
-// nothing lets nobody in, and waits for a file system to be mounted perhaps.
+// follow goes after a link in the place of a directory. It counts as that when it
+// leads, over links of the user's and root's only, to a directory of his own. One
+// that leads to nothing lets nobody in, and waits for a file system to be mounted
+// perhaps.
 func (d *Door) follow(p *place, link handle, uid uint32) error {
 	target, err := link.target(uid)
 	found := none()
 	if err == nil {
-		way := trail{home: p.home.node}
-		found, err = d.walk(p.home, target, uid, &way)
-		p.passed = way.dirs
+		way := trail{home: p.above[0].node, dirs: p.passed}
+		found, err = d.walk(p.top(), target, uid, &way)
+		p.passed, p.via = way.dirs, true
 	}
 	switch {
 	case err == nil:
@@ -128,7 +185,7 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 		p.dangling = true
 		return nil
 	case oneOf(err, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG),
-		errors.Is(err, errLink), errors.Is(err, errForeign), errors.Is(err, errBlind):
+		errors.Is(err, errLink), errors.Is(err, errForeign), errors.Is(err, errBlind), errors.Is(err, errMaze):
 		p.bad = "a link that cannot be followed: " + err.Error()
 		return nil
 	default:
@@ -140,49 +197,9 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 	case found.uid != uid:
 		p.bad = fmt.Sprintf("a link to a directory of uid %d", found.uid)
 	default:
-		p.ssh = found
+		p.dir = found
 		return nil
 	}
 	found.close()
-	return nil
-}
-
-// keyName is the name in .ssh that a path of a key file leads to. Others than
-// .ssh/NAME are refused.
-func keyName(file string) (string, error) {
-	if err := checkPath(file); err != nil {
-		return "", err
-	}
-	dir, name := path.Split(file)
-	if dir != sshDir+"/" {
-		return "", fmt.Errorf("file %s: %w: not in %s", file, ErrRefused, sshDir)
-	}
-	return name, nil
-}
-
-// maxElement bounds the names of a key file and its directory, which get longer
-// when they go aside, or into quarantine; a name has 255 bytes at most.
-const maxElement = 128
-
-// checkPath admits the path of a key file as sshd would have expanded it: clean,
-// absolute or below the home, and of plain ASCII without the characters that sshd
-// expands.
-func checkPath(file string) error {
-	wrong := ""
-	switch {
-	case len(file) > maxHome:
-		wrong = "too long"
-	case !fs.ValidPath(strings.TrimPrefix(file, "/")), file == ".":
-		wrong = "not a clean path"
-	case strings.ContainsAny(file, `*?[]\%`):
-		wrong = "it holds a character that sshd expands"
-	case strings.ContainsFunc(file, func(r rune) bool { return r < ' ' || r > '~' }):
-		wrong = "not plain ASCII"
-	case slices.ContainsFunc(strings.Split(file, "/"), func(name string) bool { return len(name) > maxElement }):
-		wrong = "a name in it is too long"
-	}
-	if wrong != "" {
-		return fmt.Errorf("file %+q: %w: %s", cut(file, maxHome), ErrRefused, wrong)
-	}
 	return nil
 }

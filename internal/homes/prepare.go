@@ -10,46 +10,44 @@ import (
 // openUp looks again after the modes that kept the owner out are lifted. What
 // comes to light is taken as Unreadable: it goes aside.
 func (j *job) openUp() error {
-	if j.p.shut {
-		if err := j.lift(j.p.home, j.p.home.perm()); err != nil {
-			return fmt.Errorf("home: %w", err)
+	for j.p.shut {
+		n := len(j.p.above)
+		if err := j.lift(j.p.top(), j.p.top().perm()); err != nil {
+			return fmt.Errorf("directory above it: %w", err)
 		}
-		home, err := j.p.home.again()
-		if err != nil {
+		if err := j.door.descend(j.p, j.uid); err != nil {
 			return err
 		}
-		fresh := &place{home: home, ssh: none()}
-		j.p.close()
-		j.p = fresh
-		if err := j.door.findSSH(fresh, j.uid); err != nil {
-			return err
-		}
-		if fresh.shut {
-			return fmt.Errorf("home: %w", unix.EACCES)
+		if j.p.shut && len(j.p.above) == n {
+			return fmt.Errorf("directory above it: %w", unix.EACCES)
 		}
 	}
-	if j.p.ssh.fd >= 0 && j.p.ssh.uid == j.uid {
-		err := j.mendSSH()
+	if j.p.dir.fd >= 0 && j.p.dir.uid == j.uid {
+		err := j.mend()
 		if j.outOfReach(err) {
 			j.p.bad = err.Error()
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", sshDir, err)
+			return fmt.Errorf("%s: %w", j.p.where(), err)
 		}
 	}
 	j.at.close()
 	var err error
-	j.seen, j.at, err = j.door.look(j.p, j.name)
+	j.seen, j.at, err = j.door.look(j.p)
 	j.before.loose = true
 	return err
 }
 
-// mendSSH gives .ssh a mode as sshd and a watch want it, for good.
-func (j *job) mendSSH() error {
-	err := j.lift(j.p.ssh, j.p.ssh.perm()&^0o022|0o700)
+// mend gives the directory of the file a mode as sshd and a watch want it, for
+// good; one that cannot be renewed, such as the home, only until the job ends.
+func (j *job) mend() error {
+	if j.p.fixed() {
+		return j.lift(j.p.dir, j.p.dir.perm())
+	}
+	err := j.lift(j.p.dir, j.p.dir.perm()&^0o022|0o700)
 	if err == nil {
-		j.p.ssh.node, err = stat(j.p.ssh.fd)
+		j.p.dir.node, err = stat(j.p.dir.fd)
 	}
 	return err
 }
@@ -77,85 +75,113 @@ func (j *job) lift(dir handle, back uint32) error {
 	return nil
 }
 
-// prepare sees to a .ssh that can be written.
+// prepare sees to a directory that can be written.
 func (j *job) prepare() error {
-	if j.p.dangling {
-		return fmt.Errorf("%w: %s is a link to nothing; its target is not mounted, or the link is to be removed", ErrRefused, sshDir)
-	}
-	if j.p.bad != "" || j.p.ssh.fd < 0 {
+	switch {
+	case j.p.dangling:
+		return fmt.Errorf("%w: %s is a link to nothing; its target is not mounted, or the link is to be removed", ErrRefused, j.p.where())
+	case j.p.fixed() && j.p.dir.fd < 0:
+		return fmt.Errorf("%w: there is no directory %s", ErrRefused, j.p.where())
+	case j.p.bad != "" || j.p.dir.fd < 0:
 		return j.renew()
-	}
-	if j.p.ssh.uid != j.uid {
+	case j.p.dir.uid != j.uid:
 		return nil
 	}
-	err := j.mendSSH()
+	err := j.mend()
 	if j.outOfReach(err) {
 		return j.renew()
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", sshDir, err)
+		return fmt.Errorf("%s: %w", j.p.where(), err)
 	}
 	return nil
 }
 
-// outOfReach reports that .ssh cannot be put right where it is, while the home can
-// have another one: it is root's, or a link of the user's leads to a place like a
-// snapshot, where a key would be safe from everybody.
+// outOfReach reports that the directory cannot be put right where it is, while
+// there can be another one: it is root's, or a link of the user's leads to a place
+// like a snapshot, where a key would be safe from everybody.
 func (j *job) outOfReach(err error) bool {
-	return oneOf(err, unix.EACCES, unix.EPERM) && j.p.ssh.uid != j.uid ||
-		oneOf(err, unix.EACCES, unix.EPERM, unix.EROFS) && j.p.link != node{}
+	return !j.p.fixed() && (oneOf(err, unix.EACCES, unix.EPERM) && j.p.dir.uid != j.uid ||
+		oneOf(err, unix.EACCES, unix.EPERM, unix.EROFS) && j.p.via)
 }
 
-// renew makes a new .ssh. One that is there goes aside, and leaves a mark until
-// the new file is written.
-func (j *job) renew() error {
-	if j.p.home.uid == j.uid {
-		if err := j.lift(j.p.home, j.p.home.perm()); err != nil {
-			return fmt.Errorf("home: %w", err)
+// level is the deepest of the directories above in which a name can be exchanged.
+func (j *job) level() int {
+	for i := len(j.p.above) - 1; i > 0; i-- {
+		if dir := j.p.above[i]; dir.uid == j.uid && !readOnly(dir) {
+			return i
 		}
 	}
-	others, err := j.others()
+	return 0
+}
+
+// readOnly reports that nothing can be changed where a directory is mounted.
+func readOnly(dir handle) bool {
+	var st unix.Statfs_t
+	err := retry(func() error { return unix.Fstatfs(dir.fd, &st) })
+	return err == nil && st.Flags&unix.ST_RDONLY != 0
+}
+
+// renew makes a new directory for the file. One that is there goes aside, and
+// leaves a mark until the new file is written.
+func (j *job) renew() error {
+	beside, err := j.beside()
 	if err != nil {
 		return err
 	}
-	if j.p.bad != "" || j.p.ssh.fd >= 0 {
+	n := j.level()
+	stands := j.p.bad != "" || j.p.dir.fd >= 0 || n < len(j.p.above)-1
+	j.p.retreat(n)
+	top := j.p.top()
+	if top.uid == j.uid {
+		if err := j.lift(top, top.perm()); err != nil {
+			return fmt.Errorf("directory above %s: %w", j.p.where(), err)
+		}
+	}
+	if stands {
 		if err := j.makeWay(); err != nil {
 			return err
 		}
 	}
-	made, err := j.mkdir(sshDir)
-	if errors.Is(err, unix.EEXIST) {
-		return ErrChanged
+	for {
+		made, err := j.mkdir(j.p.folder())
+		if errors.Is(err, unix.EEXIST) {
+			return ErrChanged
+		}
+		if err != nil {
+			return err
+		}
+		syncDir(j.p.top().fd)
+		if len(j.p.above) == len(j.p.dirs) {
+			j.p.dir = made
+			break
+		}
+		j.p.above = append(j.p.above, made)
 	}
-	if err != nil {
-		return err
-	}
-	j.p.ssh.close()
-	j.p.ssh, j.p.bad, j.p.link, j.p.odd = made, "", node{}, node{}
+	j.p.via = false
 	j.at.close()
 	j.seen, j.at = File{State: Missing}, none()
-	syncDir(j.p.home.fd)
-	return j.markOthers(others)
+	return j.markOthers(beside)
 }
 
-// makeWay moves .ssh aside, after a rehearsal: an error that has another cause
-// than a lack of room leaves .ssh where it is. The new .ssh itself is made under
-// its own name, since SELinux policies give a directory of that name its type.
+// makeWay moves a directory aside, after a rehearsal: an error that has another
+// cause than a lack of room leaves it where it is. The new one itself, such as
+// .ssh, is made under its own name, since SELinux policies give a directory of that name its type.
 func (j *job) makeWay() error {
 	rehearsal := j.rehearse()
 	if rehearsal != nil && !noRoom(rehearsal) {
-		return fmt.Errorf("new %s: %w", sshDir, rehearsal)
+		return fmt.Errorf("new %s: %w", j.p.where(), rehearsal)
 	}
 	j.marked = true
-	err := j.suspend(j.p.home, sshDir, sshDir)
+	err := j.suspend(j.p.top(), j.p.folder(), j.p.folder())
 	if rehearsal != nil {
-		return errors.Join(fmt.Errorf("no room for a new %s, the old one goes aside: %w", sshDir, rehearsal), err)
+		return errors.Join(fmt.Errorf("no room for a new %s, the old one goes aside: %w", j.p.where(), rehearsal), err)
 	}
 	return err
 }
 
-// rehearse writes the new file into a new directory beside .ssh, and takes both
-// away again.
+// rehearse writes the new file into a new directory beside the old one, and takes
+// both away again.
 func (j *job) rehearse() error {
 	name := tempName()
 	dir, err := j.mkdir(name)
@@ -164,7 +190,7 @@ func (j *job) rehearse() error {
 	}
 	defer func() {
 		dir.close()
-		_ = unix.Unlinkat(j.p.home.fd, name, unix.AT_REMOVEDIR)
+		_ = unix.Unlinkat(j.p.top().fd, name, unix.AT_REMOVEDIR)
 	}()
 	file, err := j.stage(dir.fd)
 	if err != nil {
@@ -174,12 +200,12 @@ func (j *job) rehearse() error {
 	return nil
 }
 
-// mkdir makes a directory of the user's in his home, mode 0700.
+// mkdir makes a directory of the user's in the last one above, mode 0700.
 func (j *job) mkdir(name string) (handle, error) {
-	if err := unix.Mkdirat(j.p.home.fd, name, 0o700); err != nil {
+	if err := unix.Mkdirat(j.p.top().fd, name, 0o700); err != nil {
 		return none(), fmt.Errorf("mkdir %s: %w", name, err)
 	}
-	made, err := j.door.step(j.p.home, name)
+	made, err := j.door.step(j.p.top(), name)
 	if err != nil {
 		return none(), fmt.Errorf("%s: %w", name, err)
 	}
@@ -210,7 +236,7 @@ func (j *job) amend() int {
 	if err != nil {
 		return -1
 	}
-	if same, err := holds(fd, j.after); err == nil && same && unix.Fchmod(fd, 0o600) == nil {
+	if same, err := holds(fd, j.after); err == nil && same && unix.Fchmod(fd, j.mode()) == nil {
 		_ = retry(func() error { return unix.Fsync(fd) }) // a mode that a crash brings back is untidy again
 		return fd
 	}

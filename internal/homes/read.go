@@ -12,16 +12,16 @@ import (
 const readTries = 3
 
 // Read looks at a key file with the user's rights and reads it when it is a
-// regular file. It changes nothing, follows a .ssh that Dirs would follow too, and
-// a link NAME for the record only, and waits for no FIFO, device or lease. Errors: ErrNoHome for a home that
+// regular file. It changes nothing, follows a directory that Dirs would follow too, and
+// a link in the place of the file for the record only, and waits for no FIFO, device or lease. Errors: ErrNoHome for a home that
 // does not exist; ErrRefused for an account, home or name that is not fit to be
 // touched; else what the file system said.
 func (d *Door) Read(a Account, file string) (File, error) {
 	var found File
-	name, err := keyName(file)
+	s, err := a.spot(file)
 	if err == nil {
 		err = d.As(a, func() (err error) {
-			found, err = d.read(a, name)
+			found, err = d.read(a, s)
 			return err
 		})
 	}
@@ -31,58 +31,59 @@ func (d *Door) Read(a Account, file string) (File, error) {
 	return found, nil
 }
 
-func (d *Door) read(a Account, name string) (File, error) {
-	p, err := d.locate(a)
+func (d *Door) read(a Account, s spot) (File, error) {
+	uid := uint32(a.UID) //nolint:gosec // checked by Account.Check
+	p, err := d.locate(a, s, uid)
 	if err != nil {
 		return File{}, err
 	}
 	defer p.close()
-	file, at, err := d.look(p, name)
+	file, at, err := d.look(p)
 	if err != nil {
-		return File{}, fmt.Errorf("%s/%s/%s: %w", a.Home, sshDir, name, err)
+		return File{}, fmt.Errorf("%s: %w", s, err)
 	}
 	defer at.close()
 	if file.State == Symlink {
-		file.Data = d.behind(p, at, uint32(a.UID)) //nolint:gosec // checked by Account.Check
+		file.Data = d.behind(p, at, uid)
 	}
 	if file.State != Regular && file.State != Oversize {
 		return file, nil
 	}
 	if err := file.load(at, p); err != nil {
-		return File{}, fmt.Errorf("%s/%s/%s: %w", a.Home, sshDir, name, err)
+		return File{}, fmt.Errorf("%s: %w", s, err)
 	}
 	if file.State == Regular {
-		file.Detail = untidy(p, file.Version.file, uint32(a.UID)) //nolint:gosec // checked by Account.Check
+		file.Detail = untidy(p, file.Version.file, uid)
 		file.Tidy = file.Detail == ""
 	}
 	return file, nil
 }
 
-// look says what stands under a name of .ssh, without opening it. The handle has
+// look says what stands under the name of the file, without opening it. The handle has
 // fd -1 when nothing is there.
-func (d *Door) look(p *place, name string) (File, handle, error) {
+func (d *Door) look(p *place) (File, handle, error) {
 	seen := Version{link: p.link.identity(), ssh: p.odd.identity()}
 	switch {
 	case p.shut:
-		return unreadable(seen, "the home may not be searched"), none(), nil
+		return unreadable(seen, "a directory of his own above it, the home as a rule, may not be searched"), none(), nil
 	case p.bad != "":
 		seen.loose = seen == Version{} // a mount, of which nothing was asked
-		return File{State: BadDir, Version: seen, Detail: sshDir + ": " + p.bad}, none(), nil
+		return File{State: BadDir, Version: seen, Detail: p.where() + ": " + p.bad}, none(), nil
 	case p.dangling:
-		return File{State: Missing, Version: seen, Detail: sshDir + " is a link to nothing"}, none(), nil
-	case p.ssh.fd < 0:
-		file, err := d.absent(p, name, Version{})
+		return File{State: Missing, Version: seen, Detail: p.where() + " is a link to nothing"}, none(), nil
+	case p.dir.fd < 0:
+		file, err := d.absent(p, Version{})
 		return file, none(), err
 	}
-	seen.ssh = p.ssh.identity()
-	at, err := d.step(p.ssh, name)
+	seen.ssh = p.dir.identity()
+	at, err := d.step(p.dir, p.name)
 	switch {
 	case err == nil:
-	case errors.Is(err, unix.ENOENT) && p.ssh.perm()&0o400 == 0 && p.ssh.uid != 0:
+	case errors.Is(err, unix.ENOENT) && !p.fixed() && p.dir.perm()&0o400 == 0 && p.dir.uid != 0:
 		// A file that is made there would be seen by sshd, and by no watch.
-		return unreadable(seen, untidyDir(p.ssh.node)), none(), nil
+		return unreadable(seen, p.untidy()), none(), nil
 	case errors.Is(err, unix.ENOENT):
-		file, err := d.absent(p, name, seen)
+		file, err := d.absent(p, seen)
 		return file, none(), err
 	case errors.Is(err, unix.EACCES), errors.Is(err, errForeign):
 		return unreadable(seen, err.Error()), none(), nil
@@ -144,7 +145,7 @@ func (f *File) load(at handle, p *place) error {
 			if after.size > MaxSize {
 				f.State, f.Detail = Oversize, fmt.Sprintf("%d bytes", after.size)
 			}
-			f.Version = Version{link: p.link.identity(), ssh: p.ssh.identity(), file: after}
+			f.Version = Version{link: p.link.identity(), ssh: p.dir.identity(), file: after}
 			f.Busy = busy(fd)
 			return nil
 		}
@@ -214,7 +215,7 @@ func (d *Door) behind(p *place, link handle, uid uint32) []byte {
 	if err != nil {
 		return nil
 	}
-	at, err := d.walk(p.ssh, target, uid, nil)
+	at, err := d.walk(p.dir, target, uid, nil)
 	if err != nil {
 		return nil
 	}
@@ -244,16 +245,17 @@ func untidy(p *place, file node, uid uint32) string {
 		return fmt.Sprintf("mode %04o", file.perm())
 	case !file.single:
 		return "it has other names (hard links)"
-	case p.ssh.uid == uid:
-		return untidyDir(p.ssh.node)
+	case p.dir.uid == uid && !p.fixed():
+		return p.untidy()
 	}
 	return ""
 }
 
-// untidyDir is untidy for a .ssh of the user's.
-func untidyDir(ssh node) string {
-	if ssh.perm()&0o700 == 0o700 && ssh.perm()&0o022 == 0 {
+// untidy says what is wrong with a directory of the user's that could be renewed.
+// One that cannot is never given another mode for good.
+func (p *place) untidy() string {
+	if p.dir.perm()&0o700 == 0o700 && p.dir.perm()&0o022 == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s has mode %04o", sshDir, ssh.perm())
+	return fmt.Sprintf("%s has mode %04o", p.where(), p.dir.perm())
 }

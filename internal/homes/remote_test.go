@@ -50,9 +50,9 @@ func TestMain(m *testing.M) {
 // attacked is the Door that a test attacks, here or in another process.
 type attacked interface {
 	Read(a Account, name string) (File, error)
-	Replace(a Account, name string, before Version, after []byte) error
-	Seize(a Account, name string, after []byte) error
-	Dirs(a Account) ([]Dir, error)
+	Replace(a Account, name string, before Version, after []byte, others ...string) error
+	Seize(a Account, name string, after []byte, others ...string) error
+	Dirs(a Account, files ...string) ([]Dir, error)
 	Close() error
 }
 
@@ -61,6 +61,7 @@ type ask struct {
 	Call    string
 	Account Account
 	Name    string
+	Others  []string
 	Version []byte
 	Data    []byte
 	Number  int // of setUp
@@ -138,11 +139,11 @@ func act(door *Door, call ask, pause func() error) (said answer) {
 	case "read":
 		file, err = door.Read(call.Account, call.Name)
 	case "replace":
-		err = door.Replace(call.Account, call.Name, cooked[Version](call.Version), call.Data)
+		err = door.Replace(call.Account, call.Name, cooked[Version](call.Version), call.Data, call.Others...)
 	case "seize":
-		err = door.Seize(call.Account, call.Name, call.Data)
+		err = door.Seize(call.Account, call.Name, call.Data, call.Others...)
 	case "dirs":
-		said.Dirs, err = door.Dirs(call.Account)
+		said.Dirs, err = door.Dirs(call.Account, call.Others...)
 	case "disarm":
 		err = disarm(door, call.Account)
 	case "late":
@@ -284,18 +285,18 @@ func (d *remoteDoor) Read(a Account, name string) (File, error) {
 	return file, nil
 }
 
-func (d *remoteDoor) Replace(a Account, name string, before Version, after []byte) error {
-	_, err := d.call(ask{Call: "replace", Account: a, Name: name, Version: raw(&before), Data: after})
+func (d *remoteDoor) Replace(a Account, name string, before Version, after []byte, others ...string) error {
+	_, err := d.call(ask{Call: "replace", Account: a, Name: name, Others: others, Version: raw(&before), Data: after})
 	return err
 }
 
-func (d *remoteDoor) Seize(a Account, name string, after []byte) error {
-	_, err := d.call(ask{Call: "seize", Account: a, Name: name, Data: after})
+func (d *remoteDoor) Seize(a Account, name string, after []byte, others ...string) error {
+	_, err := d.call(ask{Call: "seize", Account: a, Name: name, Others: others, Data: after})
 	return err
 }
 
-func (d *remoteDoor) Dirs(a Account) ([]Dir, error) {
-	said, err := d.call(ask{Call: "dirs", Account: a})
+func (d *remoteDoor) Dirs(a Account, files ...string) ([]Dir, error) {
+	said, err := d.call(ask{Call: "dirs", Account: a, Others: files})
 	return said.Dirs, err
 }
 

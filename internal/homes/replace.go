@@ -54,14 +54,17 @@ import (
 // new one, what the user put there meanwhile, or nothing (it was moved aside); a
 // part of the new one only when overwriting it on a full disk failed, and moving
 // it aside as well.
-func (d *Door) Replace(a Account, file string, before Version, after []byte) error {
-	name, err := keyName(file)
+//
+// others are the account's other key files: those that a renewed directory takes
+// along are Unreadable until they are replaced in turn.
+func (d *Door) Replace(a Account, file string, before Version, after []byte, others ...string) error {
+	s, err := a.spot(file)
 	if err == nil && len(after) > MaxSize {
 		err = fmt.Errorf("%w: %d bytes are more than would be read again", ErrRefused, len(after))
 	}
 	if err == nil {
-		err = d.As(a, func() error {
-			j := job{door: d, account: a, name: name, before: before, after: after, uid: uint32(a.UID)} //nolint:gosec // checked by Account.Check
+		err = d.hand(a, s, func(owner uint32) error {
+			j := job{door: d, account: a, spot: s, before: before, after: after, others: others, uid: owner}
 			return j.run()
 		})
 	}
@@ -73,23 +76,24 @@ func (d *Door) Replace(a Account, file string, before Version, after []byte) err
 
 // Seize is Replace for a file that never stays the version that was read: what
 // stands under the name, whatever it is by now, is moved aside.
-func (d *Door) Seize(a Account, file string, after []byte) error {
-	return d.Replace(a, file, Version{loose: true}, after)
+func (d *Door) Seize(a Account, file string, after []byte, others ...string) error {
+	return d.Replace(a, file, Version{loose: true}, after, others...)
 }
 
-// job is one Replace, on the user's thread.
+// job is one Replace, on the thread of hand.
 type job struct {
 	door    *Door
 	account Account
-	name    string
+	spot    spot
 	before  Version
 	after   []byte
-	uid     uint32
+	others  []string
+	uid     uint32 // whose rights the thread has
 
 	p      *place
 	seen   File     // what was found at the start
 	at     handle   // the file itself, fd -1 when there is none
-	marked bool     // .ssh went aside for this file, now or before
+	marked bool     // a directory went aside for this file, now or before
 	undo   []func() // puts modes back
 }
 
@@ -114,12 +118,12 @@ func (j *job) run() error {
 		defer closeFD(fd)
 		return j.verify(fd)
 	}
-	temp, err := j.stage(j.p.ssh.fd)
+	temp, err := j.stage(j.p.dir.fd)
 	if j.outOfReach(err) {
 		if err := j.renew(); err != nil {
 			return err
 		}
-		temp, err = j.stage(j.p.ssh.fd)
+		temp, err = j.stage(j.p.dir.fd)
 	}
 	switch {
 	case noRoom(err):
@@ -138,9 +142,11 @@ func (j *job) run() error {
 	if temp != nil {
 		j.sweep(temp)
 	}
-	j.settle(j.p.ssh, hidden(j.name))
-	if j.marked {
-		j.settle(j.p.home, sshDir)
+	j.settle(j.p.dir, hidden(j.spot.name))
+	for i, name := range j.p.dirs {
+		if j.marked {
+			j.settle(j.p.above[i], name)
+		}
 	}
 	return nil
 }
@@ -148,10 +154,10 @@ func (j *job) run() error {
 // find takes the place and the file and compares them with the version before.
 func (j *job) find() error {
 	var err error
-	if j.p, err = j.door.locate(j.account); err != nil {
+	if j.p, err = j.door.locate(j.account, j.spot, j.uid); err != nil {
 		return err
 	}
-	if j.seen, j.at, err = j.door.look(j.p, j.name); err != nil {
+	if j.seen, j.at, err = j.door.look(j.p); err != nil {
 		return err
 	}
 	if !agrees(j.before, j.seen) {
@@ -178,7 +184,7 @@ func agrees(before Version, now File) bool {
 
 // install takes the last look and renames.
 func (j *job) install(temp *temp) error {
-	now, at, err := j.door.look(j.p, j.name)
+	now, at, err := j.door.look(j.p)
 	if err != nil {
 		return err
 	}
@@ -191,14 +197,14 @@ func (j *job) install(temp *temp) error {
 	}
 	switch {
 	case now.nothing():
-		err = temp.rename(j.name)
+		err = temp.rename(j.spot.name)
 	case j.before.loose || now.State == Oversize || now.State == Unreadable || now.is(unix.S_IFDIR):
 		err = j.supplant(temp)
 	default:
 		err = j.swap(temp)
 	}
 	if err == nil {
-		syncDir(j.p.ssh.fd)
+		syncDir(j.p.dir.fd)
 	}
 	return err
 }
@@ -210,20 +216,15 @@ func (f File) is(format uint32) bool { return f.Version.file.is(format) }
 // was written: a user who swapped the temporary file, or .ssh, before that is found
 // out. What he does afterwards is for the next look.
 func (j *job) verify(fd int) error {
-	// Modes were lifted on this home, so it is taken from the job.
-	home, err := j.p.home.again()
+	p, err := j.again()
 	if err != nil {
 		return err
 	}
-	p := &place{home: home, ssh: none()}
 	defer p.close()
-	if err := j.door.findSSH(p, j.uid); err != nil {
-		return err
-	}
-	if p.ssh.fd < 0 || !p.ssh.same(j.p.ssh.node) {
+	if p.dir.fd < 0 || !p.dir.same(j.p.dir.node) {
 		return ErrChanged
 	}
-	_, at, err := j.door.look(p, j.name)
+	_, at, err := j.door.look(p)
 	if err != nil {
 		return err
 	}
@@ -240,4 +241,22 @@ func (j *job) verify(fd int) error {
 		return ErrChanged
 	}
 	return err
+}
+
+// again finds the place once more, from the top. Modes were lifted on this home,
+// so it is taken from the job.
+func (j *job) again() (*place, error) {
+	if j.spot.outside != "" {
+		return j.door.outside(j.spot, j.uid)
+	}
+	home, err := j.p.above[0].again()
+	if err != nil {
+		return nil, err
+	}
+	p := &place{spot: j.spot, above: []handle{home}, dir: none()}
+	if err := j.door.descend(p, j.uid); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
 }

@@ -22,7 +22,7 @@ func (j *job) squeeze(full error) error {
 	fd := j.overwrite()
 	if fd < 0 {
 		return errors.Join(fmt.Errorf("no room for the new file, the old one goes aside: %w", full),
-			j.suspend(j.p.ssh, j.name, hidden(j.name)))
+			j.suspend(j.p.dir, j.spot.name, hidden(j.spot.name)))
 	}
 	defer closeFD(fd)
 	return j.verify(fd)
@@ -38,7 +38,7 @@ func (j *job) overwrite() int {
 	if err != nil {
 		return -1
 	}
-	if !j.fits(fd) || unix.Fchmod(fd, 0o600) != nil || pwrite(fd, j.after) != nil ||
+	if !j.fits(fd) || unix.Fchmod(fd, j.mode()) != nil || pwrite(fd, j.after) != nil ||
 		unix.Ftruncate(fd, int64(len(j.after))) != nil || retry(func() error { return unix.Fsync(fd) }) != nil {
 		closeFD(fd)
 		return -1

@@ -219,7 +219,7 @@ func TestHomeIsRefused(t *testing.T) {
 		if err := h.door.Replace(a, keyPath, Version{}, []byte(good)); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: Replace: %v", title, err)
 		}
-		if _, err := h.door.Dirs(a); !errors.Is(err, ErrRefused) {
+		if _, err := h.door.Dirs(a, keyPath); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: Dirs: %v", title, err)
 		}
 	}
@@ -250,7 +250,7 @@ func TestNoHome(t *testing.T) {
 	if err := h.door.Replace(h.Account, keyPath, Version{}, nil); !errors.Is(err, ErrNoHome) {
 		t.Errorf("Replace: %v", err)
 	}
-	if _, err := h.door.Dirs(h.Account); !errors.Is(err, ErrNoHome) {
+	if _, err := h.door.Dirs(h.Account, keyPath); !errors.Is(err, ErrNoHome) {
 		t.Errorf("Dirs: %v", err)
 	}
 }

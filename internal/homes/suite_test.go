@@ -23,6 +23,7 @@ var insiders = map[string]string{
 	"TestAsReportsHowItsWorkEnded":      "as above",
 	"TestAsHasTheUsersGroups":           "as above",
 	"TestGroupsThatAreNotKnown":         "the groups come from a function",
+	"TestHandOfRootHasNoCapability":     "it runs a function, too",
 	"TestProcessOfAUserServesItsOwnUID": "it is about a process that has no right at all",
 	"TestSuiteUnderTwoCapabilities":     "it runs the others",
 }

@@ -15,17 +15,17 @@ import (
 // keeps his keys. The new file stays in either case, so no unregistered key comes
 // back.
 func (j *job) swap(t *temp) error {
-	known, err := t.try(j.name, unix.RENAME_EXCHANGE)
+	known, err := t.try(j.spot.name, unix.RENAME_EXCHANGE)
 	switch {
 	case err != nil:
 		return err
 	case !known && j.seen.State == Symlink:
 		return j.supplant(t)
 	case !known:
-		_, err = t.try(j.name, 0)
+		_, err = t.try(j.spot.name, 0)
 		return err
 	}
-	old, err := j.door.step(j.p.ssh, t.name)
+	old, err := j.door.step(j.p.dir, t.name)
 	defer old.close()
 	if errors.Is(err, unix.ENOENT) {
 		return nil // its owner was faster
@@ -37,7 +37,7 @@ func (j *job) swap(t *temp) error {
 			return nil
 		}
 	}
-	err = aside(t.dir, t.name, hidden(j.name))
+	err = aside(t.dir, t.name, hidden(j.spot.name))
 	if link && noRoom(err) {
 		err = unix.Unlinkat(t.dir, t.name, 0)
 	}
@@ -63,10 +63,10 @@ func (j *job) holdsAfter(old handle) bool {
 
 // supplant moves aside what has the name, under the mark, and takes its place.
 func (j *job) supplant(t *temp) error {
-	if err := j.suspend(j.p.ssh, j.name, hidden(j.name)); err != nil {
+	if err := j.suspend(j.p.dir, j.spot.name, hidden(j.spot.name)); err != nil {
 		return err
 	}
-	return t.rename(j.name)
+	return t.rename(j.spot.name)
 }
 
 // Bounds of the search for leftovers of runs that were cut off, after each
@@ -86,7 +86,7 @@ func (j *job) sweep(t *temp) {
 	if err != nil {
 		return
 	}
-	fd, err := reopen(j.p.ssh.fd, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := reopen(j.p.dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return
 	}
@@ -99,7 +99,7 @@ func (j *job) sweep(t *temp) {
 		}
 		_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
 		for _, name := range names {
-			if gone < leftoverFiles && isTempName(name) && j.leftover(name, fresh) && unix.Unlinkat(j.p.ssh.fd, name, 0) == nil {
+			if gone < leftoverFiles && isTempName(name) && j.leftover(name, fresh) && unix.Unlinkat(j.p.dir.fd, name, 0) == nil {
 				gone++
 			}
 		}
@@ -110,7 +110,7 @@ func (j *job) sweep(t *temp) {
 // the file that was just written, and the ctime that the last rename or write
 // gave to the other one.
 func (j *job) leftover(name string, fresh node) bool {
-	at, err := j.door.step(j.p.ssh, name)
+	at, err := j.door.step(j.p.dir, name)
 	if err != nil {
 		return false
 	}

@@ -31,13 +31,13 @@ func (h *home) late(edit func() error) {
 
 func late(door *Door, a Account, before Version, edit func() error) error {
 	return door.As(a, func() error {
-		j := job{door: door, account: a, name: name, before: before, after: []byte(good), uid: testUID, at: none()}
+		j := job{door: door, account: a, spot: spot{dirs: []string{".ssh"}, name: name}, before: before, after: []byte(good), uid: testUID, at: none()}
 		if err := j.find(); err != nil {
 			return err
 		}
 		defer j.p.close()
 		defer j.at.close()
-		temp, err := j.stage(j.p.ssh.fd)
+		temp, err := j.stage(j.p.dir.fd)
 		if err != nil {
 			return err
 		}

@@ -42,18 +42,29 @@ func (j *job) stage(dir int) (*temp, error) {
 }
 
 func (t *temp) fill(j *job) error {
-	// A setgid directory gives its own group. Mode 0600 makes the group
-	// meaningless, so a server that refuses the change does no harm.
-	_ = unix.Fchown(t.fd, -1, j.account.GID)
+	// A setgid directory gives its own group, which may read at most what everybody
+	// may: so a server that refuses the change does no harm.
+	if j.uid == uint32(j.account.UID) { //nolint:gosec // checked by Account.Check
+		_ = unix.Fchown(t.fd, -1, j.account.GID)
+	}
 	// The mode of open(2) went through the umask and a default ACL; fchmod sets
 	// the mask of the ACL to nothing as well (acl(5)).
-	if err := unix.Fchmod(t.fd, 0o600); err != nil {
+	if err := unix.Fchmod(t.fd, j.mode()); err != nil {
 		return err
 	}
 	if err := pwrite(t.fd, j.after); err != nil {
 		return err
 	}
 	return retry(func() error { return unix.Fsync(t.fd) })
+}
+
+// mode is that of the new file. sshd reads one of root's, outside the home, with
+// the user's rights.
+func (j *job) mode() uint32 {
+	if j.p.outside != "" && j.p.dir.uid == 0 {
+		return 0o644
+	}
+	return 0o600
 }
 
 // rename gives the file a name that nothing has; a file system that cannot promise
