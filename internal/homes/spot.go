@@ -55,8 +55,8 @@ func (s spot) fixed() bool { return len(s.dirs) == 0 }
 const maxElement = 128
 
 // checkPath admits the path of a key file as sshd would have expanded it: clean,
-// absolute or below the home, and of plain ASCII without the characters that sshd
-// expands.
+// absolute or below the home, and of plain ASCII without the glob characters that
+// sshd expands; a "%" is one that it has expanded already.
 func checkPath(file string) error {
 	wrong := ""
 	switch {
@@ -64,7 +64,7 @@ func checkPath(file string) error {
 		wrong = "too long"
 	case !fs.ValidPath(strings.TrimPrefix(file, "/")), file == ".":
 		wrong = "not a clean path"
-	case strings.ContainsAny(file, `*?[]\%`):
+	case strings.ContainsAny(file, `*?[]\`):
 		wrong = "it holds a character that sshd expands"
 	case strings.ContainsFunc(file, func(r rune) bool { return r < ' ' || r > '~' }):
 		wrong = "not plain ASCII"
