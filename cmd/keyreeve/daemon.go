@@ -133,7 +133,10 @@ func (s *service) lock() (io.Closer, error) {
 // open opens all that the daemon needs; the trail too, in report mode, so that a mistake in its path shows at once and
 // not when somebody sets "mode: enforce".
 func (s *service) open() (err error) {
-	if s.door, err = homes.Open(homes.Options{}); err != nil {
+	groups := host.NewGroups(func(err error) {
+		s.log.Warn("getent does not say in which groups users are; what it said last counts, or /etc/group", zap.Error(err))
+	})
+	if s.door, err = homes.Open(homes.Options{Groups: groups.Of}); err != nil {
 		return err
 	}
 	if s.hand, s.trail, err = newEnforcer(s.config, s.door, func(err error) {

@@ -26,7 +26,7 @@ func (s site) asks(config string) {
 // drawers makes a folder of root's outside of the homes. StrictModes takes no file below /tmp.
 func drawers(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/lib", "keyreeve-test-")
+	dir, err := os.MkdirTemp("/var/lib", "keyreeve-test-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 	if !ok {
 		return fmt.Errorf("--format: %q is not one of text, json", format)
 	}
-	one, err := newPass(ctx, path, users)
+	one, err := newPass(ctx, p, path, users)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 }
 
 func apply(ctx context.Context, p process, path string, users []string) (err error) {
-	one, err := newPass(ctx, path, users)
+	one, err := newPass(ctx, p, path, users)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ type pass struct {
 }
 
 // newPass reads the configuration and the registry and finds the accounts; no names means all.
-func newPass(ctx context.Context, path string, users []string) (*pass, error) {
+func newPass(ctx context.Context, p process, path string, users []string) (*pass, error) {
 	c, err := loadConfig(path)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,8 @@ func newPass(ctx context.Context, path string, users []string) (*pass, error) {
 	if one.accounts, err = choose(one.world, users); err != nil {
 		return nil, err
 	}
-	if one.door, err = homes.Open(homes.Options{}); err != nil {
+	groups := host.NewGroups(func(err error) { p.warn(fmt.Errorf("groups are taken from /etc/group: %w", err)) })
+	if one.door, err = homes.Open(homes.Options{Groups: groups.Of}); err != nil {
 		return nil, err
 	}
 	one.sshd = newSSHD(c.Homes.SSHD)

@@ -46,7 +46,7 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 	if err != nil {
 		return err
 	}
-	one, err := newPass(ctx, path, []string{c.User})
+	one, err := newPass(ctx, p, path, []string{c.User})
 	if err != nil {
 		return err
 	}

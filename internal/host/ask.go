@@ -13,12 +13,12 @@ const nowhere = "host=client.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=22,rdo
 // ask asks sshd for the entries of AuthorizedKeysFile that are in force for a user. It prints them as they stand in the
 // configuration, tokens unexpanded.
 //
-// -T wants host keys and the folder for the unprivileged part, which systemd makes when sshd starts; -G (since 9.3) wants
-// nothing but the configuration, and takes it no other way.
+// -T wants host keys and the folder for the unprivileged part, which systemd makes when sshd starts; with -G (since 9.3) sshd
+// wants nothing but the configuration. -C is refused without -T (main in sshd.c).
 func ask(ctx context.Context, program, config, user string) ([]string, error) {
 	var first error
-	for _, mode := range []string{"-T", "-G"} {
-		out, err := run(ctx, program, mode, "-C", "user="+user+","+nowhere, "-f", config)
+	for _, mode := range [][]string{{"-T"}, {"-G", "-T"}} {
+		out, err := run(ctx, program, append(mode, "-C", "user="+user+","+nowhere, "-f", config)...)
 		if err == nil {
 			return entries(out)
 		}
