@@ -69,6 +69,12 @@ func TestFile(t *testing.T) {
 	for range changed {
 		// signs of the changes above may still wait
 	}
+	inner, end := context.WithCancel(t.Context())
+	defer end()
+	if changed, err = Folders(inner, []string{filepath.Join(dir, "no"), dir}); err != nil {
+		t.Fatal(err)
+	}
+	wait("anything", os.WriteFile(filepath.Join(dir, "any"), nil, 0o600))
 	if _, err := File(t.Context(), filepath.Join(dir, "no", "file")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
