@@ -53,6 +53,8 @@ type Looker struct {
 	// cannot read, since root may be making it, as useradd and a restore do, who create it first and give it away then; and
 	// one that somebody has open for writing, unless a key is to go from it.
 	Patient bool
+
+	twins map[int][]homes.Account // as in a World
 }
 
 // ErrUnsettled is in a result whose look was patient: nothing was done about a file that may not be finished.
@@ -64,6 +66,7 @@ func (l Looker) Look(account homes.Account) Result {
 	files, err := homes.KeyFiles{Paths: FileNames()}, error(nil)
 	if l.Files != nil {
 		files, err = l.Files(account)
+		l.part(account, &files)
 	}
 	result := Result{Account: account, Unkept: files.Unkept}
 	var wrong []error
@@ -88,6 +91,23 @@ func (l Looker) Look(account homes.Account) Result {
 	}
 	result.Err = errors.Join(wrong...)
 	return result
+}
+
+// part takes from the files of an account those that are another one's as well, whose granted keys would go.
+func (l Looker) part(account homes.Account, files *homes.KeyFiles) {
+	for _, twin := range l.twins[account.UID] {
+		if twin == account {
+			continue
+		}
+		theirs, _ := l.Files(twin) // what is in force in spite of an error
+		files.Paths = slices.DeleteFunc(slices.Clone(files.Paths), func(name string) bool {
+			both := path.IsAbs(name) && slices.Contains(theirs.Paths, name)
+			if both {
+				files.Unkept = append(slices.Clip(files.Unkept), homes.Unkept{Path: name, Why: "one file for several accounts with one uid: keyreeve does not keep it"})
+			}
+			return both
+		})
+	}
 }
 
 // file looks at one file, of which in has all but its content; the plan's Name is empty when no plan could be made.

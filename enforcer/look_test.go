@@ -2,12 +2,16 @@ package enforcer_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/registry"
 )
 
 // shelf has the files of one account by their path; what it has not is missing.
@@ -59,5 +63,43 @@ func TestLookGoesOverTheFilesOfSSHD(t *testing.T) {
 	look.Files = func(homes.Account) (homes.KeyFiles, error) { return homes.KeyFiles{}, nil }
 	if result = look.Look(alice); result.Err != nil || len(result.Plans) != 0 {
 		t.Errorf("an empty list: error %v, plans %+v", result.Err, result.Plans)
+	}
+}
+
+// By "%U" two accounts with one uid get one file. Kept for either of them, it would lose the keys of the other.
+func TestLookLeavesTheFileOfTwoAccountsWithOneUID(t *testing.T) {
+	line, err := authkeys.ParseValue([]byte(lineA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var users []registry.User
+	for name, uid := range map[string]int{"alice": 2001, "admin": 2001, "bob": 2002} {
+		users = append(users, registry.User{Name: name, UID: uid, GID: uid, Home: "/home/" + name, Records: []registry.Record{{Key: line.Key}}})
+	}
+	snapshot, err := registry.New(users, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	world := enforcer.NewWorld(snapshot, grants(t), enforcer.Scope{MinUID: 1})
+	look := world.Looker(shelf{})
+	look.Files = func(a homes.Account) (homes.KeyFiles, error) {
+		return homes.KeyFiles{Paths: []string{"keys", fmt.Sprintf("/keys/%d", a.UID), "/keys/" + a.Name}}, nil
+	}
+	for _, account := range world.Accounts() {
+		result := look.Look(account)
+		var names, unkept []string
+		for _, p := range result.Plans {
+			names = append(names, p.Name)
+		}
+		for _, u := range result.Unkept {
+			unkept = append(unkept, u.Path)
+		}
+		want, left := []string{"keys", "/keys/" + account.Name}, []string{"/keys/2001"}
+		if account.Name == "bob" {
+			want, left = []string{"keys", "/keys/2002", "/keys/bob"}, nil
+		}
+		if !slices.Equal(names, want) || !slices.Equal(unkept, left) || result.Err != nil {
+			t.Errorf("%s: kept %v, not kept %v, error %v", account.Name, names, unkept, result.Err)
+		}
 	}
 }

@@ -323,7 +323,8 @@ func (l *loop) dispatch() {
 
 // looker looks by the present world and acts only as long as that is the present one.
 func (l *loop) looker() Looker {
-	look := Looker{Homes: l.Homes, Grants: l.world.Grants, Files: l.settings.Files, Install: l.settings.Install}
+	look := l.world.Looker(l.Homes)
+	look.Files, look.Install = l.settings.Files, l.settings.Install
 	if act, epoch := l.settings.Act, l.epoch.Load(); act != nil {
 		look.Act = func(p Plan) error {
 			if l.epoch.Load() != epoch {

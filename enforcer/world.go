@@ -33,7 +33,8 @@ type World struct {
 	Snapshot *registry.Snapshot
 	Grants   *policy.Grants
 	accounts map[string]homes.Account
-	order    []homes.Account // accounts by name: every sweep and fast check asks for them
+	twins    map[int][]homes.Account // kept accounts by their uid, where several have one
+	order    []homes.Account         // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
 }
 
@@ -62,6 +63,7 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope) *
 		w.add(account)
 	}
 	w.dropShared()
+	w.findTwins()
 	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
 		w.order = append(w.order, w.accounts[name])
 	}
@@ -96,6 +98,18 @@ func (w *World) dropShared() {
 		delete(w.accounts, name)
 	}
 }
+
+// findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them.
+func (w *World) findTwins() {
+	w.twins = make(map[int][]homes.Account)
+	for _, account := range w.accounts {
+		w.twins[account.UID] = append(w.twins[account.UID], account)
+	}
+	maps.DeleteFunc(w.twins, func(_ int, list []homes.Account) bool { return len(list) == 1 })
+}
+
+// Looker looks at the homes of this world by its grants.
+func (w *World) Looker(on Homes) Looker { return Looker{Homes: on, Grants: w.Grants, twins: w.twins} }
 
 // Account returns the account of a user whose home is kept.
 func (w *World) Account(user string) (homes.Account, bool) {
