@@ -34,9 +34,10 @@ func (l *loop) rested(user string) bool {
 	return false
 }
 
-// tire counts a look that changed something.
+// tire counts a look that changed something, or failed: a change that fails, as of an immutable file, raises events of its own,
+// and would be tried again at once, with a record and a copy each time.
 func (l *loop) tire(ctx context.Context, f finished) {
-	if !f.result.Changed() {
+	if !f.result.Changed() && f.result.Err == nil {
 		return
 	}
 	r := l.rests[f.user]

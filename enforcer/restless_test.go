@@ -3,6 +3,8 @@ package enforcer_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +50,31 @@ func TestRunnerRestsBetweenManyChanges(t *testing.T) {
 		d.write(a, mixed)
 		d.hints <- "alice"
 		d.want(a, clean, "at once, when he kept still for a while")
+		d.end()
+	})
+}
+
+// A change that fails and makes hints by that is not tried without end: each try is a record and a copy.
+func TestRunnerRestsBetweenFailures(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		var tries atomic.Int32
+		d.settings.Act = func(enforcer.Plan) error {
+			tries.Add(1)
+			return syscall.EPERM
+		}
+		d.source.set(register(t, nil, onlyA, a), nil)
+		d.start()
+		for range 1000 {
+			d.hints <- "alice"
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := tries.Load(); n < 10 || n > 30 {
+			t.Errorf("%d tries in 10 s, want 10 at once and one a second then", n)
+		}
 		d.end()
 	})
 }
