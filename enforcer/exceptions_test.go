@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,18 +188,28 @@ func TestRunnerExceptions(t *testing.T) {
 		d.source.set(register(t, nil, onlyA, a), nil)
 		e := exception(t, "alice", lineB)
 		e.Since, e.Until = time.Now(), time.Now().Add(50*time.Hour)
+		var mu sync.Mutex
 		var list []policy.Exception
 		var wrong error
-		d.runner.Exceptions = func() ([]policy.Exception, error) { return list, wrong }
+		d.runner.Exceptions = func() ([]policy.Exception, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return list, wrong
+		}
+		set := func(now []policy.Exception, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			list, wrong = now, err
+		}
 		d.start()
 		d.want(a, clean, "without an exception")
-		list = []policy.Exception{e}
+		set([]policy.Exception{e}, nil)
 		d.runner.Except()
 		d.want(a, clean+lineB+" intruder\n", "it comes back by itself within the hour of its removal")
 		d.write(a, mixed+lineD+"\n")
 		d.hints <- "alice"
 		d.want(a, mixed, "with the exception")
-		wrong = errors.New("not JSON")
+		set([]policy.Exception{e}, errors.New("not JSON"))
 		d.runner.Except()
 		time.Sleep(30 * time.Hour)
 		d.want(a, mixed, "with a broken file")
@@ -207,12 +218,13 @@ func TestRunnerExceptions(t *testing.T) {
 		}
 		time.Sleep(20*time.Hour + time.Second)
 		d.want(a, clean, "after its end, broken or not")
-		wrong, list[0].Until = nil, time.Now().Add(time.Hour)
+		e.Until = time.Now().Add(time.Hour)
+		set([]policy.Exception{e}, nil)
 		d.runner.Except()
 		d.write(a, mixed)
 		d.hints <- "alice"
 		d.want(a, mixed, "in force again")
-		list = nil
+		set(nil, nil)
 		time.Sleep(d.settings.Sweep)
 		d.want(a, clean, "taken out of a file that nobody watches: found by the sweep")
 	})
