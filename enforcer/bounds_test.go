@@ -100,6 +100,36 @@ func TestQuarantineHasABound(t *testing.T) {
 			t.Errorf("%s has %d copies left", a.Name, n)
 		}
 	}
+	hand.Quarantine.MaxSize = 1
+	if err := c.change(hand, quiet, "larger than all may be"); err != nil {
+		t.Fatal(err)
+	}
+	if left := c.copies("quiet"); len(left) != 1 || left[0] == before[0] || len(c.copies("*")) > 4 {
+		t.Errorf("the copy that was just written is not the one that is left: %v of %v", left, c.copies("*"))
+	}
+}
+
+// A copy that is about to go is nobody else's to drop.
+func TestQuarantineDropsOnce(t *testing.T) {
+	c, first, second := newCentre(t), &trail{}, &trail{}
+	hand := c.enforcer(first)
+	hand.Now, hand.Quarantine.Budget, hand.Quarantine.MaxAge = time.Now, 1<<20, time.Hour
+	a := c.account("alice", mixed)
+	for i := range 3 {
+		if err := c.change(hand, a, fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := func() time.Time { return time.Now().Add(2 * time.Hour) }
+	other := &enforcer.Enforcer{Quarantine: hand.Quarantine, Trail: second.write, Now: later}
+	hand.Now, first.seen = later, func() {
+		if err := other.TrimQuarantine(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := hand.TrimQuarantine(); err != nil || len(first.dropped(t)) != 3 || len(second.records) > 0 {
+		t.Errorf("%v: %v, and %v", err, first.dropped(t), second.outcomes())
+	}
 }
 
 // Workers that drop copies at the same time do not count or remove one twice.
