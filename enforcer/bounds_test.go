@@ -126,6 +126,9 @@ func TestQuarantineDropsOnce(t *testing.T) {
 		if err := other.TrimQuarantine(); err != nil {
 			t.Error(err)
 		}
+		if held, _, err := hand.Quarantine.Load(); held != 0 || err != nil {
+			t.Errorf("copies that go are counted: %d bytes, %v", held, err)
+		}
 	}
 	if err := hand.TrimQuarantine(); err != nil || len(first.dropped(t)) != 3 || len(second.records) > 0 {
 		t.Errorf("%v: %v, and %v", err, first.dropped(t), second.outcomes())

@@ -34,8 +34,9 @@ type Copy struct {
 	Reason policy.Reason `json:"reason,omitempty"`
 	Detail string        `json:"detail,omitempty"`
 	Lines  []CopyLine    `json:"lines"` // the first hundred of each kind
-	// Content is what was read of the file: all of it, or its first homes.MaxSize bytes.
-	Content []byte `json:"content"`
+	// Content is what was read of the file: all of it, or its first homes.MaxSize bytes; Missing is how many bytes more it had.
+	Content []byte `json:"content,omitempty"`
+	Missing uint64 `json:"missing_bytes,omitempty"`
 }
 
 // CopyLine is a line of a copy that did not stay as it was.
@@ -55,6 +56,9 @@ func newCopy(p Plan, now time.Time, id string) Copy {
 		Lines: slices.Concat(copyLines(audit.RemoveLine, p.Remove), copyLines(audit.RewriteLine, p.Rewrite)), Content: p.Original,
 	}
 	slices.SortStableFunc(c.Lines, func(a, b CopyLine) int { return a.Line - b.Line })
+	if read := uint64(len(c.Content)); p.State == homes.Oversize && c.Version.Size > read {
+		c.Missing = c.Version.Size - read
+	}
 	return c
 }
 
@@ -65,14 +69,6 @@ func copyLines(action string, lines []Decision) []CopyLine {
 		list = append(list, CopyLine{Line: d.Line.N, Action: action, Reason: d.Reason, Detail: d.told(), Fingerprint: d.Line.Key.Fingerprint()})
 	}
 	return list
-}
-
-// Missing is how many bytes of the file the copy lacks, which had more than are read.
-func (c Copy) Missing() uint64 {
-	if c.State != homes.Oversize.String() || c.Version.Size < uint64(len(c.Content)) {
-		return 0
-	}
-	return c.Version.Size - uint64(len(c.Content))
 }
 
 // Line is the bytes of one line of the copy, counted from 1.
@@ -112,7 +108,8 @@ func readCopy(path string) (c Copy, err error) {
 	return c, nil
 }
 
-// List returns the copies of a user, or of everybody where no user is named, the oldest first.
+// List returns the copies of a user, or of everybody where no user is named, the oldest first, and without their content: all
+// of it may not fit into memory.
 func (q *Quarantine) List(user string) ([]Copy, error) {
 	pattern := "*"
 	if user != "" {
@@ -121,7 +118,24 @@ func (q *Quarantine) List(user string) ([]Copy, error) {
 		}
 		pattern = user
 	}
-	return q.read(filepath.Join(pattern, "*"))
+	paths, err := q.paths(filepath.Join(pattern, "*"))
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Copy, 0, len(paths))
+	for _, path := range paths {
+		c, err := readCopy(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it went in the meantime, by one of the bounds
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.Content = nil
+		list = append(list, c)
+	}
+	slices.SortStableFunc(list, func(a, b Copy) int { return a.Time.Compare(b.Time) })
+	return list, nil
 }
 
 // Find returns the copy of one change.
@@ -131,36 +145,22 @@ func (q *Quarantine) Find(id string) (Copy, error) {
 			return Copy{}, fmt.Errorf("%q is not the identifier of a change", id)
 		}
 	}
-	list, err := q.read(filepath.Join("*", "*-"+id))
+	paths, err := q.paths(filepath.Join("*", "*-"+id))
 	if err != nil {
 		return Copy{}, err
 	}
-	if id == "" || len(list) != 1 {
+	if id == "" || len(paths) != 1 {
 		return Copy{}, fmt.Errorf("quarantine holds no copy %q", id)
 	}
-	return list[0], nil
+	return readCopy(paths[0])
 }
 
-// read reads the copies whose names match. No name in the folder holds a character that filepath.Glob expands.
-func (q *Quarantine) read(pattern string) ([]Copy, error) {
-	paths, err := filepath.Glob(filepath.Join(q.Dir, pattern))
+// paths lists the copies whose names match. No name in the folder holds a character that filepath.Glob expands.
+func (q *Quarantine) paths(pattern string) ([]string, error) {
+	list, err := filepath.Glob(filepath.Join(q.Dir, pattern))
 	if err != nil {
 		return nil, fmt.Errorf("look into quarantine: %w", err)
 	}
-	list := make([]Copy, 0, len(paths))
-	for _, path := range paths {
-		if filepath.Base(path)[0] == '.' {
-			continue // cut off by a crash; its file was not changed yet
-		}
-		c, err := readCopy(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it went in the meantime, by one of the bounds
-		}
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, c)
-	}
-	slices.SortStableFunc(list, func(a, b Copy) int { return a.Time.Compare(b.Time) })
-	return list, nil
+	// One with a dot was cut off by a crash; its file was not changed yet.
+	return slices.DeleteFunc(list, func(path string) bool { return filepath.Base(path)[0] == '.' }), nil
 }

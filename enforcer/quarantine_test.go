@@ -56,8 +56,11 @@ func TestQuarantineHasABudget(t *testing.T) {
 		t.Errorf("%d copies went, and the trail tells of %d", 20-len(copies), dropped)
 	}
 	list, err := hand.Quarantine.List("alice")
-	if err != nil || len(list) != len(copies) || !strings.HasSuffix(string(list[len(list)-1].Content), "# 19\n") {
-		t.Errorf("%d copies are listed, %v", len(list), err)
+	if err != nil || len(list) != len(copies) || list[0].Content != nil {
+		t.Fatalf("%d copies are listed, %v", len(list), err)
+	}
+	if last, err := hand.Quarantine.Find(list[len(list)-1].ID); err != nil || !strings.HasSuffix(string(last.Content), "# 19\n") {
+		t.Errorf("the last copy has %q, %v", last.Content, err)
 	}
 }
 

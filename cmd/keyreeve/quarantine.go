@@ -39,7 +39,7 @@ func newQuarantineShow(p process, path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if n := c.Missing(); n > 0 {
+			if n := c.Missing; n > 0 {
 				fmt.Fprintf(p.Stderr, "keyreeve: the file had %d bytes; the copy has the first %d of them\n", c.Version.Size, len(c.Content))
 			}
 			if !cmd.Flags().Changed("line") {
@@ -90,9 +90,6 @@ func newQuarantineList(p process, path *string) *cobra.Command {
 func printCopies(p process, format string, list []enforcer.Copy) error {
 	switch format {
 	case "json":
-		for i := range list {
-			list[i].Content = nil // show has it
-		}
 		text, err := json.MarshalIndent(append([]enforcer.Copy{}, list...), "", "  ")
 		if err != nil {
 			return err
@@ -117,7 +114,7 @@ func textCopy(out *bufio.Writer, c enforcer.Copy) {
 		fmt.Fprintf(out, "    %s of uid %d: %s, %d bytes, mode %s, uid %d, inode %d on device %d, changed %s\n",
 			plain.Text(c.User), c.UID, plain.Text(c.State), v.Size, plain.Text(v.Mode), v.UID, v.Inode, v.Device, v.CTime.Format(time.RFC3339Nano))
 	}
-	if n := c.Missing(); n > 0 {
+	if n := c.Missing; n > 0 {
 		fmt.Fprintf(out, "    the last %d bytes were not read, and are not in the copy\n", n)
 	}
 	if c.Reason != "" {
