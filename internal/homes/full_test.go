@@ -14,11 +14,14 @@ import (
 )
 
 // small is a home of 64 KiB.
-func small(t *testing.T) *home {
+func small(t *testing.T) *home { return limited(t, "size=64k") }
+
+// limited is a home on a file system of its own, with a limit (tmpfs(5)).
+func limited(t *testing.T, limit string) *home {
 	t.Helper()
 	testenv.Need(t, "root", "mount")
 	h := newHome(t)
-	h.must(unix.Mount("none", h.Home, "tmpfs", 0, "size=64k,mode=755,uid=65001,gid=65001"))
+	h.must(unix.Mount("none", h.Home, "tmpfs", 0, limit+",mode=755,uid=65001,gid=65001"))
 	t.Cleanup(func() { h.must(unix.Unmount(h.Home, unix.MNT_DETACH)) })
 	return h
 }
@@ -70,6 +73,32 @@ func TestFullDiskOverwritesInPlace(t *testing.T) {
 			h.noMark()
 		})
 	}
+}
+
+// Inodes run out before blocks do: there is room for bytes, and for no other file.
+func TestNoInodeLeft(t *testing.T) {
+	h := limited(t, "nr_inodes=16")
+	h.mkdir(h.path(".ssh"), 0o700, testUID)
+	h.write(h.keys(), bad+good, 0o600, testUID)
+	h.fill()
+	h.enforce(h.read())
+	h.empty()
+	h.link("elsewhere", h.keys()+"2", testUID)
+	h.fill()
+	file, err := h.door.Read(h.Account, keyPath+"2")
+	h.must(err)
+	if err := h.door.Replace(h.Account, keyPath+"2", file.Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Replace: %v", err)
+	}
+	if _, err := os.Lstat(h.keys() + "2"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the link is still in its place: %v", err)
+	}
+	h.empty()
+	if file, err = h.door.Read(h.Account, keyPath+"2"); err != nil || file.State != Unreadable {
+		t.Fatalf("%v %v", file.State, err)
+	}
+	h.must(h.door.Replace(h.Account, keyPath+"2", file.Version, []byte(good)))
+	h.noMark()
 }
 
 // full is one thing that cannot be replaced while the disk is full. What it lets
