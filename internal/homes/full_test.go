@@ -14,7 +14,10 @@ import (
 )
 
 // small is a home of 64 KiB.
-func small(t *testing.T) *home { return limited(t, "size=64k") }
+func small(t *testing.T) *home {
+	t.Helper()
+	return limited(t, "size=64k")
+}
 
 // limited is a home on a file system of its own, with a limit (tmpfs(5)).
 func limited(t *testing.T, limit string) *home {
