@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -163,11 +162,7 @@ func (c crash) site(t *testing.T) (site, member) {
 		}
 	}
 	s.configure("enforce", s.ldifRegistry())
-	text, err := os.ReadFile(s.path("keyreeve.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.put("keyreeve.yaml", strings.Replace(string(text), "homes: {", "homes: {install: "+c.install+", ", 1))
+	s.setHomes("install: " + c.install)
 	return s, m
 }
 

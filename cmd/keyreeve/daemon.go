@@ -136,7 +136,8 @@ func (s *service) open() (err error) {
 	groups := host.NewGroups(func(err error) {
 		s.log.Warn("getent does not say in which groups users are; what it said last counts, or /etc/group", zap.Error(err))
 	})
-	if s.door, err = homes.Open(homes.Options{Groups: groups.Of}); err != nil {
+	s.door, err = openDoor(s.config, groups.Of, func(why string) { s.log.Warn("no file of root's can be kept there", zap.String("why", why)) })
+	if err != nil {
 		return err
 	}
 	if s.hand, s.trail, err = newEnforcer(s.config, s.door, func(err error) {
@@ -325,8 +326,8 @@ func (s *service) reload(ctx context.Context) error {
 		return err
 	}
 	if c.StateDir != s.config.StateDir || c.RuntimeDir != s.config.RuntimeDir || c.Audit != s.config.Audit ||
-		c.Metrics != s.config.Metrics {
-		return errors.New("state_dir, runtime_dir, audit.file and metrics.textfile change only with a restart")
+		c.Metrics != s.config.Metrics || c.Homes.Guard != s.config.Homes.Guard {
+		return errors.New("state_dir, runtime_dir, audit.file, metrics.textfile and homes.guard change only with a restart")
 	}
 	settings, err := compile(c)
 	if err != nil {

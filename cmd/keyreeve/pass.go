@@ -146,7 +146,7 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 		return nil, err
 	}
 	groups := host.NewGroups(func(err error) { p.warn(fmt.Errorf("groups are taken from /etc/group: %w", err)) })
-	if one.door, err = homes.Open(homes.Options{Groups: groups.Of}); err != nil {
+	if one.door, err = openDoor(c, groups.Of, func(why string) { p.warn(errors.New(why)) }); err != nil {
 		return nil, err
 	}
 	one.sshd = newSSHD(c.Homes.SSHD)

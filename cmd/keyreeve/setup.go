@@ -92,3 +92,12 @@ func newEnforcer(c config.Config, door *homes.Door, tell func(error)) (*enforcer
 		Homes: door, Trail: trail.Write, Quarantine: quarantine, Now: time.Now,
 	}, trail, nil
 }
+
+// openDoor opens the homes; tell is told where "guard: root" cannot be had.
+func openDoor(c config.Config, groups func(homes.Account) ([]int, error), tell func(why string)) (*homes.Door, error) {
+	door, err := homes.Open(homes.Options{Groups: groups, Guard: c.Homes.Guard == config.GuardRoot, Unguarded: tell})
+	if errors.Is(err, homes.ErrRights) {
+		return nil, withHint(err, "\"homes.guard: root\" needs the drop-in systemd/keyreeve.service.d/guard-root.conf; \"user\" needs nothing")
+	}
+	return door, err
+}

@@ -55,7 +55,7 @@ const (
 	Remove = "remove"
 )
 
-// The values of Registry.Source, Homes.Install and Homes.Accounts.
+// The values of Registry.Source, Homes.Install, Homes.Accounts and Homes.Guard.
 const (
 	LDAPSource     = "ldap"
 	LDIFSource     = "ldif"
@@ -64,7 +64,7 @@ const (
 	accountsByNSS  = "nss"
 	fromRegistry   = "registry"
 	guardUser      = "user"
-	guardRoot      = "root"
+	GuardRoot      = "root"
 )
 
 // Registry says where the centre's key registry is.
@@ -231,14 +231,11 @@ func (h Homes) check() error {
 	list := []error{
 		oneOf("homes.accounts", h.Accounts, fromRegistry, accountsByNSS),
 		oneOf("homes.install", h.Install, InstallPresent, InstallAll),
-		oneOf("homes.guard", h.Guard, guardUser, guardRoot),
+		oneOf("homes.guard", h.Guard, guardUser, GuardRoot),
 		between("homes.sweep", h.Sweep, time.Second, 24*time.Hour),
 	}
 	if h.Accounts == accountsByNSS {
 		list = append(list, errors.New(`homes.accounts: "nss" is not built yet; the registry's posixAccount attributes are used`))
-	}
-	if h.Guard == guardRoot {
-		list = append(list, errors.New(`homes.guard: "root" is not built yet`))
 	}
 	if h.FastCheck != 0 {
 		list = append(list, between("homes.fast_check", h.FastCheck, time.Second, 24*time.Hour))

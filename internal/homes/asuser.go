@@ -64,13 +64,18 @@ func (d *Door) groupsOf(a Account) ([]uint32, error) {
 }
 
 // as does the work of As for root.
+func as(uid, gid int, groups []uint32, fn func() error) error {
+	return onThread(func() error { return perform(uid, gid, groups, fn) })
+}
+
+// onThread runs fn on a thread of its own, which is never the first one.
 //
 // The thread is never given back: its goroutine ends while locked, and the
 // runtime then ends the thread. That costs some 50 microseconds, and there is no
 // restoring that could fail, and no right left on the thread that fn or a bug
 // could take up again. (The runtime makes new threads from a clean one of its
 // own, never as children of a locked one.)
-func as(uid, gid int, groups []uint32, fn func() error) error {
+func onThread(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -78,7 +83,7 @@ func as(uid, gid int, groups []uint32, fn func() error) error {
 			// The first thread cannot end before the process, and /proc/PID
 			// shows its identity as that of the process. While this goroutine
 			// holds it, the next one gets another.
-			result <- as(uid, gid, groups, fn)
+			result <- onThread(fn)
 			runtime.UnlockOSThread()
 			return
 		}
@@ -89,7 +94,7 @@ func as(uid, gid int, groups []uint32, fn func() error) error {
 			}
 			result <- err
 		}()
-		err = perform(uid, gid, groups, fn)
+		err = fn()
 	}()
 	return <-result
 }
@@ -119,12 +124,28 @@ func become(uid, gid int, groups []uint32) error {
 	}
 	// Needed most for uid 0, whose fsuid would keep every CAP_DAC_*; for the
 	// others setfsuid dropped those, and the rest goes too.
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&header, &none[0]); err != nil {
-		return fmt.Errorf("capset: %w", err)
+	if err := shed(0); err != nil {
+		return err
 	}
 	return confirm(uid, gid, groups)
+}
+
+// shed takes all capabilities from this thread but those of a set (a bit for each
+// of the first 32), and reads back what is left.
+func shed(set uint32) error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	want := [2]unix.CapUserData{{Effective: set, Permitted: set}}
+	if err := unix.Capset(&header, &want[0]); err != nil {
+		return fmt.Errorf("capset: %w", err)
+	}
+	var held [2]unix.CapUserData
+	if err := unix.Capget(&header, &held[0]); err != nil {
+		return fmt.Errorf("capget: %w", err)
+	}
+	if held != want {
+		return errors.New("other capabilities are left")
+	}
+	return nil
 }
 
 // confirm reads back what become asked for.
@@ -147,14 +168,6 @@ func confirm(uid, gid int, groups []uint32) error {
 	slices.Sort(now) // as the kernel gives them; groupsOf did it to the others
 	if !slices.EqualFunc(now, groups, func(a int, b uint32) bool { return a == int(b) }) {
 		return fmt.Errorf("there are %d supplementary groups, not the user's %d", len(now), len(groups))
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var held [2]unix.CapUserData
-	if err := unix.Capget(&header, &held[0]); err != nil {
-		return fmt.Errorf("capget: %w", err)
-	}
-	if held != [2]unix.CapUserData{} {
-		return errors.New("capabilities are left")
 	}
 	return nil
 }

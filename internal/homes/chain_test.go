@@ -143,7 +143,7 @@ func TestChainOfModes(t *testing.T) {
 			k.must(os.Chmod(k.path(".config"), test.config))
 			k.must(os.Chmod(k.Home, test.home))
 			k.replace(k.expect(test.state))
-			for path, want := range map[string]os.FileMode{k.Home: test.home, k.path(".config"): test.config, k.path(".config/ssh"): test.sshAfter, k.at(): 0o600} {
+			for path, want := range map[string]os.FileMode{k.Home: test.home, k.path(".config"): test.config, k.path(".config/ssh"): test.sshAfter, k.at(): k.mode()} {
 				info, err := os.Lstat(path)
 				k.must(err)
 				if info.Mode().Perm() != want {

@@ -47,7 +47,8 @@
 // renewed may leave a directory of such a name in the home, with granted keys only.
 //
 // The new file is owned by the user. He can open it for writing, keep the
-// descriptor or a shared mapping, and change it later; the next Read shows it.
+// descriptor or a shared mapping, and change it later; the next Read shows it. With
+// Options.Guard it is root's: then one step is done with root's rights, see guard.
 // Calls may hang as long as a dead file server lets them: the caller bounds
 // how many users may hang at once. The security context of a new file is what
 // the policy gives to files made in .ssh; an old file's label is copied where
@@ -79,6 +80,7 @@ type Door struct {
 	mounts *mounts
 	groups func(Account) ([]int, error)
 	grace  time.Duration // the least age of a leftover
+	guard  *guard        // nil: files are their users'
 }
 
 // Options are what a Door is told of the host it works on. The zero Options will do.
@@ -88,24 +90,36 @@ type Options struct {
 	// asked before each operation, from many goroutines at once; after an error
 	// nothing is done. Nil: nobody has any.
 	Groups func(Account) ([]int, error)
+	// Guard makes root the owner of the files that Replace writes, mode 0644, so
+	// that no descriptor or mapping of their user's can write them; others are not
+	// Tidy. It takes root and CAP_DAC_OVERRIDE.
+	Guard bool
+	// Unguarded is told where files stay their users' all the same, once for each
+	// file system, from any goroutine. Nil: nobody is.
+	Unguarded func(why string)
 }
 
 // Open makes a Door. When the process is root (effective uid 0), it first
 // proves that an identity change takes root's rights away: as nobody, a file
 // that is root's alone must be out of reach. A process without CAP_SETUID or
-// CAP_SETGID, or in a user namespace without uid 65534, gets an error.
+// CAP_SETGID, or in a user namespace without uid 65534, gets an error; so does one
+// without the rights that an option needs (ErrRights).
 func Open(options Options) (*Door, error) {
 	table, err := openMounts()
 	if err != nil {
 		return nil, fmt.Errorf("homes: %w", err)
 	}
 	door := &Door{own: os.Geteuid(), mounts: table, groups: options.Groups, grace: leftoverAge}
-	if door.own != 0 {
-		return door, nil
+	if door.own == 0 {
+		door.own = anyUser
+		if err := canary(); err != nil {
+			return nil, errors.Join(fmt.Errorf("homes: start-up check of the identity change: %w", err), table.close())
+		}
 	}
-	door.own = anyUser
-	if err := canary(); err != nil {
-		return nil, errors.Join(fmt.Errorf("homes: start-up check of the identity change: %w", err), table.close())
+	if options.Guard {
+		if door.guard, err = newGuard(door.own, options.Unguarded); err != nil {
+			return nil, errors.Join(fmt.Errorf("homes: %w", err), table.close())
+		}
 	}
 	return door, nil
 }

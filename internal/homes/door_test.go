@@ -211,20 +211,21 @@ func TestStatesHaveNames(t *testing.T) {
 
 func TestActiveUIDs(t *testing.T) {
 	testenv.Need(t, "root")
-	if active, err := ActiveUIDs(); err != nil || !active[os.Getuid()] || active[testUID] {
+	uid := 1<<30 + os.Getpid() // nobody else's, not even that of another run of this test
+	if active, err := ActiveUIDs(); err != nil || !active[os.Getuid()] || active[uid] {
 		t.Fatalf("before: %v %v", active, err)
 	}
 	sleeper := exec.CommandContext(t.Context(), "sleep", "600")
-	sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: testUID, Gid: testUID}}
+	sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: testUID}}
 	if err := sleeper.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if active, err := ActiveUIDs(); err != nil || !active[testUID] {
+	if active, err := ActiveUIDs(); err != nil || !active[uid] {
 		t.Errorf("with a process: %v %v", active, err)
 	}
 	_ = sleeper.Process.Kill()
 	_ = sleeper.Wait()
-	if active, err := ActiveUIDs(); err != nil || active[testUID] {
+	if active, err := ActiveUIDs(); err != nil || active[uid] {
 		t.Errorf("after it ended: %v %v", active, err)
 	}
 }

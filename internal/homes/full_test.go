@@ -24,8 +24,12 @@ func limited(t *testing.T, limit string) *home {
 	t.Helper()
 	testenv.Need(t, "root", "mount")
 	h := newHome(t)
-	h.must(unix.Mount("none", h.Home, "tmpfs", 0, limit+",mode=755,uid=65001,gid=65001"))
-	t.Cleanup(func() { h.must(unix.Unmount(h.Home, unix.MNT_DETACH)) })
+	disk := h.base + "/disk"
+	h.mkdir(disk, 0o755, 0)
+	h.must(unix.Mount("none", disk, "tmpfs", 0, limit+",mode=755"))
+	t.Cleanup(func() { h.must(unix.Unmount(disk, unix.MNT_DETACH)) })
+	h.Home = disk + "/alice"
+	h.mkdir(h.Home, 0o755, testUID)
 	return h
 }
 
@@ -72,10 +76,28 @@ func TestFullDiskOverwritesInPlace(t *testing.T) {
 			h.mkdir(h.path(".ssh"), 0o700, testUID)
 			h.write(h.keys(), old, 0o644, testUID)
 			h.fill()
-			h.enforce(h.read())
+			h.overwritten()
 			h.noMark()
 		})
 	}
+}
+
+// overwritten wants the content to be right without room for a new file, and the
+// file as it should be with it.
+func (h *home) overwritten() {
+	h.Helper()
+	h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)))
+	if file := h.expect(Regular); string(file.Data) != good || file.Tidy == h.guarded {
+		h.Errorf("after Replace: %q tidy %v", file.Data, file.Tidy)
+	}
+	if h.guarded {
+		if err := h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)); !errors.Is(err, syscall.ENOSPC) {
+			h.Errorf("Replace of what is right, and is not root's: %v", err)
+		}
+		h.empty()
+		h.enforce(h.read())
+	}
+	h.settled()
 }
 
 // Inodes run out before blocks do: there is room for bytes, and for no other file.
@@ -84,7 +106,7 @@ func TestNoInodeLeft(t *testing.T) {
 	h.mkdir(h.path(".ssh"), 0o700, testUID)
 	h.write(h.keys(), bad+good, 0o600, testUID)
 	h.fill()
-	h.enforce(h.read())
+	h.overwritten()
 	h.empty()
 	h.link("elsewhere", h.keys()+"2", testUID)
 	h.fill()

@@ -14,16 +14,9 @@ import (
 // inVar moves a home to a way of root's alone, which /tmp is not.
 func (h *home) inVar() {
 	h.Helper()
-	base, err := os.MkdirTemp("/var/lib", "keyreeve-homes-")
-	h.must(err)
-	h.Cleanup(func() {
-		if err := os.RemoveAll(base); err != nil {
-			h.Error(err)
-		}
-	})
-	h.must(os.Chmod(base, 0o755))
-	h.base, h.Home = base, base+"/lab/alice"
-	h.mkdir(base+"/lab", 0o755, 0)
+	h.newBase("/var/lib")
+	h.Home = h.base + "/lab/alice"
+	h.mkdir(h.base+"/lab", 0o755, 0)
 	h.mkdir(h.Home, 0o755, testUID)
 	h.mkdir(h.path(".ssh"), 0o700, testUID)
 	h.write(h.keys(), bad, 0o600, testUID)

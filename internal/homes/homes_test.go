@@ -30,34 +30,52 @@ type home struct {
 	door attacked
 	Account
 	base string // root 0755, parent of the home
+	// guarded: the door makes files root's.
+	guarded bool
 }
 
 func newHome(tb testing.TB) *home {
 	tb.Helper()
+	return newHomeFor(tb, os.Getenv(doorMode))
+}
+
+func newHomeFor(tb testing.TB, mode string) *home {
+	tb.Helper()
 	testenv.Need(tb, "root")
-	door := openDoor(tb)
-	base, err := os.MkdirTemp("", "keyreeve-homes-") //nolint:usetesting // its parent is open to root only
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := os.RemoveAll(base); err != nil {
-			tb.Error(err)
-		}
-	})
-	h := &home{TB: tb, door: door, base: base}
-	h.Account = Account{Name: "alice", UID: testUID, GID: testUID, Home: filepath.Join(base, "alice")}
-	h.must(os.Chmod(base, 0o755))
+	door := openDoor(tb, mode)
+	h := &home{TB: tb, door: door, guarded: mode == "guard"}
+	h.newBase("")
+	h.Account = Account{Name: "alice", UID: testUID, GID: testUID, Home: filepath.Join(h.base, "alice")}
 	h.mkdir(h.Home, 0o755, testUID)
 	return h
 }
 
+// newBase makes a directory for homes below a parent; "" means that for temporary
+// files. A guarded one is a mount of its own, which keeps the staging folder in it.
+func (h *home) newBase(parent string) {
+	h.Helper()
+	base, err := os.MkdirTemp(parent, "keyreeve-homes-")
+	h.must(err)
+	h.Cleanup(func() {
+		if err := os.RemoveAll(base); err != nil {
+			h.Error(err)
+		}
+	})
+	h.base = base
+	h.must(os.Chmod(base, 0o755))
+	if h.guarded {
+		testenv.Need(h.TB, "mount")
+		h.must(unix.Mount(base, base, "", unix.MS_BIND, ""))
+		h.Cleanup(func() { h.must(unix.Unmount(base, unix.MNT_DETACH)) })
+	}
+}
+
 // openDoor is a Door of this process, or of one with fewer rights: see doorMode.
-func openDoor(tb testing.TB) attacked {
+func openDoor(tb testing.TB, mode string) attacked {
 	tb.Helper()
 	var door attacked
-	if mode := os.Getenv(doorMode); mode != "" {
-		door = openRemote(tb, confinement(tb, mode))
+	if mode != "" {
+		door = openRemote(tb, mode)
 	} else {
 		own, err := Open(Options{})
 		if err != nil {
@@ -149,6 +167,21 @@ func (h *home) enforce(before File) {
 	h.settled()
 }
 
+// owner and mode are those of a file that the door wrote.
+func (h *home) owner() uint32 {
+	if h.guarded {
+		return 0
+	}
+	return testUID
+}
+
+func (h *home) mode() os.FileMode {
+	if h.guarded {
+		return guardMode
+	}
+	return 0o600
+}
+
 func (h *home) settled() {
 	h.Helper()
 	now := h.expect(Regular)
@@ -159,8 +192,13 @@ func (h *home) settled() {
 	h.must(err)
 	var st unix.Stat_t
 	h.must(unix.Lstat(h.keys(), &st))
-	if info.Mode() != 0o600 || st.Uid != testUID || st.Gid != testUID {
+	if owner := h.owner(); info.Mode() != h.mode() || st.Uid != owner || st.Gid != owner {
 		h.Errorf("after Replace: mode %v owner %d:%d", info.Mode(), st.Uid, st.Gid)
+	}
+	for _, dir := range []string{h.base, filepath.Dir(h.Home)} {
+		if entries, err := os.ReadDir(filepath.Join(dir, stageName)); len(entries) > 0 {
+			h.Errorf("left behind by root: %v, %v", entries, err)
+		}
 	}
 	for _, entry := range h.entries(".ssh") {
 		if strings.HasPrefix(entry, ".keyreeve-new-") {

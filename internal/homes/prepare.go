@@ -192,7 +192,7 @@ func (j *job) rehearse() error {
 		dir.close()
 		_ = unix.Unlinkat(j.p.top().fd, name, unix.AT_REMOVEDIR)
 	}()
-	file, err := j.stage(dir.fd)
+	file, err := j.stageIn(dir)
 	if err != nil {
 		return err
 	}
@@ -229,14 +229,18 @@ func (j *job) mkdir(name string) (handle, error) {
 // its descriptor; -1 when the file is to be another one. A program that has it
 // open, to append a key to what it just made, then still writes to the file.
 func (j *job) amend() int {
-	if j.seen.State != Regular || j.before.loose || j.at.uid != j.uid || !j.at.single || j.at.size != uint64(len(j.after)) {
+	if j.seen.State != Regular || j.before.loose || !j.at.single || j.at.size != uint64(len(j.after)) {
+		return -1
+	}
+	guarded := j.guarded()
+	if guarded && unguarded(j.at.node) != "" || !guarded && j.at.uid != j.uid {
 		return -1
 	}
 	fd, err := reopen(j.at.fd, unix.O_RDONLY)
 	if err != nil {
 		return -1
 	}
-	if same, err := holds(fd, j.after); err == nil && same && unix.Fchmod(fd, j.mode()) == nil {
+	if same, err := holds(fd, j.after); err == nil && same && (guarded || unix.Fchmod(fd, j.mode()) == nil) {
 		_ = retry(func() error { return unix.Fsync(fd) }) // a mode that a crash brings back is untidy again
 		return fd
 	}

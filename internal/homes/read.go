@@ -54,6 +54,9 @@ func (d *Door) read(a Account, s spot) (File, error) {
 	}
 	if file.State == Regular {
 		file.Detail = untidy(p, file.Version.file, uid)
+		if file.Detail == "" {
+			file.Detail = d.unguardedFile(p, file.Version.file, a)
+		}
 		file.Tidy = file.Detail == ""
 	}
 	return file, nil

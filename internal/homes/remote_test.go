@@ -28,17 +28,20 @@ const (
 // confinement is the capabilities that a process with a Door of the mode is given.
 func confinement(tb testing.TB, mode string) []int {
 	tb.Helper()
+	const unit = "../../systemd/keyreeve.service"
 	switch mode {
 	case "unit":
-		return testenv.UnitCapabilities(tb, "../../systemd/keyreeve.service")
+		return testenv.UnitCapabilities(tb, unit)
+	case "guard":
+		return testenv.UnitCapabilities(tb, unit, "../../systemd/keyreeve.service.d/guard-root.conf")
 	}
 	tb.Fatalf("there is no mode %q", mode)
 	return nil
 }
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serveDoor) != "" {
-		if err := serve(os.Stdin, os.Stdout); err != nil {
+	if mode := os.Getenv(serveDoor); mode != "" {
+		if err := serve(mode, os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -74,7 +77,8 @@ type answer struct {
 	Dirs   []Dir
 	Number int
 	Err    string
-	Is     []int // what errors.Is finds in the error: an index of known, or an errno
+	Told   []string // by Options.Unguarded, so far
+	Is     []int    // what errors.Is finds in the error: an index of known, or an errno
 }
 
 var known = []error{ErrChanged, ErrNoHome, ErrRefused}
@@ -111,8 +115,9 @@ func TestVersionsAreFlat(t *testing.T) {
 }
 
 // serve answers calls by a Door of this process until there are none.
-func serve(in io.Reader, out io.Writer) error {
-	door, err := Open(Options{})
+func serve(mode string, in io.Reader, out io.Writer) error {
+	var told []string
+	door, err := Open(Options{Guard: mode == "guard", Unguarded: func(why string) { told = append(told, why) }})
 	if err != nil {
 		return err
 	}
@@ -125,7 +130,9 @@ func serve(in io.Reader, out io.Writer) error {
 			return err
 		}
 		pause := func() error { return errors.Join(answers.Encode(answer{}), calls.Decode(&ask{})) }
-		if err := answers.Encode(act(door, call, pause)); err != nil {
+		said := act(door, call, pause)
+		said.Told = told
+		if err := answers.Encode(said); err != nil {
 			return err
 		}
 	}
@@ -197,6 +204,8 @@ func setUp(door *Door, what string, number int) (int, error) {
 		return syscall.Umask(number), nil
 	case "refuse reads":
 		return 0, refuseReads(unix.Errno(number))
+	case "refuse moves":
+		return 0, refuseMoves(unix.Errno(number))
 	default:
 		return 0, fmt.Errorf("there is no call %q", what)
 	}
@@ -234,16 +243,18 @@ type remoteDoor struct {
 	calls   *gob.Encoder
 	answers *gob.Decoder
 	alone   chan struct{} // one call at a time
+	told    []string
 }
 
-func openRemote(tb testing.TB, capabilities []int) *remoteDoor {
+func openRemote(tb testing.TB, mode string) *remoteDoor {
 	tb.Helper()
+	capabilities := confinement(tb, mode)
 	self, err := os.Executable()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	child := exec.Command(self)
-	child.Env = append(os.Environ(), serveDoor+"=1")
+	child.Env = append(os.Environ(), serveDoor+"="+mode)
 	child.Stderr = os.Stderr
 	to, err := child.StdinPipe()
 	if err != nil {
@@ -256,7 +267,7 @@ func openRemote(tb testing.TB, capabilities []int) *remoteDoor {
 	if err := testenv.Confined(child.Start, capabilities...); err != nil {
 		tb.Fatal(err)
 	}
-	d := &remoteDoor{child, to, gob.NewEncoder(to), gob.NewDecoder(from), make(chan struct{}, 1)}
+	d := &remoteDoor{child: child, to: to, calls: gob.NewEncoder(to), answers: gob.NewDecoder(from), alone: make(chan struct{}, 1)}
 	testenv.OnlyCapabilities(tb, child.Process.Pid, capabilities)
 	return d
 }
@@ -272,6 +283,7 @@ func (d *remoteDoor) call(call ask) (answer, error) {
 	if err != nil {
 		return said, fmt.Errorf("the process of the door: %w", err)
 	}
+	d.told = said.Told
 	return said, said.err()
 }
 

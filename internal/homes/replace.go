@@ -118,12 +118,12 @@ func (j *job) run() error {
 		defer closeFD(fd)
 		return j.verify(fd)
 	}
-	temp, err := j.stage(j.p.dir.fd)
+	temp, err := j.stage()
 	if j.outOfReach(err) {
 		if err := j.renew(); err != nil {
 			return err
 		}
-		temp, err = j.stage(j.p.dir.fd)
+		temp, err = j.stage()
 	}
 	switch {
 	case noRoom(err):
@@ -132,7 +132,15 @@ func (j *job) run() error {
 		err = fmt.Errorf("new file: %w", err)
 	default:
 		defer temp.discard()
-		if err = j.install(temp); err == nil {
+		err = j.install(temp)
+		if temp.root && err != nil && j.unguard(int64(j.uid), err) {
+			if temp, err = j.stage(); err != nil {
+				return fmt.Errorf("new file: %w", err)
+			}
+			defer temp.discard()
+			err = j.install(temp)
+		}
+		if err == nil {
 			err = j.verify(temp.fd)
 		}
 	}
@@ -141,6 +149,7 @@ func (j *job) run() error {
 	}
 	if temp != nil {
 		j.sweep(temp)
+		j.sweepStage(temp)
 	}
 	j.settle(j.p.dir, hidden(j.spot.name))
 	for i, name := range j.p.dirs {
@@ -193,7 +202,7 @@ func (j *job) install(temp *temp) error {
 		return ErrChanged
 	}
 	if at.fd >= 0 {
-		copyLabel(at.fd, temp.fd)
+		_ = temp.inside(func() error { copyLabel(at.fd, temp.fd); return nil })
 	}
 	switch {
 	case now.nothing():

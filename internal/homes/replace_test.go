@@ -13,7 +13,7 @@ import (
 func TestReplaceRegular(t *testing.T) {
 	h := newSSH(t, bad)
 	old := h.expect(Regular)
-	if string(old.Data) != bad || !old.Tidy {
+	if string(old.Data) != bad || old.Tidy == h.guarded {
 		t.Fatalf("read %q tidy %v", old.Data, old.Tidy)
 	}
 	h.enforce(old)
@@ -116,7 +116,10 @@ func TestTempFileSwapped(t *testing.T) {
 		})
 	}()
 	caught := 0
-	for range 300 {
+	for i := range 300 {
+		if caught == 50 || h.guarded && i == 100 {
+			break // a machine at work elsewhere needs no more
+		}
 		err := h.door.Seize(h.Account, keyPath, []byte(good))
 		if err == nil {
 			if now := h.content(h.keys()); now != good {
@@ -131,6 +134,9 @@ func TestTempFileSwapped(t *testing.T) {
 	close(stop)
 	h.must(<-done)
 	t.Logf("%d swaps were caught", caught)
+	if h.guarded && caught > 0 {
+		t.Error("the user got at a file that root made")
+	}
 }
 
 func TestReplaceBounds(t *testing.T) {

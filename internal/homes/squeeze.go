@@ -19,6 +19,9 @@ func (j *job) squeeze(full error) error {
 	if j.seen.nothing() {
 		return fmt.Errorf("no room for the new file: %w", full)
 	}
+	if j.guarded() && j.holdsAfter(j.at) {
+		return fmt.Errorf("no room for a file of root's; what the user's own holds is right: %w", full)
+	}
 	fd := j.overwrite()
 	if fd < 0 {
 		return errors.Join(fmt.Errorf("no room for the new file, the old one goes aside: %w", full),

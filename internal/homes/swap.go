@@ -17,6 +17,8 @@ import (
 func (j *job) swap(t *temp) error {
 	known, err := t.try(j.spot.name, unix.RENAME_EXCHANGE)
 	switch {
+	case t.root && errors.Is(err, unix.EPERM):
+		return j.supplant(t) // a .ssh with the sticky bit, whose files its user can move
 	case err != nil:
 		return err
 	case !known && j.seen.State == Symlink:
@@ -25,21 +27,28 @@ func (j *job) swap(t *temp) error {
 		_, err = t.try(j.spot.name, 0)
 		return err
 	}
-	old, err := j.door.step(j.p.dir, t.name)
+	old := none()
+	err = t.inside(func() (err error) {
+		old, err = j.door.step(t.dir, t.name)
+		return err
+	})
 	defer old.close()
 	if errors.Is(err, unix.ENOENT) {
 		return nil // its owner was faster
 	}
 	link := err == nil && old.is(unix.S_IFLNK)
 	if err == nil && !link && (old.untouched(j.seen.Version.file) || j.holdsAfter(old)) {
-		err = unix.Unlinkat(t.dir, t.name, 0)
+		err = t.inside(func() error { return unix.Unlinkat(t.dir.fd, t.name, 0) })
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			return nil
 		}
 	}
-	err = aside(t.dir, t.name, hidden(j.spot.name))
+	if t.root {
+		return j.giveBack(t)
+	}
+	err = aside(t.dir.fd, t.name, hidden(j.spot.name))
 	if link && noRoom(err) {
-		err = unix.Unlinkat(t.dir, t.name, 0)
+		err = unix.Unlinkat(t.dir.fd, t.name, 0)
 	}
 	if err != nil && !errors.Is(err, ErrChanged) {
 		return fmt.Errorf("the new file is in place, the old one is %s: %w", t.name, err)
@@ -82,11 +91,16 @@ const (
 // sweep removes temporary files that a crash left in .ssh: new files, and old ones
 // that a swap had put there. sshd reads neither. Errors are of no account.
 func (j *job) sweep(t *temp) {
+	j.door.sweep(j.p.dir, t, func(found node) bool { return found.uid == j.uid })
+}
+
+// sweep does the work of sweep in one directory, for files that are ours.
+func (d *Door) sweep(dir handle, t *temp, ours func(node) bool) {
 	fresh, err := stat(t.fd)
 	if err != nil {
 		return
 	}
-	fd, err := reopen(j.p.dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := reopen(dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return
 	}
@@ -99,7 +113,7 @@ func (j *job) sweep(t *temp) {
 		}
 		_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
 		for _, name := range names {
-			if gone < leftoverFiles && isTempName(name) && j.leftover(name, fresh) && unix.Unlinkat(j.p.dir.fd, name, 0) == nil {
+			if gone < leftoverFiles && isTempName(name) && d.leftover(dir, name, fresh, ours) && unix.Unlinkat(dir.fd, name, 0) == nil {
 				gone++
 			}
 		}
@@ -109,13 +123,13 @@ func (j *job) sweep(t *temp) {
 // leftover judges the age by the clock of the file system itself: the ctime of
 // the file that was just written, and the ctime that the last rename or write
 // gave to the other one.
-func (j *job) leftover(name string, fresh node) bool {
-	at, err := j.door.step(j.p.dir, name)
+func (d *Door) leftover(dir handle, name string, fresh node, ours func(node) bool) bool {
+	at, err := d.step(dir, name)
 	if err != nil {
 		return false
 	}
 	defer at.close()
-	return at.is(unix.S_IFREG) && at.uid == j.uid && !at.same(fresh) && at.ctime <= fresh.ctime-j.door.grace.Nanoseconds()
+	return at.is(unix.S_IFREG) && ours(at.node) && !at.same(fresh) && at.ctime <= fresh.ctime-d.grace.Nanoseconds()
 }
 
 // isTempName tells the names that tempName makes: 26 letters of base32 (rand.Text

@@ -37,7 +37,7 @@ func late(door *Door, a Account, before Version, edit func() error) error {
 		}
 		defer j.p.close()
 		defer j.at.close()
-		temp, err := j.stage(j.p.dir.fd)
+		temp, err := j.stage()
 		if err != nil {
 			return err
 		}
@@ -133,23 +133,50 @@ func TestLeftoversAreBounded(t *testing.T) {
 // refuseRenames makes renameat2(2) with flags fail in the whole process.
 func refuseRenames(errno unix.Errno) error {
 	const ret, load, equal = unix.BPF_RET | unix.BPF_K, unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-	flags := uint32(16 + 4*8) // in struct seccomp_data: args[4]
-	if (*[2]byte)(unsafe.Pointer(&[]uint16{1}[0]))[1] == 1 {
-		flags += 4 // big endian
-	}
 	program := []unix.SockFilter{
 		{Code: load},
 		{Code: equal, K: unix.SYS_RENAMEAT2, Jf: 3},
-		{Code: load, K: flags},
+		{Code: load, K: argument(4)},
 		{Code: equal, Jt: 1},
 		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
 	}
-	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	return filter(program)
+}
+
+// refuseMoves makes renameat2(2) from one directory to another fail in the whole
+// process.
+func refuseMoves(errno unix.Errno) error {
+	const load, equal = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	from, to := argument(0), argument(2)
+	return filter([]unix.SockFilter{
+		{Code: load},
+		{Code: equal, K: unix.SYS_RENAMEAT2, Jf: 5},
+		{Code: load, K: from},
+		{Code: unix.BPF_MISC | unix.BPF_TAX},
+		{Code: load, K: to},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_X, Jt: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	})
+}
+
+// argument is where struct seccomp_data holds the lower half of an argument.
+func argument(n uint32) uint32 {
+	at := 16 + n*8
+	if (*[2]byte)(unsafe.Pointer(&[]uint16{1}[0]))[1] == 1 {
+		at += 4 // big endian
+	}
+	return at
+}
+
+// filter puts a seccomp filter on the whole process.
+func filter(program []unix.SockFilter) error {
+	code := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	_, _, failed := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&filter)))
+	_, _, failed := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&code)))
 	if failed != 0 {
 		return failed
 	}

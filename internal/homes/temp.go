@@ -10,11 +10,13 @@ import (
 
 // temp is the new file under its random name, held by a descriptor.
 type temp struct {
-	dir  int
+	dir  handle // where it is: beside the file, unless root made it
+	to   int    // the directory of the file
 	name string
 	fd   int
 	node node
 	gone bool // renamed away
+	root bool // root made it, in the staging folder: see guard
 }
 
 // tempName is random, so nothing the user put there before is met; its dot keeps
@@ -23,16 +25,35 @@ func tempName() string { return tempPrefix + rand.Text() }
 
 const tempPrefix = ".keyreeve-new-"
 
-// stage writes the new content into a directory, under a temporary name.
-func (j *job) stage(dir int) (*temp, error) {
-	t := &temp{dir: dir, name: tempName()}
-	fd, err := openat(t.dir, t.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+// stage writes the new content under a temporary name, so that it can be renamed
+// to where it belongs.
+func (j *job) stage() (*temp, error) {
+	if j.guarded() {
+		if err := j.mayWrite(); err != nil {
+			return nil, err
+		}
+		t, err := j.stageAsRoot()
+		if err == nil || !j.unguard(-1, err) {
+			return t, err
+		}
+	}
+	return j.stageIn(j.p.dir)
+}
+
+// stageIn is stage with the rights of the thread, in a directory.
+func (j *job) stageIn(dir handle) (*temp, error) {
+	t := &temp{dir: dir, to: dir.fd, name: tempName()}
+	fd, err := openat(dir.fd, t.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	t.fd = fd
 	if t.node, err = stat(fd); err == nil {
-		err = t.fill(j)
+		gid := -1
+		if j.uid == uint32(j.account.UID) { //nolint:gosec // checked by Account.Check
+			gid = j.account.GID
+		}
+		err = t.fill(j.after, gid, j.mode())
 	}
 	if err != nil {
 		t.discard()
@@ -41,18 +62,16 @@ func (j *job) stage(dir int) (*temp, error) {
 	return t, nil
 }
 
-func (t *temp) fill(j *job) error {
+func (t *temp) fill(data []byte, gid int, mode uint32) error {
 	// A setgid directory gives its own group, which may read at most what everybody
 	// may: so a server that refuses the change does no harm.
-	if j.uid == uint32(j.account.UID) { //nolint:gosec // checked by Account.Check
-		_ = unix.Fchown(t.fd, -1, j.account.GID)
-	}
+	_ = unix.Fchown(t.fd, -1, gid)
 	// The mode of open(2) went through the umask and a default ACL; fchmod sets
 	// the mask of the ACL to nothing as well (acl(5)).
-	if err := unix.Fchmod(t.fd, j.mode()); err != nil {
+	if err := unix.Fchmod(t.fd, mode); err != nil {
 		return err
 	}
-	if err := pwrite(t.fd, j.after); err != nil {
+	if err := pwrite(t.fd, data); err != nil {
 		return err
 	}
 	return retry(func() error { return unix.Fsync(t.fd) })
@@ -80,11 +99,12 @@ func (t *temp) rename(name string) error {
 // try renames, if the file system knows the flags: else nothing happens, without
 // an error.
 func (t *temp) try(name string, flags uint) (known bool, err error) {
-	if flags == 0 {
-		err = unix.Renameat(t.dir, t.name, t.dir, name)
-	} else {
-		err = unix.Renameat2(t.dir, t.name, t.dir, name, flags)
-	}
+	err = t.reach(func() error {
+		if flags == 0 {
+			return unix.Renameat(t.dir.fd, t.name, t.to, name)
+		}
+		return unix.Renameat2(t.dir.fd, t.name, t.to, name, flags)
+	})
 	switch {
 	case err == nil:
 		t.gone = true
@@ -102,27 +122,33 @@ func (t *temp) try(name string, flags uint) (known bool, err error) {
 // its own.
 func (t *temp) discard() {
 	if !t.gone {
-		var st unix.Stat_t
-		err := unix.Fstatat(t.dir, t.name, &st, unix.AT_SYMLINK_NOFOLLOW)
-		if err == nil && st.Dev == t.node.dev && st.Ino == t.node.ino {
-			_ = unix.Unlinkat(t.dir, t.name, 0) // a leftover is a nuisance only
-		}
+		_ = t.inside(func() error {
+			var st unix.Stat_t
+			err := unix.Fstatat(t.dir.fd, t.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+			if err == nil && st.Dev == t.node.dev && st.Ino == t.node.ino {
+				err = unix.Unlinkat(t.dir.fd, t.name, 0) // a leftover is a nuisance only
+			}
+			return err
+		})
 	}
 	closeFD(t.fd)
+	if t.root {
+		t.dir.close()
+	}
 }
 
 // aside renames what stands under a name of a directory to a name beside it that
 // nothing has: PREFIX.keyreeve-aside-RANDOM.
 func aside(dir int, name, prefix string) error {
-	return move(dir, name, prefix+".keyreeve-aside-"+rand.Text())
+	return move(dir, name, dir, prefix+".keyreeve-aside-"+rand.Text())
 }
 
-// move renames within a directory, to a name that nothing has.
-func move(dir int, name, target string) error {
-	err := unix.Renameat2(dir, name, dir, target, unix.RENAME_NOREPLACE)
+// move renames to a name that nothing has.
+func move(from int, name string, to int, target string) error {
+	err := unix.Renameat2(from, name, to, target, unix.RENAME_NOREPLACE)
 	if unknownFlag(err) {
 		// The caller took a random name, or looked whether it is free.
-		err = unix.Renameat(dir, name, dir, target)
+		err = unix.Renameat(from, name, to, target)
 	}
 	switch {
 	case err == nil:
