@@ -115,9 +115,19 @@ func (m member) clean(t *testing.T) {
 
 // A crash of the machine loses what is not on disk: each step is, before the next one begins.
 func TestApplySyncs(t *testing.T) {
-	testenv.Need(t, "strace")
-	s, _ := crashes(t)[0].site(t)
-	calls, _ := s.traced(door{})
+	testenv.Need(t, "root")
+	s := newSite(t)
+	_, keys := vectors(t)
+	m := s.newMember(1, keys["A"])
+	m.write(t, "authorized_keys", keys["B"]+" intruder\n"+keys["A"]+"\n")
+	s.put("registry.ldif", entries(m))
+	s.configure("enforce", s.ldifRegistry())
+	for _, dir := range []string{"log", "state", "state/quarantine"} {
+		if err := os.Mkdir(s.path(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls, _ := s.stepped(m.home, true, 0)
 	const (
 		trail = "/log/audit.jsonl"
 		keep  = "/state/quarantine/user001"
@@ -132,8 +142,7 @@ func TestApplySyncs(t *testing.T) {
 	}
 	var order []string
 	for _, c := range calls {
-		name, _, _ := strings.Cut(c.label, " #")
-		order = append(order, name)
+		order = append(order, c.String())
 	}
 	at := -1
 	for _, step := range steps {

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
+	"strings"
 	"testing"
 
 	"github.com/keyreeve/keyreeve/internal/testenv"
@@ -16,198 +16,235 @@ import (
 // crash is a home that is out of line, in whose repair keyreeve dies.
 type crash struct {
 	name    string
-	install string                       // homes.install
-	prepare func(t *testing.T, m member) // puts the home out of line
-	read    string                       // what of it keyreeve reads, so that quarantine keeps it
-	fresh   string                       // what the file holds in the end
-	key     string                       // the only registered one
-	begun   bool                         // keyreeve's own folders are there
+	homes   string                                    // options of the configuration
+	prepare func(t *testing.T, m member, text string) // puts the home out of line
+	read    bool                                      // keyreeve reads the text, so that quarantine keeps it
+	comment string                                    // of the text, that stays
+	begun   bool                                      // keyreeve's own folders are there
+	root    bool                                      // the file becomes root's
+	every   bool                                      // it dies at calls that change nothing too
 }
 
-func crashes(t *testing.T) []crash {
-	t.Helper()
-	_, keys := vectors(t)
-	text, key := keys["B"]+" intruder\n# mine\n"+keys["A"]+"\n", keys["A"]
-	rewrite := crash{
-		name: "rewrite", install: "present", key: key, begun: true, read: text, fresh: "# mine\n" + key + "\n",
-		prepare: func(t *testing.T, m member) {
-			t.Helper()
-			m.write(t, "authorized_keys", text)
-		},
+func crashes() []crash {
+	write := func(t *testing.T, m member, text string) {
+		t.Helper()
+		m.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", text)
 	}
-	first := rewrite
-	first.name, first.begun = "first run", false
-	return []crash{rewrite, first, {
-		name: "link", install: "present", key: key, begun: true, read: text, fresh: key + "\n",
-		prepare: func(t *testing.T, m member) {
-			t.Helper()
-			if err := errors.Join(os.WriteFile(m.home+"/mine", []byte(text), 0o644), os.Symlink("../mine", m.file("authorized_keys"))); err != nil {
-				t.Fatal(err)
-			}
-		},
-	}, {
-		name: "no .ssh", install: "all", key: key, begun: true, fresh: key + "\n",
-		prepare: func(t *testing.T, m member) {
-			t.Helper()
-			if err := os.Remove(filepath.Join(m.home, ".ssh")); err != nil {
-				t.Fatal(err)
-			}
-		},
-	}}
+	link := func(t *testing.T, m member, text string) {
+		t.Helper()
+		m.does(t, "cat >mine; chmod 644 mine; mkdir .ssh; ln -s ../mine .ssh/authorized_keys", text)
+	}
+	return []crash{
+		{name: "rewrite", homes: "install: present", every: true, begun: true, read: true, comment: "# mine\n", prepare: write},
+		{name: "first run", homes: "install: present", read: true, comment: "# mine\n", prepare: write},
+		{name: "link", homes: "install: present", begun: true, read: true, prepare: link},
+		{name: "no .ssh", homes: "install: all", begun: true, prepare: func(*testing.T, member, string) {}},
+		{name: "root's rewrite", homes: "guard: root", every: true, begun: true, read: true, comment: "# mine\n", prepare: write, root: true},
+		{name: "root's link", homes: "guard: root", begun: true, read: true, prepare: link, root: true},
+	}
 }
 
-// The program dies by SIGKILL at the door of every system call that changes something, and of some others. Wherever that is,
-// the file is the old one or the new one, what was done was told before, what went is in quarantine, and the next run ends the
-// work. What the kernel has is not lost by that, as it is with the power: see TestApplySyncs.
+// The program dies by SIGKILL at the door of every system call that it makes from its first look at the home to its end, one
+// after the other; Go's own care for threads, memory and signals alone is left out, and some homes have the calls alone that
+// change a file. Wherever that is, the file is the old one or the new one, what was done was told before, what went is in
+// quarantine, who logged in before still does, and the next run ends the work. What the kernel has is not lost by that, as it
+// is with the power: see TestApplySyncs.
+//
+// What a dead process leaves is what is on the file system. So what needs other programs (logins, the next run) is tried once
+// for each state that was found there, and not again for a call that left nothing new.
 func TestApplyKilled(t *testing.T) {
-	testenv.Need(t, "strace")
-	for _, c := range crashes(t) {
-		t.Run(c.name, c.run)
-	}
-}
-
-const (
-	// attempts bounds the search for a place to die at. Which thread Go gives a goroutine to is another one in each run, so a
-	// run may die elsewhere. It is a good run all the same.
-	attempts = 4
-	// sample is how many calls that change nothing come to one that is tried.
-	sample = 3
-	// leastPlaces is at how many places the program must have died from the record of the intent on.
-	leastPlaces = 10
-)
-
-func (c crash) run(t *testing.T) {
-	hit := &tally{runs: make(map[string]int)}
-	var first []call
-	for attempt := range attempts {
-		s, _ := c.site(t)
-		calls, _ := s.traced(door{})
-		if attempt == 0 {
-			first = calls
-		}
-		t.Run(fmt.Sprintf("attempt %d", attempt+1), func(t *testing.T) {
-			for i, p := range calls {
-				sampled := attempt == 0 && (i%sample == 0 || i == len(calls)-1)
-				if hit.runs[p.label] > 0 || !p.changes() && !sampled {
-					continue
-				}
-				t.Run(p.label, func(t *testing.T) {
-					t.Parallel() // it begins when the last place is found
-					hit.add(t, c.die(t, p.doors()[attempt%2]))
-				})
-			}
+	testenv.Need(t, "root", "sshd", "mount")
+	server := testenv.StartSSHD(t, "")
+	goodFile, good := testenv.NewKey(t)
+	badFile, bad := testenv.NewKey(t)
+	for _, c := range crashes() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := ruin{crash: c, site: newSite(t), member: guest(t, good), server: server, goodFile: goodFile, badFile: badFile, key: good}
+			r.text = bad + " intruder\n# mine\n" + good + "\n"
+			r.stage = staging(t, filepath.Dir(r.member.home))
+			r.run(t)
 		})
 	}
-	hit.judge(t, first)
 }
 
-// tally counts where the program died.
-type tally struct {
-	mu   sync.Mutex
-	runs map[string]int // by place
-	all  int
+// ruin is a crash on its site.
+type ruin struct {
+	crash
+	site              site
+	member            member
+	server            *testenv.SSHD
+	goodFile, badFile string
+	key, text         string // the registered key; what the file holds at first
+	stage             string // root's staging folder
 }
 
-func (a *tally) add(t *testing.T, place string) {
+// leastCalls is how many calls there must have been, or the counting has begun too late.
+func (c crash) leastCalls() int {
+	if c.every {
+		return 150
+	}
+	return 15
+}
+
+func (r ruin) run(t *testing.T) {
 	t.Helper()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.all++
-	if place != "" {
-		a.runs[place]++
-	}
-}
-
-// judge fails the test unless the program died at enough places of a run, and tells which changes it did not die at. Some are
-// out of strace's reach in most runs, since the paths of new files are random and another thread has made as many calls of that
-// name before. What the kernel has there is the same as at the calls around them.
-func (a *tally) judge(t *testing.T, calls []call) {
-	t.Helper()
-	told := slices.IndexFunc(calls, func(c call) bool { return c.label == "write /log/audit.jsonl #1" })
-	if told < 0 {
-		t.Fatalf("no intent was written: %v", calls)
-	}
-	var missed []string
-	places, changes := 0, 0
-	for i, c := range calls {
-		switch {
-		case a.runs[c.label] > 0 && i >= told:
-			places++
-			if c.changes() {
-				changes++
-			}
-		case a.runs[c.label] == 0 && c.changes():
-			missed = append(missed, c.label)
-		}
-	}
-	t.Logf("%d runs died at %d places, %d of them from the intent on; there %d change something. Changes that were missed: %q",
-		a.all, len(a.runs), places, changes, missed)
-	if places < leastPlaces {
-		t.Errorf("the program died at %d places from the intent on, want %d at least", places, leastPlaces)
-	}
-}
-
-// site makes a site with the home that is out of line.
-func (c crash) site(t *testing.T) (site, member) {
-	t.Helper()
-	s := newSite(t)
-	m := s.newMember(1, c.key)
-	c.prepare(t, m)
-	s.put("registry.ldif", entries(m))
-	if c.begun {
-		for _, dir := range []string{"log", "state", "state/quarantine"} {
-			if err := os.Mkdir(s.path(dir), 0o700); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	s.configure("enforce", s.ldifRegistry())
-	s.setHomes("install: " + c.install)
-	return s, m
-}
-
-// atOnce bounds how many programs are traced side by side, on a machine with more processors too.
-var atOnce = make(chan struct{}, 2)
-
-// die lets the program die at a door and says at which of the site's calls it did, "" if at none.
-func (c crash) die(t *testing.T, at door) (where string) {
-	t.Helper()
-	atOnce <- struct{}{}
-	defer func() { <-atOnce }()
-	s, m := c.site(t)
-	old, fresh := m.state(t), m.fresh(c.fresh)
-	calls, killed := s.traced(at)
-	for _, p := range calls {
-		if killed && p.name == at.name && !p.done {
-			where = p.label
-		}
-	}
-
-	switch now := m.state(t); now {
-	case fresh:
-		s.told(m, c.read)
-	case old:
+	r.reset(t)
+	old, fresh := r.member.state(t), r.fresh()
+	was := r.server.Login(r.member.name, r.goodFile)
+	found := make(map[string]bool)
+	for n := 1; ; n++ {
+		r.reset(t)
+		calls, killed := r.site.stepped(r.member.home, r.every, n)
 		if !killed {
-			t.Error("the program lived, and changed nothing")
+			t.Logf("%d calls to die at, which left %d different states", n-1, len(found))
+			if n <= r.leastCalls() {
+				t.Errorf("the program made %d calls, want %d at least", n-1, r.leastCalls())
+			}
+			break
 		}
-	default:
-		t.Errorf("killed at %s: the file is\n%s, neither the old one\n%s, nor the new one\n%s", where, now, old, fresh)
+		now := r.member.state(t)
+		if now != old && now != fresh {
+			t.Errorf("killed at %v: the file is\n%s, neither the old one\n%s, nor the new one\n%s", calls, now, old, fresh)
+		}
+		if state := r.state(t); !found[state] {
+			found[state] = true
+			r.check(t, fmt.Sprint("killed at ", calls), now == fresh, was)
+		}
+		if t.Failed() {
+			t.Fatalf("killed at call %d, %v", n, calls)
+		}
+	}
+	if now := r.member.state(t); now != fresh {
+		t.Errorf("a whole run left\n%s, want\n%s", now, fresh)
+	}
+}
+
+// check looks at what a dead run has left, and at what the next one makes of it.
+func (r ruin) check(t *testing.T, when string, changed bool, was error) {
+	t.Helper()
+	s, m := r.site, r.member
+	if changed {
+		s.told(m, r.quarantined())
 	}
 	s.whole()
 	m.clean(t)
+	if was == nil {
+		r.logsIn(t, when)
+	}
 
 	s.keyreeve(statusOK, "apply")
 	s.keyreeve(statusOK, "quarantine", "list")
-	if now := m.state(t); now != fresh {
-		t.Errorf("killed at %s: after the next run the file is\n%s, want\n%s", where, now, fresh)
+	if now := m.state(t); now != r.fresh() {
+		t.Errorf("%s: after the next run the file is\n%s, want\n%s", when, now, r.fresh())
 	}
 	for _, name := range []string{"authorized_keys", "authorized_keys2"} {
-		onlyKey(t, name, m.read(t, name), c.key)
+		onlyKey(t, name, m.read(t, name), r.key)
 	}
-	s.told(m, c.read)
+	s.told(m, r.quarantined())
 	s.whole()
 	m.clean(t)
-	return where
+	r.logsIn(t, when+", and the next run")
+	if err := r.server.Login(m.name, r.badFile); !errors.Is(err, testenv.ErrRefused) {
+		t.Errorf("%s, and the next run: the unknown key: got %v, want ErrRefused", when, err)
+	}
+}
+
+func (r ruin) logsIn(t *testing.T, when string) {
+	t.Helper()
+	if err := r.server.Login(r.member.name, r.goodFile); err != nil {
+		t.Errorf("%s: the registered key: %v", when, err)
+	}
+}
+
+// reset puts home and site back to what they were before any run.
+func (r ruin) reset(t *testing.T) {
+	t.Helper()
+	s := r.site
+	old, err := filepath.Glob(r.member.home + "/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden, err := filepath.Glob(r.member.home + "/.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old = append(old, hidden...)
+	for _, path := range append(old, r.stage, s.path("log"), s.path("state"), s.path("run")) {
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.prepare(t, r.member, r.text)
+	s.put("registry.ldif", entries(r.member))
+	s.configure("enforce", s.ldifRegistry())
+	s.setHomes(r.homes)
+	if !r.begun {
+		return
+	}
+	for _, dir := range []string{"log", "state", "state/quarantine"} {
+		if err := os.Mkdir(s.path(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// quarantined is what of the text keyreeve read.
+func (r ruin) quarantined() string {
+	if r.read {
+		return r.text
+	}
+	return ""
+}
+
+// fresh is the state in which keyreeve leaves the file.
+func (r ruin) fresh() string {
+	mode, uid, gid := fs.FileMode(0o600), r.member.uid, r.member.gid
+	if r.root {
+		mode, uid, gid = 0o644, 0, 0
+	}
+	return fmt.Sprintf("%v %d:%d %q", mode, uid, gid, r.comment+r.key+"\n")
+}
+
+// state is what matters of all that a run can change, without what differs from run to run.
+func (r ruin) state(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, top := range []string{r.member.home, r.stage, r.site.path("log"), r.site.path("state"), r.site.path("run")} {
+		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			uid, _ := owner(info)
+			fmt.Fprintf(&b, "%s %v %d", random.ReplaceAllString(path, "*"), info.Mode(), uid)
+			if info.Mode().IsRegular() {
+				data, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				b.WriteString(shape(data, strings.HasPrefix(path, r.site.dir)))
+			}
+			b.WriteString("\n")
+			return nil
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+// shape is the content of a file; of keyreeve's own, which hold times and digests, how many lines there are, and whether
+// the file is cut off.
+func shape(data []byte, own bool) string {
+	if !own {
+		return fmt.Sprintf(" %q", data)
+	}
+	return fmt.Sprintf(" %d lines, ends in %.1q, JSON %v", strings.Count(string(data), "\n"), data[max(len(data)-1, 0):], json.Valid(data))
 }
 
 // state is everything that matters of authorized_keys, in one text.
@@ -225,9 +262,4 @@ func (m member) state(t *testing.T) string {
 	}
 	uid, gid := owner(info)
 	return fmt.Sprintf("%v %d:%d %q", info.Mode(), uid, gid, m.read(t, "authorized_keys"))
-}
-
-// fresh is the state in which keyreeve leaves the file.
-func (m member) fresh(text string) string {
-	return fmt.Sprintf("%v %d:%d %q", fs.FileMode(0o600), m.uid, m.gid, text)
 }
