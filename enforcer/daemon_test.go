@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,6 +88,7 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 		return nil
 	}
 	d.runner.Unwatch = func(string) {}
+	d.runner.Server = filepath.Dir
 	d.runner.Active = func() (map[int]bool, error) { return map[int]bool{int(d.active.Load()): true}, nil }
 	d.seen.Store(&enforcer.Observation{})
 	d.runner.Ready = func() { d.ready++ }

@@ -7,7 +7,7 @@ import (
 
 // Observation is what the loop knows of the whole at one moment, for whoever measures it.
 type Observation struct {
-	// Homes is how many homes are kept, Stuck how many of them do not answer.
+	// Homes is how many homes are kept, Stuck how many of them do not answer, or wait for their file server to answer.
 	Homes, Stuck int
 	// Unresolved counts the files of which nothing could be decided at the last look, and those that could not be read or
 	// changed, such as one that is immutable; a home that does not answer counts as one.
@@ -56,7 +56,8 @@ func joined(err error) []error {
 
 // observe tells Observe what has changed.
 func (l *loop) observe() {
-	now := Observation{Stuck: l.dog.all, Unresolved: l.meter.all + l.dog.all, Registry: l.meter.registry}
+	stuck := l.dog.all + len(l.dog.parked)
+	now := Observation{Stuck: stuck, Unresolved: l.meter.all + stuck, Registry: l.meter.registry}
 	if l.world != nil {
 		now.Homes = len(l.world.accounts)
 	}

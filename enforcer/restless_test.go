@@ -2,6 +2,7 @@ package enforcer_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -134,6 +135,47 @@ func TestRunnerLeavesSilentHomes(t *testing.T) {
 		}
 		for _, user := range all[1:] {
 			d.want(user, clean, "when it answers again")
+		}
+		d.end()
+	})
+}
+
+// Homes of a server that is silent are not looked at in any number; those of another server, in the same folder, are.
+func TestRunnerCountsSilentHomesByTheirServer(t *testing.T) {
+	c := newCentre(t)
+	zoe := c.account("zoe", mixed)
+	all, lines := []homes.Account{zoe}, map[string]string{"zoe": lineA}
+	door := &silent{Homes: c.door, dead: make(map[string]chan struct{})}
+	for i := range 500 {
+		user := c.account(fmt.Sprintf("%c%03d", 'a'+rune(i/100), i), mixed)
+		all, lines[user.Name], door.dead[user.Name] = append(all, user), lineA, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		for user := range door.dead {
+			door.dead[user] = make(chan struct{}) // of this bubble
+		}
+		d.runner.Homes = door
+		d.runner.Server = func(home string) string { return filepath.Base(home)[:1] }
+		d.source.set(register(t, nil, lines, all...), nil)
+		d.start()
+		time.Sleep(10 * time.Minute)
+		d.want(zoe, clean, "beside five silent servers with a hundred homes each")
+		const silence = "home does not answer; it is not looked at until it does"
+		if n := d.said(silence); n < 256 || n > 256+d.runner.Workers {
+			t.Errorf("%d homes hold a thread, want 64 of each of four servers or a few more", n)
+		}
+		if n := d.said("file server does not answer; none of its homes is looked at until one answers"); n != 4 || d.seen.Load().Stuck != 500 {
+			t.Errorf("%d servers are named, want 4, and %d homes count as stuck, want all 500", n, d.seen.Load().Stuck)
+		}
+		d.write(zoe, mixed)
+		d.hints <- "zoe"
+		d.want(zoe, clean, "at once")
+		for _, dead := range door.dead {
+			close(dead)
+		}
+		for _, user := range all[1:] {
+			d.want(user, clean, "when the server answers again")
 		}
 		d.end()
 	})

@@ -48,6 +48,8 @@ type Runner struct {
 	// so that nothing happens unseen between the look and the watch.
 	Watch   func(homes.Account) error
 	Unwatch func(user string)
+	// Server says what serves a home, without asking it: homes that have the same one hang together.
+	Server func(home string) string
 	// Exceptions reads the policy's exceptions. With an error comes the list that stays in force.
 	Exceptions func() ([]policy.Exception, error)
 	// Active lists the uids that have a process on this host.
@@ -156,7 +158,7 @@ type finished struct {
 // Run keeps homes in line until ctx ends, and returns when the looks that had begun are over.
 func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	l := &loop{
-		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(), done: make(chan finished), again: make(chan string),
+		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(r.Server), done: make(chan finished), again: make(chan string),
 		recall: make(map[string][]recalled), rests: make(map[string]*rest), woken: make(chan string),
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]bool),
 		meter:   meter{files: make(map[string]int)},

@@ -1,7 +1,6 @@
 package enforcer
 
 import (
-	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,17 +10,20 @@ import (
 
 // The bounds of looks that do not come back: a home on a dead file server holds its thread for as long as the server is
 // silent. Such a look loses its worker after lookLimit, so that others are not kept waiting, and its user is not looked at
-// again before it returns. Each one costs a thread, hence the bounds: on homes that lie beside each other, which share a
-// file system as a rule, and on all together.
+// again before it returns. Each one costs a thread, hence the bounds: on homes that hang together, since one server has them, and
+// on all. When many hang, a server of which one home does gets no further thread, so that several dead servers do not
+// use up what the others need.
 const (
 	lookLimit   = 5 * time.Second
 	stuckBeside = 64
-	stuckInAll  = 256
+	stuckMany   = 256
+	stuckInAll  = 512 // the unit's TasksMax= leaves room for as many again
 )
 
 // look is one that has begun.
 type look struct {
 	home  string
+	serve string // what serves the home
 	began time.Time
 	stuck bool
 }
@@ -29,22 +31,24 @@ type look struct {
 // watchdog keeps count of looks. It belongs to the loop's goroutine.
 type watchdog struct {
 	looks  map[string]*look // by user
-	beside map[string]int   // stuck looks by the folder of their homes
+	server func(home string) string
+	beside map[string]int // stuck looks by what serves their homes
 	all    int
-	// parked are the users who wait for a stuck look beside their home to return.
+	// parked are the users who wait for a stuck look of their server to return.
 	parked map[string]bool
 	check  *time.Timer
 }
 
-func newWatchdog() *watchdog {
+func newWatchdog(server func(home string) string) *watchdog {
 	return &watchdog{
-		looks: make(map[string]*look), beside: make(map[string]int), parked: make(map[string]bool), check: stopped(),
+		server: server, looks: make(map[string]*look), beside: make(map[string]int), parked: make(map[string]bool), check: stopped(),
 	}
 }
 
 // park reports whether one more stuck look could be one too many; the user waits then.
 func (w *watchdog) park(account homes.Account) bool {
-	full := w.all >= stuckInAll || w.beside[filepath.Dir(account.Home)] >= stuckBeside
+	beside := w.beside[w.server(account.Home)]
+	full := beside >= stuckBeside || w.all >= stuckMany && beside > 0 || w.all >= stuckInAll
 	if full {
 		w.parked[account.Name] = true
 	}
@@ -55,7 +59,7 @@ func (w *watchdog) begin(account homes.Account) {
 	if len(w.looks) == w.all {
 		w.check.Reset(lookLimit)
 	}
-	w.looks[account.Name] = &look{home: account.Home, began: time.Now()}
+	w.looks[account.Name] = &look{home: account.Home, serve: w.server(account.Home), began: time.Now()}
 }
 
 // end forgets a look and reports whether it was stuck.
@@ -66,9 +70,8 @@ func (w *watchdog) end(user string) bool {
 		return false
 	}
 	w.all--
-	folder := filepath.Dir(ended.home)
-	if w.beside[folder]--; w.beside[folder] == 0 {
-		delete(w.beside, folder)
+	if w.beside[ended.serve]--; w.beside[ended.serve] == 0 {
+		delete(w.beside, ended.serve)
 	}
 	return true
 }
@@ -93,9 +96,12 @@ func (l *loop) patrol() {
 			look.stuck = true
 			l.running--
 			l.dog.all++
-			l.dog.beside[filepath.Dir(look.home)]++
+			l.dog.beside[look.serve]++
 			l.Log.Error("home does not answer; it is not looked at until it does",
-				zap.String("user", user), zap.String("home", look.home), zap.Duration("since", age))
+				zap.String("user", user), zap.String("home", look.home), zap.String("server", look.serve), zap.Duration("since", age))
+			if l.dog.beside[look.serve] == stuckBeside {
+				l.Log.Error("file server does not answer; none of its homes is looked at until one answers", zap.String("server", look.serve))
+			}
 		}
 	}
 	if moving > 0 {

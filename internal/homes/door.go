@@ -124,6 +124,10 @@ func Open(options Options) (*Door, error) {
 	return door, nil
 }
 
+// Server says what serves a path, such as "nfs filer1": homes of which one hangs
+// hang together if they have the same one. No file system is asked.
+func (d *Door) Server(path string) string { return d.mounts.server(path) }
+
 // Close releases what the Door holds. No method may be running.
 func (d *Door) Close() error {
 	return d.mounts.close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,6 +35,8 @@ type mounts struct {
 	file    *os.File
 	fd      int32           // of file, for poll(2)
 	foreign map[uint64]bool // device numbers
+	// servers says who serves what is mounted at a path: see serverOf.
+	servers map[string]string
 }
 
 func openMounts() (*mounts, error) {
@@ -58,14 +61,38 @@ func (m *mounts) close() error { return m.file.Close() }
 func (m *mounts) allowed(dev uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	changed := []unix.PollFd{{Fd: m.fd, Events: unix.POLLPRI}}
-	if n, err := unix.Poll(changed, 0); err != nil || n > 0 {
-		if err := m.load(); err != nil {
-			return err
-		}
+	if err := m.refresh(); err != nil {
+		return err
 	}
 	if m.foreign[dev] {
 		return errForeign
+	}
+	return nil
+}
+
+// server says who serves a path, by the longest mount point above it. No file
+// system is asked, so a link on the path is not seen.
+func (m *mounts) server(path string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_ = m.refresh() // what is known from before will do
+	return m.find(path)
+}
+
+func (m *mounts) find(path string) string {
+	for ; path != "/" && path != "."; path = filepath.Dir(path) {
+		if server, found := m.servers[path]; found {
+			return server
+		}
+	}
+	return m.servers["/"]
+}
+
+// refresh reads the table again if it changed.
+func (m *mounts) refresh() error {
+	changed := []unix.PollFd{{Fd: m.fd, Events: unix.POLLPRI}}
+	if n, err := unix.Poll(changed, 0); err != nil || n > 0 {
+		return m.load()
 	}
 	return nil
 }
@@ -78,18 +105,23 @@ func (m *mounts) load() error {
 	if err != nil {
 		return fmt.Errorf("mountinfo: %w", err)
 	}
-	m.foreign = parseMounts(text)
+	m.foreign, m.servers = parseMounts(text)
 	return nil
 }
 
 // parseMounts reads mountinfo (proc(5), /proc/pid/mountinfo): the third field is
-// the device; type, source and super options follow the "-".
-func parseMounts(text []byte) map[uint64]bool {
-	foreign := map[uint64]bool{}
+// the device, the fifth the mount point; type, source and super options follow the
+// "-". Of several mounts at one point the last one is on top.
+func parseMounts(text []byte) (foreign map[uint64]bool, servers map[string]string) {
+	foreign, servers = map[uint64]bool{}, map[string]string{}
 	for line := range bytes.Lines(text) {
 		front, back, found := strings.Cut(string(line), " - ")
 		left, right := strings.Fields(front), strings.Fields(back)
-		if !found || len(left) < 3 || len(right) < 3 || !foreignType(right[0], right[2]) {
+		if !found || len(left) < 5 || len(right) < 3 {
+			continue
+		}
+		servers[mountPoint(left[4])] = serverOf(left[2], right[0], right[1])
+		if !foreignType(right[0], right[2]) {
 			continue
 		}
 		first, second, _ := strings.Cut(left[2], ":")
@@ -103,7 +135,23 @@ func parseMounts(text []byte) map[uint64]bool {
 		}
 		foreign[unix.Mkdev(uint32(major), uint32(minor))] = true
 	}
-	return foreign
+	return foreign, servers
+}
+
+// mountPoint undoes the escapes of blanks and the like (mangle in fs/seq_file.c).
+func mountPoint(text string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(text)
+}
+
+// serverOf names what hangs together: an NFS server with all that it exports, each
+// home of which autofs may have mounted on its own; else a device.
+func serverOf(device, fstype, source string) string {
+	if fstype == "nfs" || fstype == "nfs4" {
+		if i := strings.LastIndex(source, ":/"); i > 0 {
+			return "nfs " + source[:i]
+		}
+	}
+	return fstype + " " + device
 }
 
 func foreignType(fstype, options string) bool {

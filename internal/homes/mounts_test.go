@@ -83,3 +83,25 @@ func TestSSHIsLinkToAReadOnlyPlace(t *testing.T) {
 		})
 	}
 }
+
+func TestServerOfAPath(t *testing.T) {
+	_, servers := parseMounts([]byte(`21 1 254:0 / / rw shared:1 - ext4 /dev/vda rw
+30 21 0:40 / /home rw - autofs auto.home rw,fd=5
+31 30 0:41 / /home/alice rw - nfs4 filer1:/export/home/alice rw
+32 30 0:42 / /home/bob rw - nfs filer1:/export/home/bob rw
+33 30 0:43 / /home/carol rw - nfs4 filer2:/export/home/carol rw
+34 30 0:44 / /home/v6 rw - nfs4 [fe80::1]:/export rw
+35 21 0:45 / /scratch rw - fuse.mpfs scratch rw,user_id=0
+36 21 0:46 / /with\040blank rw - tmpfs none rw
+37 21 0:47 / /scratch rw - tmpfs on-top rw
+`))
+	m := mounts{servers: servers}
+	for path, want := range map[string]string{
+		"/home/alice": "nfs filer1", "/home/bob/x": "nfs filer1", "/home/carol": "nfs filer2", "/home/v6": "nfs [fe80::1]",
+		"/home/dave": "autofs 0:40", "/homely/x": "ext4 254:0", "/": "ext4 254:0", "/scratch/x": "tmpfs 0:47", "/with blank/x": "tmpfs 0:46",
+	} {
+		if got := m.find(path); got != want {
+			t.Errorf("%s is served by %q, want %q", path, got, want)
+		}
+	}
+}
