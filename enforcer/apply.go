@@ -106,6 +106,11 @@ func (p Plan) records(with audit.Record) []audit.Record {
 		r.Action, r.Reason, r.Key, r.Comment = audit.AddKey, string(policy.ReasonGranted), g.Key, g.Label
 		list = append(list, p.record(r))
 	}
+	for _, line := range p.Back {
+		r := with
+		r.Action, r.Reason, r.Key, r.Comment = audit.AddKey, string(ReasonRestored), line.Key, line.Comment
+		list = append(list, p.record(r))
+	}
 	return list
 }
 
@@ -154,7 +159,7 @@ func (p Plan) Summary() string {
 	case !p.Change:
 		return "nothing to do"
 	}
-	text := fmt.Sprintf("%d lines removed, %d rewritten, %d added, %d kept", len(p.Remove), len(p.Rewrite), len(p.Add), len(p.Keep))
+	text := fmt.Sprintf("%d lines removed, %d rewritten, %d added, %d kept", len(p.Remove), len(p.Rewrite), len(p.Add)+len(p.Back), len(p.Keep))
 	if p.Whole.Reason != "" {
 		text += fmt.Sprintf("; %s: %s", p.Whole.Reason, p.Whole.Detail)
 	}

@@ -134,14 +134,16 @@ func (w *writer) writeBound(g *group, line authkeys.Line) policy.Verdict {
 	return policy.Verdict{Reason: ReasonOptions, Detail: "the line gets the options that the key registry demands"}
 }
 
-// bring writes lines whose key is granted and not there.
-func (w *writer) bring(lines []authkeys.Line) {
+// bring writes lines whose key is granted and not there, and returns them.
+func (w *writer) bring(lines []authkeys.Line) (back []authkeys.Line) {
 	for _, line := range lines {
 		granted := slices.ContainsFunc(w.grants, func(g policy.Grant) bool { return loginKey(line, g.Key) })
 		if granted && !w.present[line.Key] {
 			w.write(line)
+			back = append(back, line)
 		}
 	}
+	return back
 }
 
 // missing lists the grants of which the file has no line.

@@ -74,8 +74,9 @@ type Plan struct {
 	Original []byte
 	// Keep are the lines that stay byte for byte, Rewrite those that stay in another form, Remove those that go.
 	Keep, Rewrite, Remove []Decision
-	// Add are the grants whose lines are new in the file.
-	Add []policy.Grant
+	// Add are the grants whose lines are new in the file, Back the lines that come back into it (Input.Bring).
+	Add  []policy.Grant
+	Back []authkeys.Line
 	// Whole is the reason for which the whole file is replaced, whatever its lines; its Reason is empty otherwise.
 	Whole policy.Verdict
 	// After is the exact content that the file is to have; it counts only if Change is set.
@@ -208,7 +209,7 @@ func (p *Plan) lines(in Input, grants []policy.Grant) {
 		}
 		p.decide(Decision{line, verdict})
 	}
-	w.bring(in.Bring)
+	p.Back = w.bring(in.Bring)
 	if in.Install {
 		p.Add = w.missing()
 		w.out = appendGrants(w.out, p.Add)

@@ -107,6 +107,9 @@ func TestRestore(t *testing.T) {
 			if p.Change != (c.after != "") || p.Change && string(p.After) != c.after || len(verdicts) != 4 {
 				t.Errorf("change %v to %q; %v", p.Change, p.After, verdicts)
 			}
+			if comes := c.after != ""; comes != (len(p.Back) == 1) {
+				t.Errorf("%d lines come back", len(p.Back))
+			}
 			if !bytes.Equal(p.Original, c.file.Data) {
 				t.Errorf("the plan's original is %q", p.Original)
 			}

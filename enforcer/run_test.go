@@ -22,7 +22,7 @@ func TestRunner(t *testing.T) {
 			d.start()
 			time.Sleep(time.Hour)
 			d.want(a, mixed, "without a registry")
-			if d.source.count() < 12 || d.ready != 0 || d.said("the registry could not be read; nothing is decided by it") == 0 {
+			if d.source.count() < 12 || d.ready != 0 || d.said("the registry could not be read; no home is looked at before it was") == 0 {
 				d.t.Errorf("%d attempts, ready %d times", d.source.count(), d.ready)
 			}
 			d.source.set(register(d.t, nil, onlyA, a), nil)

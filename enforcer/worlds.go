@@ -56,8 +56,11 @@ func (l *loop) take(f fetched) {
 	if f.err != nil {
 		l.fetch.wait = min(max(2*l.fetch.wait, firstRetry), lastRetry, l.settings.Refresh)
 		l.refresh.Reset(l.fetch.wait)
-		l.Log.Error("the registry could not be read; nothing is decided by it",
-			zap.Error(f.err), zap.Duration("retry_in", l.fetch.wait), zap.Bool("have_earlier_snapshot", l.world != nil))
+		instead := "no home is looked at before it was"
+		if l.awake() {
+			instead = "what it said last stays in force"
+		}
+		l.Log.Error("the registry could not be read; "+instead, zap.Error(f.err), zap.Duration("retry_in", l.fetch.wait))
 		return
 	}
 	l.fetch.wait, l.meter.registry = 0, time.Now()

@@ -63,7 +63,7 @@ func (e Exception) Check() error {
 	case e.User == "":
 		return errors.New("an exception is for one user")
 	case e.Until.Before(e.Since), e.Since.IsZero():
-		return fmt.Errorf("the exception would begin at %s and end at %s", moment(e.Since), moment(e.Until))
+		return fmt.Errorf("the exception would end at %s, before it begins at %s", moment(e.Until), moment(e.Since))
 	case e.Until.After(e.Since.AddDate(1, 0, 1)): // the end of the day that is a year away still counts
 		return fmt.Errorf("the exception would end at %s, more than a year away", moment(e.Until))
 	}

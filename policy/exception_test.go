@@ -64,7 +64,7 @@ func TestNewException(t *testing.T) {
 	for want, change := range map[string]func(*policy.Exception){
 		"":                                   func(e *policy.Exception) { e.Until = time.Date(2027, 11, 21, 23, 59, 59, 0, time.UTC) },
 		"would have ended at":                func(e *policy.Exception) { e.Until = now },
-		"would begin at":                     func(e *policy.Exception) { e.Until = now.Add(-time.Hour) },
+		"before it begins":                   func(e *policy.Exception) { e.Until = now.Add(-time.Hour) },
 		"more than a year away":              func(e *policy.Exception) { e.Until = now.AddDate(1, 0, 2) },
 		"the exception has no reason":        func(e *policy.Exception) { e.Reason = " " },
 		"the exception has no owner":         func(e *policy.Exception) { e.Owner = "" },

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,6 +42,13 @@ func verifyTrail(p process, files []string) error {
 		}
 	}
 	c := v.End()
+	if c.Records == 0 {
+		if c.Torn > 0 {
+			return fmt.Errorf("verify the audit trail: %s: no line of it is a record", strings.Join(files, ", "))
+		}
+		_, err := fmt.Fprintln(p.Stdout, "the trail has no record yet")
+		return err
+	}
 	_, err := fmt.Fprintf(p.Stdout, "the trail is whole: %d records, numbers %d to %d, %d lines cut off by a crash\n",
 		c.Records, c.First, c.Last, c.Torn)
 	return err

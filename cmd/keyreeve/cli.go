@@ -92,6 +92,17 @@ func newRoot(p process) *cobra.Command {
 	return root
 }
 
+// one asks for one argument by its name in the command's usage.
+func one(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return nil
+		}
+		return withHint(fmt.Errorf("%q needs one %s, and was given %d", cmd.CommandPath(), name, len(args)),
+			"see \"%s --help\"", cmd.CommandPath())
+	}
+}
+
 // newGroup is a command that has others below it and, alone, tells of them.
 func newGroup(use, short string) *cobra.Command {
 	return &cobra.Command{

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -32,8 +34,11 @@ func newDaemon(p process, path *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "daemon",
 		Short: "Keep the homes in line until told to end",
-		Long: "Watch the homes, read the registry again and again, and keep the one in line with the other.\n" +
-			"SIGHUP reads the configuration again, SIGTERM ends the daemon. The log goes to stderr, a JSON object a line.",
+		Long: "Watch the homes, read the registry again and again, and keep the homes in line with it. With \"mode: report\" the\n" +
+			"daemon changes nothing and logs what it would change.\n\n" +
+			"SIGHUP reads the configuration again: a bad one is refused, and the old one stays. SIGTERM ends the daemon.\n" +
+			"The log goes to stderr, a JSON object a line.\n\n" +
+			"Exit status: 0 it was told to end, 1 an error.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), p, *path)
@@ -83,9 +88,9 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 
 	settings.Act = s.act(s.config)
-	s.askSSHD(ctx, s.config.Homes, &settings)
 	s.log.Info("keyreeve starts", zap.String("mode", s.config.Mode), zap.String("policy", settings.Policy.String()),
 		zap.String("config", path), zap.String("sha256", s.config.SHA256))
+	s.askSSHD(ctx, s.config.Homes, &settings)
 	s.watchRegistry(ctx)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -103,7 +108,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 // newLogger logs JSON lines without sampling: a line that was dropped may be the one that mattered.
 func newLogger(p process) *zap.Logger {
 	encoder := zap.NewProductionEncoderConfig()
-	encoder.EncodeTime = zapcore.ISO8601TimeEncoder
+	encoder.EncodeTime, encoder.EncodeDuration = zapcore.ISO8601TimeEncoder, zapcore.StringDurationEncoder
 	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(ascii{p.Stderr})), zap.InfoLevel))
 }
 
@@ -124,7 +129,10 @@ func (s *service) lock() (io.Closer, error) {
 		return nil, fmt.Errorf("make the runtime directory ready: %w", err)
 	}
 	lock, err := statefile.Lock(filepath.Join(s.config.RuntimeDir, "daemon.lock"))
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, withHint(err, "the daemon runs as root, or as the one user whose homes it keeps")
+	case err != nil:
 		return nil, withHint(err, "end the other daemon, or give this one another runtime_dir")
 	}
 	return lock, nil
@@ -320,15 +328,28 @@ func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
 	}
 }
 
+// fixedKeys names what a new configuration changes and a running daemon cannot.
+func fixedKeys(old, now config.Config) (keys []string) {
+	for key, changed := range map[string]bool{
+		"state_dir": now.StateDir != old.StateDir, "runtime_dir": now.RuntimeDir != old.RuntimeDir, "audit.file": now.Audit != old.Audit,
+		"metrics.textfile": now.Metrics != old.Metrics, "homes.guard": now.Homes.Guard != old.Homes.Guard,
+	} {
+		if changed {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // reload takes a new configuration, whole or not at all.
 func (s *service) reload(ctx context.Context) error {
 	c, err := loadConfig(s.path)
 	if err != nil {
 		return err
 	}
-	if c.StateDir != s.config.StateDir || c.RuntimeDir != s.config.RuntimeDir || c.Audit != s.config.Audit ||
-		c.Metrics != s.config.Metrics || c.Homes.Guard != s.config.Homes.Guard {
-		return errors.New("state_dir, runtime_dir, audit.file, metrics.textfile and homes.guard change only with a restart")
+	if keys := fixedKeys(s.config, c); len(keys) > 0 {
+		return fmt.Errorf("a change of %s needs a restart of the daemon", strings.Join(keys, ", "))
 	}
 	settings, err := compile(c)
 	if err != nil {

@@ -210,6 +210,15 @@ func TestDaemonReload(t *testing.T) {
 	user.loses(t, "authorized_keys", keys["B"])
 
 	s.configure("report", s.ldifRegistry())
+	text, err := os.ReadFile(s.path("keyreeve.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put("keyreeve.yaml", strings.ReplaceAll(string(text), s.path("state"), s.path("elsewhere")))
+	d.signal(syscall.SIGHUP)
+	d.await("a change of state_dir needs a restart of the daemon", 1)
+
+	s.configure("report", s.ldifRegistry())
 	d.signal(syscall.SIGHUP)
 	d.await("configuration read again", 1)
 	user.append(t, "authorized_keys", keys["B"]+" third\n")

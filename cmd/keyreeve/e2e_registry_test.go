@@ -101,7 +101,7 @@ func TestDaemonWithoutDirectory(t *testing.T) {
 		t.Errorf("plan said %q", stderr)
 	}
 	d := s.start()
-	d.await("the registry could not be read; nothing is decided by it", 2)
+	d.await("the registry could not be read; no home is looked at before it was", 2)
 	if now := user.read(t, "authorized_keys"); now != text {
 		t.Fatalf("without a registry the file became %q", now)
 	}

@@ -30,13 +30,17 @@ func (o *override) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.until, "until", "", "the last `day` of the exception, such as 2027-01-31 (UTC), at most a year away")
 	cmd.Flags().StringVar(&o.owner, "owner", "", "`who` answers for it (default: who runs this)")
 	cmd.Flags().IntSliceVar(&o.lines, "line", nil, "the `line` of the copy that is meant, if several keys are refused")
-	cmd.MarkFlagsRequiredTogether("override", "reason", "until")
 }
 
 // check finds what cobra does not.
 func (o *override) check(cmd *cobra.Command) error {
-	if !o.on && (cmd.Flags().Changed("owner") || cmd.Flags().Changed("line")) {
-		return errors.New("--owner and --line belong to --override")
+	for _, name := range []string{"reason", "until", "owner", "line"} {
+		if !o.on && cmd.Flags().Changed(name) {
+			return fmt.Errorf("--%s belongs to --override", name)
+		}
+	}
+	if o.on && (o.reason == "" || o.until == "") {
+		return errors.New("--override needs --reason and --until")
 	}
 	if o.on && o.owner == "" {
 		var err error

@@ -21,7 +21,8 @@ func newPlan(p process, path *string) *cobra.Command {
 		Use:   "plan [USER...]",
 		Short: "Say what would be changed in the homes, and change nothing",
 		Long: "Read the registry and the homes and say what apply would change.\n\n" +
-			"Exit status: 0 nothing to change, 2 changes pending, 1 an error.",
+			"Exit status: 0 nothing to change, 2 changes pending, 1 an error, also where only one account could not be\n" +
+			"looked at. A file that is \"not decided\", such as a FIFO, which sshd does not read, is shown and counts as none of these.",
 		RunE: func(cmd *cobra.Command, users []string) error {
 			return plan(cmd.Context(), p, *path, format, users)
 		},
@@ -35,7 +36,8 @@ func newApply(p process, path *string) *cobra.Command {
 		Use:   "apply [USER...]",
 		Short: "Remove what the registry does not know, once",
 		Long: "Read the registry and the homes, change what does not agree, and print what was changed.\n" +
-			"The configuration must say \"mode: enforce\".",
+			"The configuration must say \"mode: enforce\".\n\n" +
+			"Exit status: 0 all is in line, 1 an error, also where only one file could not be changed.",
 		RunE: func(cmd *cobra.Command, users []string) error {
 			return apply(cmd.Context(), p, *path, users)
 		},
@@ -72,9 +74,8 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
-	if one.config.Mode != config.Enforce {
-		return withHint(fmt.Errorf("%s says \"mode: %s\", which changes nothing", path, one.config.Mode),
-			"look at the output of \"keyreeve plan\", then set \"mode: enforce\"")
+	if err := mayChange(path, one.config); err != nil {
+		return err
 	}
 	hand, trail, err := newEnforcer(one.config, one.door, p.warn)
 	if err != nil {
@@ -84,6 +85,15 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	r, err := one.run(ctx, hand.Apply)
 	p.warnOf(hand.Quarantine)
 	return errors.Join(trimmed, err, report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
+}
+
+// mayChange is an error where the configuration says that nothing is changed.
+func mayChange(path string, c config.Config) error {
+	if c.Mode == config.Enforce {
+		return nil
+	}
+	return withHint(fmt.Errorf("%s says \"mode: %s\", which changes nothing", path, c.Mode),
+		"look at the output of \"keyreeve plan\", then set \"mode: enforce\"")
 }
 
 // verdict turns a report into the end of the program.

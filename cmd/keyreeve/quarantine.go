@@ -29,7 +29,7 @@ func newQuarantineShow(p process, path *string) *cobra.Command {
 		Short: "Print a file as it was before a change",
 		Long: "Print what was read of the file, byte for byte. It was written by a user: look at it with care.\n" +
 			"If the file had more than was read, that is said on stderr.",
-		Args: cobra.ExactArgs(1),
+		Args: one("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := openQuarantine(*path)
 			if err != nil {
@@ -63,7 +63,9 @@ func newQuarantineList(p process, path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the copies, the oldest first",
-		Args:  cobra.NoArgs,
+		Long: "List the copies, the oldest first: the identifier, the time of the change and the file, then what the file was and the\n" +
+			"lines that went, with their reasons. No copy, no output.",
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			q, err := openQuarantine(*path)
 			if err != nil {

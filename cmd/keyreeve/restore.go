@@ -19,10 +19,11 @@ func newRestore(p process, path *string) *cobra.Command {
 		Use:   "restore ID",
 		Short: "Bring the keys of a copy back that are registered and accepted now",
 		Long: "Bring back, into the file that the copy was made of, those of its keys that the registry and the policy accept now.\n" +
-			"Nothing else comes back: a key that was removed rightly has to be registered first, or needs an exception.\n\n" +
+			"Nothing else comes back: a key that was removed rightly has to be registered first, or needs an exception. What is not\n" +
+			"in line in that file goes, as by apply; the configuration must say \"mode: enforce\".\n\n" +
 			"With --override an exception is made: the user may use the key until the given day, whatever registry and policy\n" +
 			"say of it, and every report shows who answers for that. \"keyreeve quarantine revoke\" ends it earlier.",
-		Args: cobra.ExactArgs(1),
+		Args: one("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(cmd); err != nil {
 				return err
@@ -51,6 +52,9 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
+	if err := mayChange(path, one.config); err != nil {
+		return err
+	}
 	hand, trail, err := newEnforcer(one.config, one.door, p.warn)
 	if err != nil {
 		return err
@@ -116,7 +120,7 @@ func newRevoke(p process, path *string) *cobra.Command {
 		Short: "End an exception that restore --override made",
 		Long: "End an exception now. Reports show its identifier. The daemon takes the key away as soon as it sees that;\n" +
 			"without a daemon \"keyreeve apply\" does.",
-		Args: cobra.ExactArgs(1),
+		Args: one("EXCEPTION"),
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			c, err := loadConfig(*path)
 			if err != nil {

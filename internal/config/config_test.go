@@ -142,7 +142,7 @@ func TestErrors(t *testing.T) {
 		want []string
 	}{
 		"empty":          {"", []string{"k.yaml: the file is empty, or all of it is a comment"}},
-		"no mapping":     {"- a\n", []string{"k.yaml:1: cannot construct !!seq into config.Config"}},
+		"no mapping":     {"- a\n", []string{"k.yaml:1: what stands here is no group of keys"}},
 		"two documents":  {small + "---\n" + small, []string{"k.yaml: expected single document, found multiple"}},
 		"no source":      {"mode: report\n", []string{`k.yaml: registry.source: "" is not one of ldap, ldif`}},
 		"broken":         {"mode: [", []string{"k.yaml:2: did not find expected node content"}},
@@ -153,7 +153,7 @@ func TestErrors(t *testing.T) {
 		"far off":        {small + "zzzzzz: 1\n", []string{"k.yaml:2: unknown key zzzzzz"}},
 		"two at once":    {small + "mod: 1\nhome: 2\n", []string{"k.yaml:2: unknown key mod (did you mean mode?)", "k.yaml:3: unknown key home (did you mean homes?)"}},
 		"no value":       {small + "policy:\n  keys:\n", []string{"k.yaml:3: policy.keys has no value"}},
-		"number":         {small + "homes: {sweep: 10}\n", []string{"k.yaml:2: cannot construct !!int `10` into time.Duration"}},
+		"number":         {small + "homes: {sweep: 10}\n", []string{"k.yaml:2: `10` is no time such as 90s, 10m or 24h"}},
 		"empty keys":     {small + "policy: {keys: []}\n", []string{"k.yaml: policy.keys: the list is empty, which would refuse every key"}},
 		"bad rules":      {small + "policy: {keys: [{type: dsa}, {type: rsa}]}\n", []string{`k.yaml: policy.keys[0]: the type "dsa" is not one of ed25519, sk-ed25519, rsa`, "k.yaml: policy.keys[1]: min_bits is 0; an rsa rule needs 2048 to 16384"}},
 		"relative":       {small + "state_dir: var/lib\n", []string{`k.yaml: state_dir: "var/lib" is not a plain absolute path`}},
@@ -166,7 +166,7 @@ func TestErrors(t *testing.T) {
 		"textfile":       {small + "metrics: {textfile: keyreeve.prom}\n", []string{`k.yaml: metrics.textfile: "keyreeve.prom" is not a plain absolute path`}},
 		"no prom":        {small + "metrics: {textfile: /run/keyreeve.txt}\n", []string{`k.yaml: metrics.textfile: "/run/keyreeve.txt" does not end with .prom`}},
 		"ldap":           {"registry: {source: ldap}\n", []string{`registry.ldap: base "" is not`, "registry.ldap: no server's URL"}},
-		"scalar":         {"registry: 5\n", []string{"k.yaml:1: cannot construct !!int `5` into config.Registry"}},
+		"scalar":         {"registry: 5\n", []string{"k.yaml:1: `5` is no group of keys"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := config.Parse("k.yaml", []byte(c.text))

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -128,13 +130,34 @@ func readable(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
+// construct is what the library says of a value of the wrong kind.
+var construct = regexp.MustCompile("^cannot construct !![a-z]+(?: (`.*`))? into (.+)$")
+
+// kind is what people call the Go type of a value.
+func kind(goType string) string {
+	switch goType {
+	case "time.Duration":
+		return "time such as 90s, 10m or 24h"
+	case "int":
+		return "whole number"
+	case "bool":
+		return "value of true and false"
+	case "string":
+		return "text"
+	}
+	if strings.HasPrefix(goType, "[]") {
+		return "list"
+	}
+	return "group of keys"
+}
+
 func place(name string, err *yaml.LoadError) error {
 	message := strings.TrimPrefix(err.Message, "yaml: ")
 	if message == "no documents in stream" {
 		message = "the file is empty, or all of it is a comment"
 	}
-	if i := strings.Index(message, " into struct {"); i >= 0 {
-		message = message[:i] + " into a group of keys"
+	if parts := construct.FindStringSubmatch(message); parts != nil {
+		message = fmt.Sprintf("%s is no %s", cmp.Or(parts[1], "what stands here"), kind(parts[2]))
 	}
 	if err.Mark.Line <= 0 {
 		return fmt.Errorf("%s: %s", name, message)
