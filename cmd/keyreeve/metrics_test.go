@@ -71,6 +71,9 @@ func TestUnresolvedIsTold(t *testing.T) {
 			t.Errorf("apply does not tell of %s:\n%s", m.name, out)
 		}
 	}
+	if !strings.Contains(out, "the file is immutable or append-only (chattr)") || !strings.Contains(out, "read-only file system") {
+		t.Errorf("apply does not tell why:\n%s", out)
+	}
 	d := s.start()
 	d.await("every home was looked at", 1)
 	s.measures("unresolved_files", "2")

@@ -97,8 +97,9 @@ type job struct {
 	undo   []func() // puts modes back
 }
 
-func (j *job) run() error {
+func (j *job) run() (err error) {
 	defer func() {
+		err = j.explain(err)
 		for _, putBack := range slices.Backward(j.undo) {
 			putBack()
 		}
