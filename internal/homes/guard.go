@@ -166,7 +166,10 @@ func (d *Door) stageDir(ssh handle, create bool) (handle, error) {
 			if at, err := mountID(dir.fd); err != nil {
 				return err
 			} else if at == mount && dir.rootsAlone() {
-				found, err = d.enterStage(dir, create)
+				if found, err = d.enterStage(dir, create); err != nil {
+					where, _ := os.Readlink(procPath(dir.fd)) // for the message alone
+					err = fmt.Errorf("%s in %s: %w", stageName, where, err)
+				}
 				return err
 			}
 		}
@@ -180,7 +183,7 @@ func (d *Door) enterStage(dir handle, create bool) (handle, error) {
 	if create {
 		// The umask can only take from the mode, and root's own thread needs all.
 		if err := unix.Mkdirat(dir.fd, stageName, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-			return none(), fmt.Errorf("mkdir %s: %w", stageName, err)
+			return none(), fmt.Errorf("mkdir: %w", err)
 		}
 	}
 	found, err := d.step(dir, stageName)
@@ -193,7 +196,7 @@ func (d *Door) enterStage(dir handle, create bool) (handle, error) {
 	if !found.is(unix.S_IFDIR) || found.uid != 0 || found.perm()&0o077 != 0 {
 		kind := found.kind()
 		found.close()
-		return none(), fmt.Errorf("%w: %s there is %s that is not root's alone", errUnfit, stageName, kind)
+		return none(), fmt.Errorf("%w: it is %s that is not root's alone", errUnfit, kind)
 	}
 	if create && found.perm() != 0o700 {
 		err = chmodFD(found.fd, 0o700)
