@@ -51,7 +51,7 @@ func TestDaemonSeesWhatModesHide(t *testing.T) {
 		if err := os.Chmod(dir, mode); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) //nolint:gosec // so that who is not root can remove it
+		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) // so that who is not root can remove it
 	}
 	s.put("registry.ldif", entries(user, shy))
 	s.configure("enforce", s.ldifRegistry())
