@@ -53,6 +53,45 @@ func TestRunnerIsPatientWithAWriter(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			d.want(a, lineA+"\n", "at the second look")
 		},
+		"a file that looks unfinished again and again": func(d *daemon, a homes.Account) {
+			d.start()
+			waited := 0
+			for range 30 {
+				d.restore(a, mixed)
+				d.hints <- "alice"
+				time.Sleep(100 * time.Millisecond)
+				synctest.Wait()
+				if d.read(a) == mixed {
+					waited++
+				}
+				time.Sleep(2900 * time.Millisecond)
+			}
+			if waited != 2 {
+				d.t.Errorf("it was waited for him %d times in a minute and a half, want once a minute", waited)
+			}
+		},
+		"a line that is written in many steps": func(d *daemon, a homes.Account) {
+			d.start()
+			line := lineA + "\n"
+			writer, err := os.OpenFile(d.file(a), os.O_WRONLY|os.O_TRUNC, 0)
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			for i := range 9 {
+				if _, err := writer.WriteString(line[i*5 : i*5+5]); err != nil {
+					d.t.Fatal(err)
+				}
+				d.hints <- "alice"
+				synctest.Wait()
+				time.Sleep(100 * time.Millisecond)
+			}
+			d.want(a, line[:45], "while it is written, though every step is a hint")
+			if _, err := writer.WriteString(line[45:]); err != nil || writer.Close() != nil {
+				d.t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+			d.want(a, line, "when it is whole")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCentre(t)

@@ -134,6 +134,7 @@ type loop struct {
 	again   chan string
 	recall  map[string][]recalled
 	rests   map[string]*rest
+	waited  map[string]time.Time // when patience with a user began
 	woken   chan string
 	told    map[string][sha256.Size]byte // what was last said of a user
 	unkept  map[homes.Unkept]bool        // files that were told of
@@ -159,7 +160,7 @@ type finished struct {
 func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	l := &loop{
 		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(r.Server), done: make(chan finished), again: make(chan string),
-		recall: make(map[string][]recalled), rests: make(map[string]*rest), woken: make(chan string),
+		recall: make(map[string][]recalled), rests: make(map[string]*rest), waited: make(map[string]time.Time), woken: make(chan string),
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]bool),
 		meter:   meter{files: make(map[string]int)},
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(),
@@ -228,6 +229,7 @@ func (l *loop) step(ctx context.Context) {
 	case <-l.sweep.C:
 		l.sweep.Reset(l.settings.Sweep)
 		l.forgetRests()
+		l.forgetWaits()
 		l.forget()
 		l.reconsider()
 		l.all()
@@ -311,7 +313,7 @@ func (l *loop) dispatch() {
 		l.running++
 		l.dog.begin(account)
 		look := l.looker()
-		look.Patient, look.Bring = l.failed[user] == 0, l.back(user)
+		look.Patient, look.Bring = l.patient(user), l.back(user)
 		go func() {
 			f := finished{user: user, watch: l.Watch(account), bring: look.Bring}
 			f.result = look.Look(account)

@@ -23,7 +23,7 @@ func (l *loop) account(ctx context.Context, f finished) {
 	case f.result.Err == nil:
 		delete(l.failed, f.user)
 	case errors.Is(f.result.Err, ErrUnsettled):
-		l.repeat(ctx, f.user)
+		l.waitFor(ctx, f.user)
 		return
 	default:
 		l.repeat(ctx, f.user)
@@ -56,6 +56,11 @@ func (l *loop) tellSwept() {
 func (l *loop) repeat(ctx context.Context, user string) {
 	wait := min(firstRetry<<min(l.failed[user], 10), lastRetry)
 	l.failed[user]++
+	l.later(ctx, user, wait)
+}
+
+// later makes a user due after a wait.
+func (l *loop) later(ctx context.Context, user string, wait time.Duration) {
 	time.AfterFunc(wait, func() {
 		select {
 		case l.again <- user:
