@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path/filepath"
 	"slices"
 	"time"
@@ -93,6 +94,12 @@ func (q *Quarantine) path(p Plan, now time.Time, id string) string {
 	return filepath.Join(q.Dir, p.Account.Name, fmt.Sprintf("%s-%s-%s", now.UTC().Format(nameTime), filepath.Base(p.Name), id))
 }
 
+// pathTime is when a copy was made, by its name.
+func pathTime(path string) (time.Time, error) {
+	name := filepath.Base(path)
+	return time.Parse(nameTime, name[:min(len(name), len(nameTime))])
+}
+
 // copyBound is above the largest copy on disk: the content in base64, and the facts.
 const copyBound = 2 * homes.MaxSize
 
@@ -136,6 +143,30 @@ func (q *Quarantine) List(user string) ([]Copy, error) {
 	}
 	slices.SortStableFunc(list, func(a, b Copy) int { return a.Time.Compare(b.Time) })
 	return list, nil
+}
+
+// Since yields the copies that were put there since a time, the oldest of each user first, one in memory at a time. One that
+// cannot be read is an error, and the next one follows.
+func (q *Quarantine) Since(t time.Time) iter.Seq2[Copy, error] {
+	return func(yield func(Copy, error) bool) {
+		paths, err := q.paths(filepath.Join("*", "*"))
+		if err != nil {
+			yield(Copy{}, err)
+			return
+		}
+		for _, path := range paths {
+			if at, err := pathTime(path); err == nil && at.Before(t) {
+				continue
+			}
+			c, err := readCopy(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // it went in the meantime, by one of the bounds
+			}
+			if !yield(c, err) {
+				return
+			}
+		}
+	}
 }
 
 // Find returns the copy of one change.

@@ -61,6 +61,7 @@ type daemon struct {
 	*centre
 	t        *testing.T // the bubble's
 	source   *source
+	hand     *enforcer.Enforcer
 	hints    chan string
 	runner   *enforcer.Runner
 	settings enforcer.Settings
@@ -79,10 +80,21 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d := &daemon{centre: c, t: t, source: &source{}, hints: make(chan string), ended: make(chan error, 1), hand: c.enforcer(&trail{})}
+	d.hand.Now = time.Now // the bubble's
+	d.equip()
+	d.settings = enforcer.Settings{
+		Source: d.source, SourceID: "one", Policy: rules, Scope: enforcer.Scope{MinUID: 1},
+		Act: d.hand.Apply, Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,
+	}
+	return d
+}
+
+// equip makes a runner that was not run yet, on what an earlier one left.
+func (d *daemon) equip() {
 	core, logs := observer.New(zapcore.InfoLevel)
-	d := &daemon{centre: c, t: t, source: &source{}, hints: make(chan string), ended: make(chan error, 1), logs: logs}
-	d.runner = enforcer.NewRunner()
-	d.runner.Homes, d.runner.Log, d.runner.Workers, d.runner.Hints = c.door, zap.New(core), 4, d.hints
+	d.logs, d.runner = logs, enforcer.NewRunner()
+	d.runner.Homes, d.runner.Log, d.runner.Workers, d.runner.Hints = d.door, zap.New(core), 4, d.hints
 	d.runner.Watch = func(homes.Account) error {
 		d.watched.Add(1)
 		return nil
@@ -90,14 +102,10 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 	d.runner.Unwatch = func(string) {}
 	d.runner.Server = filepath.Dir
 	d.runner.Active = func() (map[int]bool, error) { return map[int]bool{int(d.active.Load()): true}, nil }
+	d.runner.Copies = d.hand.Quarantine.Since
 	d.seen.Store(&enforcer.Observation{})
 	d.runner.Ready = func() { d.ready++ }
 	d.runner.Observe = func(o enforcer.Observation) { d.seen.Store(&o) }
-	d.settings = enforcer.Settings{
-		Source: d.source, SourceID: "one", Policy: rules, Scope: enforcer.Scope{MinUID: 1},
-		Act: c.enforcer(&trail{}).Apply, Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,
-	}
-	return d
 }
 
 func (d *daemon) start() {
@@ -142,18 +150,22 @@ func register(t *testing.T, change func(*registry.Record), lines map[string]stri
 	return s
 }
 
-// twoKeys is a registry in which alice has the keys A and B.
-func twoKeys(t *testing.T, a homes.Account) *registry.Snapshot {
+// twoKeys is a registry in which every account has the keys A and B.
+func twoKeys(t *testing.T, accounts ...homes.Account) *registry.Snapshot {
 	t.Helper()
-	u := registry.User{Name: a.Name, UID: a.UID, GID: a.GID, Home: a.Home}
-	for _, text := range []string{lineA, lineB} {
-		line, err := authkeys.ParseValue([]byte(text))
-		if err != nil {
-			t.Fatal(err)
+	var users []registry.User
+	for _, a := range accounts {
+		u := registry.User{Name: a.Name, UID: a.UID, GID: a.GID, Home: a.Home}
+		for _, text := range []string{lineA, lineB} {
+			line, err := authkeys.ParseValue([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.Records = append(u.Records, registry.Record{Key: line.Key})
 		}
-		u.Records = append(u.Records, registry.Record{Key: line.Key})
+		users = append(users, u)
 	}
-	s, err := registry.New([]registry.User{u}, "test")
+	s, err := registry.New(users, "test")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -182,8 +182,7 @@ func (q *Quarantine) trim(now time.Time) ([]victim, error) {
 
 // old reports whether a copy is older than any may be. Only its name is asked.
 func (q *Quarantine) old(path string, now time.Time) bool {
-	name := filepath.Base(path)
-	at, err := time.Parse(nameTime, name[:min(len(name), len(nameTime))])
+	at, err := pathTime(path)
 	return q.MaxAge > 0 && err == nil && now.Sub(at) > q.MaxAge
 }
 

@@ -4,12 +4,16 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/audit"
 )
 
 // A key that somebody registers and puts into his file at once is removed if the registry was read last before he did; so is
 // every registered key that a replica of the directory does not have yet. Such a key comes back when a reading shows it,
-// within recallFor of its removal, since nobody else would put it back.
+// within recallFor of its removal, since nobody else would put it back. Over a restart the copies in quarantine remember it;
+// they do not know what came back since, so a key that its owner took out himself then may come back once more.
 const (
 	recallFor   = time.Hour
 	recallLines = 16 // of one user
@@ -27,10 +31,11 @@ func (r recalled) old() bool { return time.Since(r.at) > recallFor }
 
 // remember keeps the key lines that a look removed, and those that it could not bring back.
 func (l *loop) remember(f finished) {
+	var gone []recalled
 	if f.result.Err != nil {
 		for name, lines := range f.bring {
 			for _, line := range lines {
-				l.recall[f.user] = append(l.recall[f.user], recalled{name: name, line: line, at: time.Now()})
+				gone = append(gone, recalled{name: name, line: line, at: time.Now()})
 			}
 		}
 	}
@@ -38,27 +43,101 @@ func (l *loop) remember(f finished) {
 		if !p.Done {
 			continue
 		}
-		kept := slices.DeleteFunc(l.recall[f.user], recalled.old)
 		for _, d := range p.Remove {
-			if d.Line.Kind != authkeys.Entry || d.Line.Options.CertAuthority() || d.Reason == ReasonDuplicate {
-				continue
+			if d.Reason != ReasonDuplicate {
+				gone = append(gone, recalled{name: p.Name, line: d.Line, at: time.Now()})
 			}
-			kept = slices.DeleteFunc(kept, func(r recalled) bool { return r.name == p.Name && r.line.Key == d.Line.Key })
-			d.Line.Raw = "" // as long as the user likes, and not needed
-			kept = append(kept, recalled{name: p.Name, line: d.Line, at: time.Now()})
 		}
-		if kept = kept[max(0, len(kept)-recallLines):]; len(kept) == 0 {
-			delete(l.recall, f.user)
+	}
+	l.mind(f.user, gone)
+}
+
+// mind takes lines of a user that went into memory.
+func (l *loop) mind(user string, gone []recalled) {
+	if kept := merge(l.recall[user], gone); len(kept) > 0 {
+		l.recall[user] = kept
+	}
+}
+
+// merge adds lines that went, of those that may come back: each key once for a file, as it was last, and not too many.
+func merge(kept, gone []recalled) []recalled {
+	for _, r := range gone {
+		if r.line.Kind != authkeys.Entry || r.line.Options.CertAuthority() {
 			continue
 		}
-		l.recall[f.user] = kept
+		same := func(other recalled) bool { return other.name == r.name && other.line.Key == r.line.Key }
+		if slices.ContainsFunc(kept, func(other recalled) bool { return same(other) && other.at.After(r.at) }) {
+			continue
+		}
+		kept = append(slices.DeleteFunc(kept, func(other recalled) bool { return same(other) || other.old() }), r)
+		slices.SortStableFunc(kept, func(a, b recalled) int { return a.at.Compare(b.at) })
+		kept = kept[max(0, len(kept)-recallLines):]
 	}
+	for i, r := range kept {
+		if r.line.Raw != "" {
+			// Read anew, it holds its own bytes alone; the parts of a line hold those of its whole file.
+			kept[i].line = authkeys.Parse(r.line.AppendTo(nil))[0]
+			kept[i].line.Raw = ""
+		}
+	}
+	return kept
+}
+
+// passed are lines that an earlier daemon removed from a user's files.
+type passed struct {
+	user  string
+	lines []recalled
+}
+
+// recollect reads the quarantine in the background, for what an earlier daemon removed.
+func (l *loop) recollect() {
+	began := time.Now()
+	go func() {
+		var wrong error
+		var p passed
+		tell := func() {
+			if len(p.lines) > 0 {
+				select {
+				case l.copies <- p:
+				case <-l.gone:
+				}
+			}
+		}
+		for c, err := range l.Copies(began.Add(-recallFor)) {
+			switch {
+			case err != nil:
+				wrong = err
+				continue
+			case c.Time.After(began):
+				continue // it is of a look of ours
+			case c.User != p.user:
+				tell() // all of his together, since the first line of a key that is told comes back
+				p = passed{user: c.User}
+			}
+			p.lines = merge(p.lines, went(c))
+		}
+		tell()
+		if wrong != nil {
+			l.Log.Warn("not all of what an earlier daemon removed is known: it does not come back by itself", zap.Error(wrong))
+		}
+	}()
+}
+
+// went lists the lines that went with a change.
+func went(c Copy) (list []recalled) {
+	lines := authkeys.Parse(c.Content)
+	for _, line := range c.Lines {
+		if line.Action == audit.RemoveLine && line.Reason != ReasonDuplicate && line.Line > 0 && line.Line <= len(lines) {
+			list = append(list, recalled{name: c.Name, line: lines[line.Line-1], at: c.Time})
+		}
+	}
+	return list
 }
 
 // back takes the lines of a user out of memory that are granted now.
 func (l *loop) back(user string) map[string][]authkeys.Line {
-	if len(l.recall[user]) == 0 {
-		return nil
+	if len(l.recall[user]) == 0 || l.settings.Act == nil {
+		return nil // a look that changes nothing brings nothing back
 	}
 	back := make(map[string][]authkeys.Line)
 	var kept []recalled

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,8 @@ type Runner struct {
 	Exceptions func() ([]policy.Exception, error)
 	// Active lists the uids that have a process on this host.
 	Active func() (map[int]bool, error)
+	// Copies yields what was put into quarantine since a time, the oldest of each user first.
+	Copies func(since time.Time) iter.Seq2[Copy, error]
 	// Ready is called once, when the registry was read for the first time and every home is due.
 	Ready func()
 	// Observe is told whenever the observation has changed, from the loop: it must not wait.
@@ -133,6 +136,7 @@ type loop struct {
 	done    chan finished
 	again   chan string
 	recall  map[string][]recalled
+	copies  chan passed
 	rests   map[string]*rest
 	waited  map[string]time.Time // when patience with a user began
 	woken   chan string
@@ -160,7 +164,7 @@ type finished struct {
 func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	l := &loop{
 		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(r.Server), done: make(chan finished), again: make(chan string),
-		recall: make(map[string][]recalled), rests: make(map[string]*rest), waited: make(map[string]time.Time), woken: make(chan string),
+		recall: make(map[string][]recalled), copies: make(chan passed), rests: make(map[string]*rest), waited: make(map[string]time.Time), woken: make(chan string),
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]bool),
 		meter:   meter{files: make(map[string]int)},
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(),
@@ -169,6 +173,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	defer close(l.gone)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
+	l.recollect()
 	l.startFetch(inner)
 	l.resetTimers()
 	for {
@@ -242,6 +247,9 @@ func (l *loop) step(ctx context.Context) {
 		l.lostHints()
 	case <-l.dog.check.C:
 		l.patrol()
+	case p := <-l.copies:
+		l.mind(p.user, p.lines)
+		l.queue.add(p.user)
 	case settings := <-l.reload:
 		l.adopt(ctx, settings)
 	}

@@ -165,6 +165,7 @@ func (s *service) open() (err error) {
 	s.runner.Homes, s.runner.Log, s.runner.Workers, s.runner.Hints = s.door, s.log, workers, s.watcher.Hints()
 	s.runner.Watch, s.runner.Unwatch, s.runner.Active = s.watch, s.watcher.Drop, homes.ActiveUIDs
 	s.runner.Server = s.door.Server
+	s.runner.Copies = s.hand.Quarantine.Since
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
 	s.runner.Observe = s.metrics.observe
 	s.hand.Trail = s.metrics.trail(s.hand.Trail)

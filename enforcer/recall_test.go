@@ -1,0 +1,111 @@
+package enforcer_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/homes"
+)
+
+// A key that was removed before its registration was read comes back, though the daemon was started again in between.
+func TestRunnerRecallsOverARestart(t *testing.T) {
+	const late = `command="x" ` + lineB + " new laptop\n"
+	for name, play := range map[string]func(d *daemon, a homes.Account){
+		"once": func(d *daemon, a homes.Account) {
+			d.want(a, clean, "before its registration was read")
+			d.source.set(twoKeys(d.t, a), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(a, clean+late, "after it was read")
+			d.write(a, clean)
+			d.hints <- "alice"
+			time.Sleep(time.Hour)
+			d.want(a, clean, "its owner took it out")
+			d.end()
+			d.equip()
+			d.start()
+			d.want(a, clean, "after another restart, more than an hour after its removal")
+		},
+		"not while nothing is changed": func(d *daemon, a homes.Account) {
+			d.end()
+			d.source.set(twoKeys(d.t, a), nil)
+			d.equip()
+			enforce := d.settings
+			d.settings.Act = nil
+			d.start()
+			d.want(a, clean, "by a daemon that only reports")
+			d.reload(enforce)
+			d.want(a, clean+late, "when it does more")
+		},
+		"not after an hour": func(d *daemon, a homes.Account) {
+			time.Sleep(time.Hour)
+			d.source.set(twoKeys(d.t, a), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(a, clean, "an hour after its removal")
+		},
+		"not one that is not registered": func(d *daemon, a homes.Account) {
+			time.Sleep(30 * time.Minute)
+			d.want(a, clean, "when many a reading has not shown it")
+		},
+		"though a copy is broken": func(d *daemon, a homes.Account) {
+			d.end()
+			broken := filepath.Join(d.hand.Quarantine.Dir, "alice", "00000000T000000.000000Z-authorized_keys-A")
+			if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {
+				d.t.Fatal(err)
+			}
+			d.source.set(twoKeys(d.t, a), nil)
+			d.equip()
+			d.start()
+			d.want(a, clean+late, "after the restart")
+			if d.said("not all of what an earlier daemon removed is known: it does not come back by itself") != 1 {
+				d.t.Error("the broken copy was not told of")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCentre(t)
+			a := c.account("alice", clean+late)
+			synctest.Test(t, func(t *testing.T) {
+				d := newDaemon(t, c)
+				d.source.set(register(t, nil, onlyA, a), nil)
+				d.start()
+				d.want(a, clean, "before the restart")
+				d.end()
+				time.Sleep(time.Minute)
+				d.equip()
+				d.start()
+				play(d, a)
+				d.end()
+			})
+		})
+	}
+}
+
+// Of a line that an earlier daemon removed more than once, the last form comes back, to each of its users.
+func TestRunnerRecallsTheNewest(t *testing.T) {
+	c := newCentre(t)
+	both := []homes.Account{c.account("alice", clean), c.account("bob", clean)}
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		d.source.set(register(t, nil, map[string]string{"alice": lineA, "bob": lineA}, both...), nil)
+		d.start()
+		for _, comment := range []string{" first\n", " second\n", " third\n"} {
+			for _, a := range both {
+				d.write(a, clean+lineB+comment)
+				d.hints <- a.Name
+				d.want(a, clean, "before the restart")
+			}
+			time.Sleep(time.Second)
+		}
+		d.end()
+		d.equip()
+		d.source.set(twoKeys(t, both...), nil)
+		d.start()
+		for _, a := range both {
+			d.want(a, clean+lineB+" third\n", "after it")
+		}
+		d.end()
+	})
+}
