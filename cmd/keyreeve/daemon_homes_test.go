@@ -91,3 +91,25 @@ func TestHomeThatComesLater(t *testing.T) {
 		t.Errorf("the home that went has %q, %v", text, err)
 	}
 }
+
+// A key that is registered after its removal comes back from quarantine, though the daemon was started again in between.
+func TestDaemonRecallsOverARestart(t *testing.T) {
+	s := newSite(t)
+	_, keys := vectors(t)
+	user := s.newMember(1, keys["A"])
+	user.write(t, "authorized_keys", keys["A"]+"\n"+`command="uptime" `+keys["B"]+" new laptop\n")
+	s.put("registry.ldif", entries(user))
+	s.configure("enforce", s.ldifRegistry())
+	first := s.start()
+	user.loses(t, "authorized_keys", keys["B"])
+	first.stop()
+
+	second := s.start()
+	second.await("every home was looked at", 1)
+	user.keys = append(user.keys, keys["B"])
+	s.put("registry.ldif", entries(user))
+	eventually(t, "the key comes back, with its options", func() bool {
+		return user.read(t, "authorized_keys") == keys["A"]+"\n"+`command="uptime" `+keys["B"]+" new laptop\n"
+	})
+	second.stop()
+}
