@@ -15,8 +15,9 @@
 //
 // A key file is named by its path as sshd would have expanded it (AuthorizedKeysFile
 // in sshd_config(5)): clean, absolute or relative to the home. What is said of
-// .ssh here goes for every directory below the home. The home itself, and a
-// directory outside, is never renewed. In a directory of root's outside the homes
+// .ssh here goes for every directory below the home, and outside of it below the
+// first directory of the user's. The home itself, and that directory, is never
+// renewed. In a directory of root's outside the homes
 // changes are made as uid 0 without any capability; every directory on the way is
 // root's alone then. A path outside must not be that of two accounts: the file
 // would be cut down to the keys of the last one.

@@ -31,6 +31,11 @@ func places() map[string]func(h *home) string {
 			h.mkdir(h.base+"/own", 0o755, testUID)
 			return h.base + "/own/ak"
 		},
+		"below the user's own place": func(h *home) string {
+			h.mkdir(h.base+"/his", 0o755, testUID)
+			h.mkdir(h.base+"/his/ssh", 0o700, testUID)
+			return h.base + "/his/ssh/ak"
+		},
 		"root's place": func(h *home) string {
 			h.mkdir(h.base+"/roots", 0o755, 0)
 			return h.base + "/roots/alice"

@@ -124,7 +124,7 @@ func (j *job) beside() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.outside != "" || s.name == j.p.name || !slices.Equal(s.dirs, j.p.dirs) {
+		if s.outside != j.spot.outside || s.name == j.p.name || !slices.Equal(s.dirs, j.spot.dirs) {
 			continue
 		}
 		found, err := j.door.stands(j.p.dir, s.name)

@@ -3,6 +3,7 @@ package homes
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,17 +11,16 @@ import (
 // errStrict says that a path outside the home leads through a directory that
 // somebody else can change. sshd refuses such a file as well (StrictModes,
 // auth_secure_path in misc.c).
-var errStrict = errors.New("through a directory that another user owns, or that group or others may write")
+var errStrict = errors.New("through a directory that another user owns, or one of root's that group or others may write")
 
-// outside finds a directory outside the home. Links on the way must be root's;
-// every directory, and the last one, must be root's or owner's, and nobody else's
-// to write. A directory of root's below one of the user's is nobody's to work in:
-// the user could put another one of root's there.
+// outside finds a directory outside the home. Links on the way must be root's, and every directory root's and nobody else's to
+// write, until one is owner's: from there on it is the owner's own affair, as below his home, whatever he makes of modes and
+// links. A refusal there would let him keep a key, and make the path fit for sshd for the moment of a login. A directory of
+// root's below one of his is nobody's to work in: he could put another one of root's there.
 func (d *Door) outside(s spot, owner uint32) (*place, error) {
 	p := &place{spot: s, dir: none()}
 	way := trail{strict: true, owner: owner}
 	found, err := d.walk(none(), s.outside, 0, &way)
-	p.passed = way.dirs
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return p, nil
@@ -28,14 +28,25 @@ func (d *Door) outside(s spot, owner uint32) (*place, error) {
 		err = refusal(err)
 	case !found.is(unix.S_IFDIR):
 		err = fmt.Errorf("%w: it is %s", ErrRefused, found.kind())
-	case !found.strict(owner):
+	case found.of(owner):
+		p.above, p.dirs = []handle{found}, way.rest
+		if p.outside, err = found.realPath(); err == nil {
+			err = d.descend(p, owner)
+		}
+		if err == nil && p.holdsRoots() {
+			err = fmt.Errorf("%w: root's, below a directory of uid %d", ErrRefused, owner)
+		}
+		if err == nil {
+			return p, nil
+		}
+		p.close()
+		return nil, fmt.Errorf("%s: %w", s.outside, err)
+	case !found.rootsAlone():
 		err = fmt.Errorf("%w: owned by uid %d, mode %04o", ErrRefused, found.uid, found.perm())
-	case found.uid == 0 && owner != 0 && len(way.dirs) > 0:
-		err = fmt.Errorf("%w: root's, below a directory of uid %d", ErrRefused, owner)
 	default:
 		// Nor does sshd find a file where the user may not search.
 		var self handle
-		if self, err = d.step(found, "."); err == nil || found.uid == owner {
+		if self, err = d.step(found, "."); err == nil {
 			self.close()
 			p.dir = found
 			return p, nil
@@ -46,10 +57,12 @@ func (d *Door) outside(s spot, owner uint32) (*place, error) {
 	return nil, fmt.Errorf("%s: %w", s.outside, err)
 }
 
-// strict reports that nobody but root and the owner can change what is in a
-// directory.
-func (n node) strict(owner uint32) bool {
-	return (n.uid == 0 || n.uid == owner) && n.perm()&0o022 == 0
+// of reports that a directory is a user's own; root's are not.
+func (n node) of(uid uint32) bool { return n.is(unix.S_IFDIR) && n.uid == uid && uid != 0 }
+
+// holdsRoots reports that a directory on the way is root's, below one that is not.
+func (p *place) holdsRoots() bool {
+	return p.dir.fd >= 0 && p.dir.uid == 0 || slices.ContainsFunc(p.above, func(dir handle) bool { return dir.uid == 0 })
 }
 
 // hand runs fn with the rights that changes of a key file are made with: the
@@ -67,7 +80,7 @@ func (d *Door) hand(a Account, s spot, fn func(owner uint32) error) error {
 				return err
 			}
 			defer p.close()
-			roots = p.dir.fd >= 0 && p.dir.uid != uid
+			roots = p.dir.fd >= 0 && len(p.above) == 0
 		}
 		if roots {
 			return nil

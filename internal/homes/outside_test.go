@@ -61,6 +61,61 @@ func TestOutsideIsRefused(t *testing.T) {
 	}
 }
 
+// From the first directory of his own on the path is the user's affair. Were it refused for what he makes of it, his key would
+// stay, and he would put the path right for the moment of a login.
+func TestOutsideOfHisOwnIsKept(t *testing.T) {
+	for title, spoil := range map[string]func(k *kept){
+		"nothing":                       func(*kept) {},
+		"the group may write":           func(k *kept) { k.must(os.Chmod(k.base+"/own", 0o775)) },
+		"everybody may write":           func(k *kept) { k.must(os.Chmod(k.base+"/own", 0o777)) },
+		"nobody may search":             func(k *kept) { k.must(os.Chmod(k.base+"/own", 0)) },
+		"nobody may read":               func(k *kept) { k.must(os.Chmod(k.base+"/own", 0o300)) },
+		"everybody may write below":     func(k *kept) { k.must(os.Chmod(k.base+"/own/a", 0o777)) },
+		"nobody may read below":         func(k *kept) { k.must(os.Chmod(k.base+"/own/a", 0o100)) },
+		"nobody may search the deepest": func(k *kept) { k.must(os.Chmod(k.base+"/own/a/b", 0)) },
+		"a link of his": func(k *kept) {
+			k.must(os.Rename(k.base+"/own/a", k.base+"/own/c"))
+			k.link("c", k.base+"/own/a", testUID)
+		},
+		"a link into his home": func(k *kept) {
+			k.must(os.Rename(k.base+"/own/a", k.path("c")))
+			k.link(k.path("c"), k.base+"/own/a", testUID)
+		},
+		"a link through a place that cannot be watched": func(k *kept) {
+			k.mkdir(k.base+"/own/blind", 0o300, testUID)
+			k.must(os.Rename(k.base+"/own/a", k.base+"/own/blind/a"))
+			k.link("blind/a", k.base+"/own/a", testUID)
+		},
+		"a stranger's link": func(k *kept) {
+			k.must(os.Rename(k.base+"/own/a", k.path("c")))
+			k.link(k.path("c"), k.base+"/own/a", otherUID)
+		},
+		"behind root's link": func(k *kept) {
+			k.must(os.Rename(k.base+"/own", k.base+"/moved"))
+			k.link("moved", k.base+"/own", 0)
+			k.must(os.Chmod(k.base+"/moved", 0o775))
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			k := newOutside(t)
+			for _, dir := range []string{"/own", "/own/a", "/own/a/b"} {
+				k.mkdir(k.base+dir, 0o755, testUID)
+			}
+			for _, file := range []string{"/own/ak", "/own/a/b/ak"} {
+				k.write(k.base+file, bad, 0o600, testUID)
+			}
+			spoil(&k)
+			for _, file := range []string{"/own/ak", "/own/a/b/ak"} {
+				k.file = k.base + file
+				k.replace(k.read())
+				if k.content(k.file) != good {
+					t.Errorf("%s: the key is there", file)
+				}
+			}
+		})
+	}
+}
+
 // passwd and moduli are login names.
 // The rule is asked alone: a test that plays it on the real files destroys them on the day the rule is broken.
 func TestOutsideIsNoFileOfTheSystem(t *testing.T) {

@@ -31,16 +31,21 @@ type Dir struct {
 type trail struct {
 	home node
 	dirs []Dir
-	// strict refuses directories that others than root and owner can change.
+	// strict is for a way outside the home: it leads through directories that root alone can change, and ends in the first one
+	// that is owner's. rest is what is left of it there.
 	strict bool
 	owner  uint32
+	rest   []string
 }
+
+// arrived reports that a strict way has come to a directory of its owner's.
+func (t *trail) arrived(dir handle) bool { return t != nil && t.strict && dir.of(t.owner) }
 
 // pass notes that a name is about to be looked up in a directory. Directories
 // that root alone can change are left out, as is "..", which is no entry that
 // could be exchanged.
 func (t *trail) pass(dir handle, name string) error {
-	if t != nil && t.strict && !dir.strict(t.owner) {
+	if t != nil && t.strict && !dir.rootsAlone() {
 		return errStrict
 	}
 	if t == nil || name == ".." || !dir.is(unix.S_IFDIR) || dir.rootsAlone() {
@@ -87,8 +92,8 @@ func readable(dir handle) error {
 // the directories in which an entry of the path behind it could be exchanged by
 // somebody other than root, and the one in which a dangling path ends; last the
 // directory of the file, or what it leads to, unless there is none that may be
-// used. For a file outside: the directories on the way that are the user's, and
-// that of the file. Errors: ErrNoHome, ErrRefused, or what the file system said;
+// used. For a file outside: the same from the first directory of the user's on, or
+// else that of the file alone. Errors: ErrNoHome, ErrRefused, or what the file system said;
 // what was found of other files is returned all the same.
 func (d *Door) Dirs(a Account, files ...string) ([]Dir, error) {
 	var list []Dir

@@ -82,6 +82,10 @@ func (d *Door) walk(from handle, path string, owner uint32, way *trail) (handle,
 	at, err := d.start(from, path)
 	links := 0
 	for todo := elements(path); err == nil && len(todo) > 0; {
+		if way.arrived(at) {
+			way.rest = todo
+			break
+		}
 		if err = way.pass(at, todo[0]); err != nil {
 			break
 		}

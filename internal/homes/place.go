@@ -11,8 +11,9 @@ import (
 // place is the way to a key file, found once and held by descriptors.
 type place struct {
 	spot
-	// above are the home and the directories below it in which the names of
-	// spot.dirs were looked up; the search ended in the last one. None: outside.
+	// above are the home, or outside of it the first directory of the user's, and the
+	// directories below it in which the names of spot.dirs were looked up; the search
+	// ended in the last one. None: outside, and root's all the way.
 	above []handle
 	dir   handle // of the file; fd -1: there is none that may be used
 	link  node   // the link that the last name is, when it is one
@@ -43,13 +44,10 @@ func (p *place) folder() string { return p.dirs[len(p.above)-1] }
 // where is the path of the directory of the file, or of what there is in its
 // place, for people.
 func (p *place) where() string {
-	switch {
-	case p.outside != "":
-		return p.outside
-	case p.fixed():
+	if p.outside == "" && p.fixed() {
 		return "the home"
 	}
-	return path.Join(p.dirs[:len(p.above)]...)
+	return path.Join(p.outside, path.Join(p.dirs[:min(len(p.above), len(p.dirs))]...))
 }
 
 // locate finds the directory of a key file with the rights of the thread. owner

@@ -256,14 +256,14 @@ func (j *job) verify(fd int) error {
 // again finds the place once more, from the top. Modes were lifted on this home,
 // so it is taken from the job.
 func (j *job) again() (*place, error) {
-	if j.spot.outside != "" {
+	if len(j.p.above) == 0 {
 		return j.door.outside(j.spot, j.uid)
 	}
 	home, err := j.p.above[0].again()
 	if err != nil {
 		return nil, err
 	}
-	p := &place{spot: j.spot, above: []handle{home}, dir: none()}
+	p := &place{spot: j.p.spot, above: []handle{home}, dir: none()}
 	if err := j.door.descend(p, j.uid); err != nil {
 		p.close()
 		return nil, err
