@@ -31,6 +31,8 @@ type Enforcer struct {
 	Trail      Trail
 	Quarantine *Quarantine
 	Now        func() time.Time
+	// Allowance bounds the records of lines. Nil: it does not.
+	Allowance *Allowance
 }
 
 // Apply carries out a plan that has a change: intent on disk, copy in quarantine, replacement, outcome on disk. The error wraps
@@ -41,7 +43,7 @@ func (e *Enforcer) Apply(p Plan) error {
 		return nil
 	}
 	now, id := e.Now(), rand.Text()
-	intents := p.records(audit.Record{Time: now, ID: id, Outcome: audit.Intent})
+	intents := e.records(p, audit.Record{Time: now, ID: id, Outcome: audit.Intent})
 	copyPath := e.Quarantine.path(p, now, id)
 	if copyPath != "" {
 		for i := range intents {
@@ -94,13 +96,17 @@ func (p Plan) record(r audit.Record) audit.Record {
 const recordBound = 100
 
 // records lists what the plan is going to do: the file first, then line by line, and, where there are too many lines, a record
-// for the rest of each reason.
-func (p Plan) records(with audit.Record) []audit.Record {
+// for the rest of each reason. Of the lines of who is told of without end there is one record for each action.
+func (e *Enforcer) records(p Plan, with audit.Record) []audit.Record {
 	whole := with
 	whole.Action, whole.Message = audit.ReplaceFile, p.Summary()
 	list := []audit.Record{p.record(whole)}
-	list = append(list, p.lineRecords(with, audit.RemoveLine, p.Remove)...)
-	list = append(list, p.lineRecords(with, audit.RewriteLine, p.Rewrite)...)
+	tell := p.lineRecords
+	if !e.Allowance.take(p.Account.Name, len(p.Remove)+len(p.Rewrite), with.Time) {
+		tell = p.sumRecord
+	}
+	list = append(list, tell(with, audit.RemoveLine, p.Remove)...)
+	list = append(list, tell(with, audit.RewriteLine, p.Rewrite)...)
 	for _, g := range p.Add {
 		r := with
 		r.Action, r.Reason, r.Key, r.Comment = audit.AddKey, string(policy.ReasonGranted), g.Key, g.Label

@@ -86,6 +86,49 @@ func TestApplyOfManyLines(t *testing.T) {
 	}
 }
 
+// A user's records have a budget of an hour, so that he cannot fill the disk of the trail; nobody else's get fewer for that.
+func TestRecordsHaveABudget(t *testing.T) {
+	c := newCentre(t)
+	alice, bob := c.account("alice", ""), c.account("bob", "")
+	tr := &trail{}
+	hand := c.enforcer(tr)
+	hand.Allowance = enforcer.NewAllowance()
+	now := time.Now()
+	hand.Now = func() time.Time { return now }
+	change := func(a homes.Account) (records int) {
+		t.Helper()
+		if err := os.WriteFile(c.file(a), []byte(strings.Repeat("x\n", 4000)+mixed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := len(tr.records)
+		if err := hand.Apply(c.plan(a, lineA)); err != nil {
+			t.Fatal(err)
+		}
+		return len(tr.records) - before
+	}
+	for n := 0; change(alice) > 100; n++ {
+		if n == 100 {
+			t.Fatal("there is no end of records")
+		}
+	}
+	last := tr.records[len(tr.records)-5:]
+	if n := change(alice); n > 5 { // with those of a copy that goes
+		t.Errorf("%d records", n)
+	}
+	if !slices.ContainsFunc(last, func(r audit.Record) bool {
+		return r.Action == audit.RemoveLine && r.Reason == "record-budget" && strings.HasPrefix(r.Message, "4001 lines;") && r.Quarantine != ""
+	}) {
+		t.Errorf("no record tells of the lines: %+v", last)
+	}
+	if n := change(bob); n < 100 {
+		t.Errorf("%d records of another user", n)
+	}
+	now = now.Add(time.Hour)
+	if n := change(alice); n < 100 {
+		t.Errorf("%d records an hour later", n)
+	}
+}
+
 // What comes back from quarantine is what is granted now, and nothing else.
 func TestRestore(t *testing.T) {
 	kept := enforcer.Copy{ID: "X", Content: []byte("# mine\n" + lineB + " b\ncert-authority " + lineA + "\nno key\n" + lineD + " d\r\n")}

@@ -89,7 +89,7 @@ func newEnforcer(c config.Config, door *homes.Door, tell func(error)) (*enforcer
 	}
 	trail.CopyTo(audit.JournalSocket, tell)
 	return &enforcer.Enforcer{
-		Homes: door, Trail: trail.Write, Quarantine: quarantine, Now: time.Now,
+		Homes: door, Trail: trail.Write, Quarantine: quarantine, Now: time.Now, Allowance: enforcer.NewAllowance(),
 	}, trail, nil
 }
 
