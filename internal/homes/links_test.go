@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
 func TestKeysFileIsSymlink(t *testing.T) {
@@ -101,6 +103,36 @@ func TestSSHIsSymlink(t *testing.T) {
 			if left, _ := os.ReadDir(h.base + "/d"); len(left) != 0 {
 				t.Errorf("written through the link: %v", left)
 			}
+		})
+	}
+}
+
+// A watch is set by path: in a directory that none leads to, a key could be written unseen.
+func TestSSHIsLinkToTheDeep(t *testing.T) {
+	testenv.Need(t, "root")
+	for title, depth := range map[string]int{"no path leads there": 4000, "hardly one does": 3500} {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			h.inVar()
+			dir, err := unix.Open(h.Home, unix.O_PATH|unix.O_DIRECTORY, 0)
+			h.must(err)
+			target := ""
+			for name := strings.Repeat("d", 99); len(target) < depth; target += name + "/" {
+				h.must(unix.Mkdirat(dir, name, 0o700))
+				below, err := unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+				h.must(err)
+				h.must(unix.Fchownat(below, "", testUID, testUID, unix.AT_EMPTY_PATH))
+				h.must(unix.Close(dir))
+				dir = below
+			}
+			h.must(unix.Close(dir))
+			h.must(os.Rename(h.path(".ssh"), h.path("old")))
+			h.link(target, h.path(".ssh"), testUID)
+			if depth < 4000 {
+				h.write(h.keys(), bad, 0o600, testUID)
+			}
+			h.enforce(h.expect(BadDir))
+			h.dirs(Dir{h.Home, []string{".ssh"}}, Dir{h.path(".ssh"), nil})
 		})
 	}
 }

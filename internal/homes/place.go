@@ -189,11 +189,15 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 	default:
 		return err
 	}
+	where, err := found.realPath()
 	switch {
 	case !found.is(unix.S_IFDIR):
 		p.bad = "a link to " + found.kind()
 	case found.uid != uid:
 		p.bad = fmt.Sprintf("a link to a directory of uid %d", found.uid)
+	case err != nil, len(where) > unix.PathMax-maxHome:
+		// A watch is set by path, and what is to be found below has names too.
+		p.bad = "a link to a directory so deep that nobody can watch it"
 	default:
 		p.dir = found
 		return nil
