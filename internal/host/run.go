@@ -48,8 +48,8 @@ const (
 	maxSaid = 300
 )
 
-// searchPath is where programs of the system are.
-const searchPath = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin:/bin"
+// searchPath is where programs of the system are. /usr/local comes last: its folders may be a group's to write, as Debian's staff.
+const searchPath = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 // find returns the absolute path of a program, or "" when this host has none.
 func find(name string) string {

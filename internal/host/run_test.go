@@ -93,3 +93,10 @@ func TestMatchKind(t *testing.T) {
 		}
 	}
 }
+
+// A group may write below /usr/local on some systems: what stands there must not come before a program of the system's.
+func TestProgramsOfTheSystemComeFirst(t *testing.T) {
+	if before, _, found := strings.Cut(searchPath, ":/usr/local"); !found || !strings.HasSuffix(before, ":/bin") {
+		t.Errorf("%s", searchPath)
+	}
+}
