@@ -3,6 +3,7 @@ package homes
 import (
 	"errors"
 	"os"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -110,6 +111,11 @@ func TestOutsideOfHisOwnIsKept(t *testing.T) {
 				k.replace(k.read())
 				if k.content(k.file) != good {
 					t.Errorf("%s: the key is there", file)
+				}
+				dirs, err := k.door.Dirs(k.Account, k.file)
+				k.must(err)
+				if title != "nobody may search" && !slices.ContainsFunc(dirs, func(d Dir) bool { return d.Names == nil }) {
+					t.Errorf("%s: its directory is not watched: %v", file, dirs)
 				}
 			}
 		})
