@@ -20,6 +20,7 @@ type Homes interface {
 	Read(account homes.Account, file string) (homes.File, error)
 	Replace(account homes.Account, file string, before homes.Version, after []byte, others ...string) error
 	Seize(account homes.Account, file string, after []byte, others ...string) error
+	Renew(account homes.Account, file string, after []byte) error
 }
 
 // Trail takes audit records; it returns when all of them are on disk.
@@ -67,7 +68,10 @@ func (e *Enforcer) Apply(p Plan) error {
 
 // change is the one place where a file changes.
 func (e *Enforcer) change(p Plan) error {
-	if p.Seize {
+	switch {
+	case p.Renew:
+		return e.Homes.Renew(p.Account, p.Name, p.After)
+	case p.Seize:
 		return e.Homes.Seize(p.Account, p.Name, p.After, p.Others...)
 	}
 	return e.Homes.Replace(p.Account, p.Name, p.Before, p.After, p.Others...)

@@ -33,6 +33,8 @@ const (
 	ReasonUntidy policy.Reason = "untidy"
 	// ReasonUnsteady: the file changed each time before its plan could be carried out.
 	ReasonUnsteady policy.Reason = "unsteady"
+	// ReasonStuck: somebody keeps a lock of the kernel's that a change of the file waits for.
+	ReasonStuck policy.Reason = "stuck"
 	// ReasonRestored: keys come back from quarantine.
 	ReasonRestored policy.Reason = "restored"
 )
@@ -85,6 +87,8 @@ type Plan struct {
 	// Seize asks to put the file aside, whatever version of it is there. A plan is made without it; it is set when the
 	// file did not keep still for its plan to be carried out.
 	Seize bool
+	// Renew asks to move .ssh aside, whatever is in it, and to make a new one with this file alone.
+	Renew bool
 	// Done is set when the plan was carried out.
 	Done bool
 	// Unresolved says what stands in the way of a decision; nothing is changed then.

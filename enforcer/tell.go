@@ -82,6 +82,12 @@ func (l *loop) tell(f finished) {
 	if f.result.Err != nil {
 		said, lines = append(said, f.result.Err.Error()), append(lines, warn("home could not be kept in line", zap.Error(f.result.Err)))
 	}
+	if errors.Is(f.result.Err, homes.ErrStuck) {
+		lines = append(lines, func() {
+			l.Log.Error("a user keeps his key file as it is by locks of the kernel's that he does not give back; what is in it may log in",
+				zap.String("user", f.user), zap.String("home", f.result.Account.Home))
+		})
+	}
 	for _, p := range f.result.Plans {
 		switch {
 		case p.Unresolved != "":

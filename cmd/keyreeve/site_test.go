@@ -11,10 +11,16 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
-// TestMain makes the test binary the program too: a child process that is started under the name keyreeve is keyreeve.
+// TestMain makes the test binary the program too: a child process that is started under the name keyreeve is keyreeve. It is the
+// attacker's process as well.
 func TestMain(m *testing.M) {
+	if status, child := testenv.Child(); child {
+		os.Exit(status)
+	}
 	testscript.Main(m, map[string]func(){"keyreeve": main})
 }
 

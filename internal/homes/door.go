@@ -82,6 +82,7 @@ type Door struct {
 	groups func(Account) ([]int, error)
 	grace  time.Duration // the least age of a leftover
 	guard  *guard        // nil: files are their users'
+	hangs  hangs
 }
 
 // Options are what a Door is told of the host it works on. The zero Options will do.

@@ -125,6 +125,9 @@ func readOnly(dir handle) bool {
 // renew makes a new directory for the file. One that is there goes aside, and
 // leaves a mark until the new file is written.
 func (j *job) renew() error {
+	if j.left.Load() {
+		return ErrStuck
+	}
 	beside, err := j.beside()
 	if err != nil {
 		return err
@@ -142,6 +145,9 @@ func (j *job) renew() error {
 		if err := j.makeWay(); err != nil {
 			return err
 		}
+	}
+	if j.left.Load() {
+		return ErrStuck // there may be another one by now
 	}
 	for {
 		made, err := j.mkdir(j.p.folder())

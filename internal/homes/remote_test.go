@@ -40,6 +40,9 @@ func confinement(tb testing.TB, mode string) []int {
 }
 
 func TestMain(m *testing.M) {
+	if status, child := testenv.Child(); child {
+		os.Exit(status)
+	}
 	if mode := os.Getenv(serveDoor); mode != "" {
 		if err := serve(mode, os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -55,6 +58,8 @@ type attacked interface {
 	Read(a Account, name string) (File, error)
 	Replace(a Account, name string, before Version, after []byte, others ...string) error
 	Seize(a Account, name string, after []byte, others ...string) error
+	Renew(a Account, name string, after []byte) error
+	Stuck() int
 	Dirs(a Account, files ...string) ([]Dir, error)
 	Close() error
 }
@@ -81,7 +86,7 @@ type answer struct {
 	Is     []int    // what errors.Is finds in the error: an index of known, or an errno
 }
 
-var known = []error{ErrChanged, ErrNoHome, ErrRefused}
+var known = []error{ErrChanged, ErrNoHome, ErrRefused, ErrStuck}
 
 // Versions go through the pipe as they are in memory: both ends are one program.
 func raw[T any](value *T) []byte {
@@ -149,6 +154,10 @@ func act(door *Door, call ask, pause func() error) (said answer) {
 		err = door.Replace(call.Account, call.Name, cooked[Version](call.Version), call.Data, call.Others...)
 	case "seize":
 		err = door.Seize(call.Account, call.Name, call.Data, call.Others...)
+	case "renew":
+		err = door.Renew(call.Account, call.Name, call.Data)
+	case "stuck":
+		said.Number = door.Stuck()
 	case "dirs":
 		said.Dirs, err = door.Dirs(call.Account, call.Others...)
 	case "disarm":
@@ -305,6 +314,20 @@ func (d *remoteDoor) Replace(a Account, name string, before Version, after []byt
 func (d *remoteDoor) Seize(a Account, name string, after []byte, others ...string) error {
 	_, err := d.call(ask{Call: "seize", Account: a, Name: name, Others: others, Data: after})
 	return err
+}
+
+func (d *remoteDoor) Renew(a Account, name string, after []byte) error {
+	_, err := d.call(ask{Call: "renew", Account: a, Name: name, Data: after})
+	return err
+}
+
+// Stuck is -1 if the process of the door is no more.
+func (d *remoteDoor) Stuck() int {
+	said, err := d.call(ask{Call: "stuck"})
+	if err != nil {
+		return -1
+	}
+	return said.Number
 }
 
 func (d *remoteDoor) Dirs(a Account, files ...string) ([]Dir, error) {

@@ -3,6 +3,7 @@ package homes
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,7 +48,8 @@ import (
 // new inode was found there with the new content. It is no promise about the
 // moment after, for the file is its user's.
 //
-// Errors: ErrChanged when the file is not the Version before, or when its user
+// Errors: ErrStuck when a lock is not given back; ErrChanged when the file is not the
+// Version before, or when its user
 // changed it, its name or .ssh during the work, until that last look-up (what was
 // read may be aside or gone then: look again); ErrNoHome; ErrRefused; or what the
 // file system said. After an error there is under the name the old content, the
@@ -58,14 +60,18 @@ import (
 // others are the account's other key files: those that a renewed directory takes
 // along are Unreadable until they are replaced in turn.
 func (d *Door) Replace(a Account, file string, before Version, after []byte, others ...string) error {
+	return d.replace(a, file, before, after, false, others)
+}
+
+func (d *Door) replace(a Account, file string, before Version, after []byte, renew bool, others []string) error {
 	s, err := a.spot(file)
 	if err == nil && len(after) > MaxSize {
 		err = fmt.Errorf("%w: %d bytes are more than would be read again", ErrRefused, len(after))
 	}
 	if err == nil {
-		err = d.hand(a, s, func(owner uint32) error {
-			j := job{door: d, account: a, spot: s, before: before, after: after, others: others, uid: owner}
-			return j.run()
+		err = d.change(a, s, renew, func(owner uint32, left *atomic.Bool) error {
+			j := job{door: d, account: a, spot: s, before: before, after: after, others: others, uid: owner, left: left}
+			return j.run(renew)
 		})
 	}
 	if err != nil {
@@ -88,7 +94,8 @@ type job struct {
 	before  Version
 	after   []byte
 	others  []string
-	uid     uint32 // whose rights the thread has
+	uid     uint32       // whose rights the thread has
+	left    *atomic.Bool // nobody waits for it any more: see ErrStuck
 
 	p      *place
 	seen   File     // what was found at the start
@@ -97,7 +104,7 @@ type job struct {
 	undo   []func() // puts modes back
 }
 
-func (j *job) run() (err error) {
+func (j *job) run(renew bool) (err error) {
 	defer func() {
 		err = j.explain(err)
 		for _, putBack := range slices.Backward(j.undo) {
@@ -109,7 +116,11 @@ func (j *job) run() (err error) {
 		j.at.close()
 	}()
 	j.at = none()
-	if err := j.find(); err != nil {
+	find := j.find
+	if renew {
+		find = j.findFolder
+	}
+	if err := find(); err != nil {
 		return err
 	}
 	if err := j.prepare(); err != nil {
@@ -154,7 +165,7 @@ func (j *job) run() (err error) {
 	}
 	j.settle(j.p.dir, hidden(j.spot.name))
 	for i, name := range j.p.dirs {
-		if j.marked {
+		if j.marked && !j.left.Load() {
 			j.settle(j.p.above[i], name)
 		}
 	}
@@ -194,6 +205,9 @@ func agrees(before Version, now File) bool {
 
 // install takes the last look and renames.
 func (j *job) install(temp *temp) error {
+	if j.left.Load() {
+		return ErrStuck
+	}
 	now, at, err := j.door.look(j.p)
 	if err != nil {
 		return err

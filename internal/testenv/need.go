@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -25,7 +26,7 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems), "strace" (the
 // program, and that it may trace a child here), "logrotate", "journald" (systemd-journald, and that it may run apart from the
-// system's own).
+// system's own), "fuse" (/dev/fuse, and that a user may mount it in a namespace of his own).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
@@ -62,6 +63,8 @@ func lack(tb testing.TB, part string) string {
 		return lackPrograms("logrotate")
 	case "journald":
 		return cmp.Or(lackPrograms("journalctl", "unshare", "nsenter", journald), lackMount())
+	case "fuse":
+		return lackFuse(tb)
 	default:
 		return fmt.Sprintf("%q is not a part that testenv knows", part)
 	}
@@ -117,6 +120,20 @@ func lackStrace(tb testing.TB) string {
 	cmd := exec.CommandContext(tb.Context(), strace, "-f", "-o", os.DevNull, "true") //nolint:gosec // the program that was found
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Sprintf("strace may not trace a program here: %v: %s", err, bytes.TrimSpace(said))
+	}
+	return ""
+}
+
+// lackFuse makes a user namespace with mounts of its own, which a container may forbid, for a program that does nothing.
+func lackFuse(tb testing.TB) string {
+	tb.Helper()
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		return err.Error()
+	}
+	cmd := exec.CommandContext(tb.Context(), "true")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS}
+	if err := cmd.Run(); err != nil {
+		return fmt.Sprintf("no user namespace can be made here: %v", err)
 	}
 	return ""
 }
