@@ -29,7 +29,8 @@ func (s shelf) Replace(homes.Account, string, homes.Version, []byte, ...string) 
 }
 
 func (s shelf) Seize(homes.Account, string, []byte, ...string) error { return errors.New("not here") }
-func (s shelf) Renew(homes.Account, string, []byte) error            { return errors.New("not here") }
+
+func (s shelf) Renew(homes.Account, string, []byte) error { return errors.New("not here") }
 
 // A look goes over the files that sshd reads, in their order. Missing keys come into the first of them; of several in
 // one bad directory the first puts it right.
