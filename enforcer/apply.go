@@ -77,6 +77,9 @@ func (e *Enforcer) change(p Plan) error {
 	return e.Homes.Replace(p.Account, p.Name, p.Before, p.After, p.Others...)
 }
 
+// Pressing reports that somebody may get in by a file of which nothing could be decided, or which could not be changed.
+func (p Plan) Pressing() bool { return p.Unresolved != "" && !p.Harmless }
+
 // Path is where the plan's file lies.
 func (p Plan) Path() string {
 	if filepath.IsAbs(p.Name) {

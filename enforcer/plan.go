@@ -91,8 +91,10 @@ type Plan struct {
 	Renew bool
 	// Done is set when the plan was carried out.
 	Done bool
-	// Unresolved says what stands in the way of a decision; nothing is changed then.
+	// Unresolved says what stands in the way of a decision, or of the change that was decided; nothing is changed then.
 	Unresolved string
+	// Harmless is set with Unresolved where sshd finds no key, whatever is not decided: nobody gets in by it.
+	Harmless bool
 }
 
 // MakePlan decides about one file. It is pure: equal inputs give equal plans, so that two nodes on one shared home
@@ -103,7 +105,8 @@ func MakePlan(in Input) Plan {
 	switch in.File.State {
 	case homes.Missing:
 		// A missing file has a detail where none can be made, as behind a link to a file system that is not mounted.
-		if p.Unresolved = in.File.Detail; p.Unresolved == "" {
+		p.Unresolved, p.Harmless = in.File.Detail, in.File.Detail != ""
+		if !p.Harmless {
 			p.install(in, grants)
 		}
 	case homes.Regular:
@@ -120,12 +123,15 @@ func MakePlan(in Input) Plan {
 		}
 	case homes.Irregular:
 		// sshd opens nothing but regular files (auth2-pubkeyfile.c, auth_openfile), so no key gets in by this.
-		p.Unresolved = in.File.Detail
+		p.Unresolved, p.Harmless = in.File.Detail, true
 		p.install(in, grants)
 	default:
 		p.Unresolved = fmt.Sprintf("unknown state %d of the file", in.File.State)
 	}
 	p.bound(in, grants)
+	if p.Change && in.File.Barred != homes.Free {
+		p.Change, p.Unresolved = false, "it has to be changed, but "+in.File.Barred.String()
+	}
 	return p
 }
 
@@ -134,7 +140,7 @@ func (p *Plan) install(in Input, grants []policy.Grant) {
 	if !in.Install || len(grants) == 0 {
 		return
 	}
-	p.Unresolved = ""
+	p.Unresolved, p.Harmless = "", false
 	p.Add = grants
 	p.After, p.Change = appendGrants(nil, grants), true
 }

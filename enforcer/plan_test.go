@@ -224,3 +224,26 @@ func TestPlanStaysReadable(t *testing.T) {
 		t.Errorf("grants that fit into no file: change %v, %q", p.Change, p.Unresolved)
 	}
 }
+
+// What cannot be changed is not planned, but shown: nobody is to believe that the keys are not there.
+func TestPlanOfWhatIsBarred(t *testing.T) {
+	in := enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: regular(lineB + "\n" + lineA + "\n"), Grants: grants(t, lineA)}
+	in.File.Barred = homes.Immutable
+	p := enforcer.MakePlan(in)
+	if p.Change || !p.Pressing() || len(p.Remove) != 1 || len(p.Keep) != 1 || !strings.Contains(p.Unresolved, "immutable") {
+		t.Errorf("change %v, %q: %d removed, %d kept", p.Change, p.Unresolved, len(p.Remove), len(p.Keep))
+	}
+	in.File = regular(lineA + "\n")
+	in.File.Barred = homes.ReadOnly
+	if p := enforcer.MakePlan(in); p.Change || p.Unresolved != "" || p.Pressing() {
+		t.Errorf("nothing is to be changed: %v %q", p.Change, p.Unresolved)
+	}
+	in.File = homes.File{State: homes.Irregular, Detail: "a FIFO", Barred: homes.Immutable}
+	if p := enforcer.MakePlan(in); p.Unresolved != "a FIFO" || p.Pressing() {
+		t.Errorf("nobody gets in by a FIFO: %q", p.Unresolved)
+	}
+	in.Install = true
+	if p := enforcer.MakePlan(in); p.Change || !p.Pressing() {
+		t.Errorf("the granted keys cannot be installed: %q", p.Unresolved)
+	}
+}

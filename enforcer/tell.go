@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ func (l *loop) account(ctx context.Context, f finished) {
 		return
 	}
 	switch {
-	case f.result.Err == nil:
+	case f.result.Err == nil && !slices.ContainsFunc(f.result.Plans, Plan.Pressing):
 		delete(l.failed, f.user)
 	case errors.Is(f.result.Err, ErrUnsettled):
 		l.waitFor(ctx, f.user)

@@ -48,7 +48,8 @@ type Counts struct {
 	Remove     int `json:"remove"`     // lines
 	Rewrite    int `json:"rewrite"`    // lines
 	Add        int `json:"add"`        // lines
-	Unresolved int `json:"unresolved"` // files of which nothing could be decided
+	Unresolved int `json:"unresolved"` // files of which nothing could be decided, or that cannot be changed
+	Pressing   int `json:"pressing"`   // those of them by which somebody may get in
 	Unkept     int `json:"unkept"`     // files that sshd may read beside those, each counted once
 	Errors     int `json:"errors"`     // accounts that could not be looked at, in whole or in part
 	Skipped    int `json:"skipped"`    // accounts left alone
@@ -68,6 +69,9 @@ func (r Report) Count() Counts {
 		for _, p := range result.Plans {
 			if p.Unresolved != "" {
 				c.Unresolved++
+			}
+			if p.Pressing() {
+				c.Pressing++
 			}
 			if p.Change && p.Done == r.Applied {
 				c.Remove, c.Rewrite, c.Add = c.Remove+len(p.Remove), c.Rewrite+len(p.Rewrite), c.Add+len(p.Add)

@@ -104,10 +104,7 @@ func textResult(out *bufio.Writer, result enforcer.Result, applied bool) {
 		fmt.Fprintln(out)
 	}
 	for _, p := range result.Plans {
-		switch {
-		case p.Unresolved != "":
-			fmt.Fprintf(out, "%s  %s\n  ! not decided: %s\n\n", plain.Text(p.Account.Name), plain.Text(p.Path()), plain.Text(p.Unresolved))
-		case p.Change:
+		if p.Unresolved != "" || p.Change {
 			textPlan(out, p, applied)
 		}
 	}
@@ -115,7 +112,10 @@ func textResult(out *bufio.Writer, result enforcer.Result, applied bool) {
 
 func textPlan(out *bufio.Writer, p enforcer.Plan, applied bool) {
 	fmt.Fprintf(out, "%s  %s\n", plain.Text(p.Account.Name), plain.Text(p.Path()))
-	if p.Done != applied {
+	switch {
+	case p.Unresolved != "":
+		fmt.Fprintf(out, "  ! not decided: %s\n", plain.Text(p.Unresolved))
+	case p.Done != applied:
 		fmt.Fprintln(out, "  ! not carried out; the error stands above")
 	}
 	if p.Whole.Reason != "" {

@@ -21,8 +21,11 @@ func newPlan(p process, path *string) *cobra.Command {
 		Use:   "plan [USER...]",
 		Short: "Say what would be changed in the homes, and change nothing",
 		Long: "Read the registry and the homes and say what apply would change.\n\n" +
-			"Exit status: 0 nothing to change, 2 changes pending, 1 an error, also where only one account could not be\n" +
-			"looked at. A file that is \"not decided\", such as a FIFO, which sshd does not read, is shown and counts as none of these.",
+			"Exit status: 0 nothing to change, 2 changes pending, 1 an error, also where only one account could not be
+" +
+			"looked at, or a file that has to be changed cannot be. A FIFO in a file's place, which sshd does not read, is shown
+" +
+			"and counts as none of these.",
 		RunE: func(cmd *cobra.Command, users []string) error {
 			return plan(cmd.Context(), p, *path, format, users)
 		},
@@ -105,6 +108,9 @@ func (one *pass) verdict(r report.Report, planned bool) error {
 		wrong = append(wrong, fmt.Errorf("%d accounts could not be looked at", c.Errors))
 	case c.Errors > 0:
 		wrong = append(wrong, fmt.Errorf("%d accounts could not be kept in line", c.Errors))
+	}
+	if c.Pressing > 0 {
+		wrong = append(wrong, fmt.Errorf("%d files could be neither decided nor changed", c.Pressing))
 	}
 	if c.Unkept > 0 {
 		wrong = append(wrong, fmt.Errorf("sshd may read %d files that are not kept", c.Unkept))

@@ -92,6 +92,9 @@ func bringBack(p process, one *pass, hand *enforcer.Enforcer, c enforcer.Copy, i
 	made, verdicts := enforcer.Restore(enforcer.Input{
 		Account: one.accounts[0], Name: c.Name, File: file, Grants: one.world.Grants, Install: install,
 	}, c)
+	if made.Pressing() {
+		return fmt.Errorf("%s: %s", made.Path(), made.Unresolved)
+	}
 	if made.Change {
 		if err := hand.Apply(made); err != nil {
 			return err

@@ -184,6 +184,8 @@ type File struct {
 	// Busy: somebody has the file open for writing. False may also mean that it
 	// could not be found out; a file server may say true without cause.
 	Busy bool
+	// Barred is why a Replace would fail, whoever asks for it; Free as a rule.
+	Barred Bar
 
 	// marked: nothing is there but a mark. State says so by what the mark stands
 	// for, and Version is that of nothing.

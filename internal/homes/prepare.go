@@ -105,23 +105,6 @@ func (j *job) outOfReach(err error) bool {
 		oneOf(err, unix.EACCES, unix.EPERM, unix.EROFS) && j.p.via)
 }
 
-// level is the deepest of the directories above in which a name can be exchanged.
-func (j *job) level() int {
-	for i := len(j.p.above) - 1; i > 0; i-- {
-		if dir := j.p.above[i]; dir.uid == j.uid && !readOnly(dir) {
-			return i
-		}
-	}
-	return 0
-}
-
-// readOnly reports that nothing can be changed where a directory is mounted.
-func readOnly(dir handle) bool {
-	var st unix.Statfs_t
-	err := retry(func() error { return unix.Fstatfs(dir.fd, &st) })
-	return err == nil && st.Flags&unix.ST_RDONLY != 0
-}
-
 // renew makes a new directory for the file. One that is there goes aside, and
 // leaves a mark until the new file is written.
 func (j *job) renew() error {
@@ -132,7 +115,7 @@ func (j *job) renew() error {
 	if err != nil {
 		return err
 	}
-	n := j.level()
+	n := j.p.level(j.uid)
 	stands := j.p.bad != "" || j.p.dir.fd >= 0 || n < len(j.p.above)-1
 	j.p.retreat(n)
 	top := j.p.top()

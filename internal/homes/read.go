@@ -43,14 +43,14 @@ func (d *Door) read(a Account, s spot) (File, error) {
 		return File{}, fmt.Errorf("%s: %w", s, err)
 	}
 	defer at.close()
-	if file.State == Symlink {
+	switch file.State {
+	case Symlink:
 		file.Data = d.behind(p, at, uid)
-	}
-	if file.State != Regular && file.State != Oversize {
-		return file, nil
-	}
-	if err := file.load(at, p); err != nil {
-		return File{}, fmt.Errorf("%s: %w", s, err)
+	case Regular, Oversize:
+		if err := file.load(at, p); err != nil {
+			return File{}, fmt.Errorf("%s: %w", s, err)
+		}
+	case Missing, Unreadable, Irregular, BadDir:
 	}
 	if file.State == Regular {
 		file.Detail = untidy(p, file.Version.file, uid)
@@ -59,6 +59,7 @@ func (d *Door) read(a Account, s spot) (File, error) {
 		}
 		file.Tidy = file.Detail == ""
 	}
+	file.Barred = p.bar(at, uid)
 	return file, nil
 }
 

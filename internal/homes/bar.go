@@ -1,0 +1,95 @@
+package homes
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bar is what keeps everybody from changing a file, its user and this package
+// included. root alone can lift it.
+type Bar int
+
+// The bars.
+const (
+	// Free: none was seen.
+	Free Bar = iota
+	// Immutable: the file or its directory has the attribute i (chattr(1)).
+	Immutable
+	// AppendOnly: the file or its directory has the attribute a.
+	AppendOnly
+	// ReadOnly: its file system is mounted so.
+	ReadOnly
+)
+
+// String says what is so, as the end of a sentence.
+func (b Bar) String() string {
+	switch b {
+	case Free:
+		return "nothing bars it"
+	case Immutable:
+		return "it or its directory is immutable (chattr +i)"
+	case AppendOnly:
+		return "it or its directory is append-only (chattr +a)"
+	case ReadOnly:
+		return "its file system is mounted read-only"
+	}
+	return fmt.Sprintf("bar-%d", int(b))
+}
+
+// bar finds out what bars a directory.
+func bar(dir handle) Bar {
+	var st unix.Statfs_t
+	err := retry(func() error { return unix.Fstatfs(dir.fd, &st) })
+	if err == nil && st.Flags&unix.ST_RDONLY != 0 {
+		return ReadOnly
+	}
+	return attributes(dir)
+}
+
+// attributes are those that statx(2) tells of. A file system that knows of none
+// bars nothing by them.
+func attributes(h handle) Bar {
+	var st unix.Statx_t
+	err := retry(func() error { return unix.Statx(h.fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st) })
+	switch {
+	case err != nil:
+		return Free
+	case st.Attributes&unix.STATX_ATTR_IMMUTABLE != 0:
+		return Immutable
+	case st.Attributes&unix.STATX_ATTR_APPEND != 0:
+		return AppendOnly
+	}
+	return Free
+}
+
+// bar finds out whether a Replace of the file could succeed at all. at is the file
+// itself, fd -1 when none was seen.
+func (p *place) bar(at handle, owner uint32) Bar {
+	if p.dir.fd < 0 {
+		if p.outside != "" {
+			return Free
+		}
+		return bar(p.above[p.level(owner)])
+	}
+	found := bar(p.dir)
+	switch {
+	case p.fixed():
+	case found == Free && p.dir.uid != owner, found != Free && p.via:
+		return bar(p.above[p.level(owner)]) // another directory comes in its place
+	}
+	if found == Free && at.fd >= 0 {
+		found = attributes(at)
+	}
+	return found
+}
+
+// level is the deepest of the directories above in which a name can be exchanged.
+func (p *place) level(owner uint32) int {
+	for i := len(p.above) - 1; i > 0; i-- {
+		if dir := p.above[i]; dir.uid == owner && bar(dir) == Free {
+			return i
+		}
+	}
+	return 0
+}
