@@ -1,8 +1,10 @@
 package homes
 
 import (
+	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -54,6 +56,45 @@ func TestSwappedParentOfSSHIsWatched(t *testing.T) {
 		h := newHome(t)
 		h.link(".", h.path(".ssh"), testUID)
 		h.dirs(Dir{h.Home, nil})
+	})
+}
+
+// Each directory that is noted costs a watch, and each name a look-up: a link that
+// leads astray is not followed for ever.
+func TestLinkIntoAMaze(t *testing.T) {
+	for title, test := range map[string]struct {
+		path  string
+		state State
+	}{
+		"some turns":           {strings.Repeat("d/../", 60) + "ssh", Regular},
+		"too many turns":       {strings.Repeat("d/../", 70) + "ssh", BadDir},
+		"many turns of root's": {strings.Repeat("/usr/..", 500) + "HOME/ssh", Regular},
+	} {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			h.mkdir(h.path("d"), 0o755, testUID)
+			h.mkdir(h.path("ssh"), 0o700, testUID)
+			h.write(h.path("ssh", name), bad, 0o600, testUID)
+			h.link(strings.Replace(test.path, "HOME", h.Home, 1), h.path(".ssh"), testUID)
+			dirs, err := h.door.Dirs(h.Account, keyPath)
+			if err != nil || len(dirs) > maxPassed+2 {
+				t.Errorf("%d directories to watch, %v", len(dirs), err)
+			}
+			h.enforce(h.expect(test.state))
+		})
+	}
+	t.Run("a chain of links", func(t *testing.T) {
+		h := newHome(t)
+		h.mkdir(h.path("ssh"), 0o700, testUID)
+		h.write(h.path("ssh", name), bad, 0o600, testUID)
+		next := "ssh"
+		for i := range maxLinks - 1 {
+			link := fmt.Sprint("l", i)
+			h.link(strings.Repeat("/usr/..", 500)+h.path(next), h.path(link), testUID)
+			next = link
+		}
+		h.link(next, h.path(".ssh"), testUID)
+		h.enforce(h.expect(BadDir))
 	})
 }
 

@@ -10,7 +10,12 @@ import (
 )
 
 // maxLinks is the kernel's own bound of links in one path (path_resolution(7)).
-const maxLinks = 40
+// maxSteps bounds the names that are looked up for one: forty links of the longest
+// text would make it fifty thousand at each look.
+const (
+	maxLinks = 40
+	maxSteps = 4096
+)
 
 // errLink says that a path leads through a link of somebody who has no say.
 var errLink = errors.New("through a link of a stranger")
@@ -80,10 +85,14 @@ func (h handle) again() (handle, error) {
 // unless nil, notes the directories that names were looked up in.
 func (d *Door) walk(from handle, path string, owner uint32, way *trail) (handle, error) {
 	at, err := d.start(from, path)
-	links := 0
+	links, steps := 0, 0
 	for todo := elements(path); err == nil && len(todo) > 0; {
 		if way.arrived(at) {
 			way.rest = todo
+			break
+		}
+		if steps++; steps > maxSteps {
+			err = unix.ELOOP
 			break
 		}
 		if err = way.pass(at, todo[0]); err != nil {

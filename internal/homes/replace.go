@@ -1,6 +1,7 @@
 package homes
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -73,6 +74,9 @@ func (d *Door) replace(a Account, file string, before Version, after []byte, ren
 			j := job{door: d, account: a, spot: s, before: before, after: after, others: others, uid: owner, left: left}
 			return j.run(renew)
 		})
+	}
+	if errors.Is(err, unix.ENOENT) && !errors.Is(err, ErrNoHome) {
+		err = fmt.Errorf("%w: %w", ErrChanged, err) // something vanished under the job's hands
 	}
 	if err != nil {
 		return fmt.Errorf("account %s: %s: %w", a.Name, file, err)

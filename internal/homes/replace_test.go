@@ -139,6 +139,47 @@ func TestTempFileSwapped(t *testing.T) {
 	}
 }
 
+// The user moves .ssh away and back while it is looked at and written: every call
+// ends, and what is under the name at last is what the registry says.
+func TestSSHMovedToAndFro(t *testing.T) {
+	h := newSSH(t, bad)
+	done := make(chan error, 1)
+	go func() {
+		done <- h.user(func() error {
+			for range 50000 {
+				// The daemon may have made another one in between.
+				_ = os.Rename(h.path(".ssh"), h.path("away"))
+				_ = os.Rename(h.path("away"), h.path(".ssh"))
+			}
+			return nil
+		})
+	}()
+	outcomes := map[bool]int{}
+	for moving := true; moving; {
+		select {
+		case err := <-done:
+			h.must(err)
+			moving = false
+		default:
+		}
+		file, err := h.door.Read(h.Account, keyPath)
+		if err != nil {
+			t.Errorf("Read: %v", err)
+			continue
+		}
+		if file.State != Missing && string(file.Data) == good {
+			h.must(h.user(func() error { _ = os.WriteFile(h.keys(), []byte(bad), 0o600); return nil }))
+		}
+		err = h.door.Replace(h.Account, keyPath, file.Version, []byte(good))
+		if err != nil && !errors.Is(err, ErrChanged) {
+			t.Errorf("Replace: %v", err)
+		}
+		outcomes[err == nil]++
+	}
+	t.Logf("%d were changed, %d had to be seen again", outcomes[true], outcomes[false])
+	h.enforce(h.read())
+}
+
 func TestReplaceBounds(t *testing.T) {
 	h := newSSH(t, bad)
 	before := h.read().Version

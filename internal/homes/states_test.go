@@ -75,6 +75,25 @@ func TestHugeAndSparse(t *testing.T) {
 	h.expect(Oversize)
 }
 
+// 200 MB of comments, as sshd would read them all, hide a key.
+func TestKeyBehindComments(t *testing.T) {
+	h := newSSH(t, "")
+	file, err := os.OpenFile(h.keys(), os.O_WRONLY, 0)
+	h.must(err)
+	comments := bytes.Repeat([]byte("# "+strings.Repeat("x", 61)+"\n"), 1<<14)
+	for range 200 {
+		_, err := file.Write(comments)
+		h.must(err)
+	}
+	_, err = file.WriteString(bad)
+	h.must(errors.Join(err, file.Close()))
+	found := h.expect(Oversize)
+	if len(found.Data) != MaxSize {
+		t.Errorf("%d bytes were read", len(found.Data))
+	}
+	h.enforce(found)
+}
+
 func TestWriteLease(t *testing.T) {
 	h := newSSH(t, bad)
 	file, err := os.OpenFile(h.keys(), os.O_RDWR, 0)
@@ -171,6 +190,40 @@ func TestFileOfRootOutOfReach(t *testing.T) {
 		t.Errorf("read with root's rights: %q", file.Data)
 	}
 	h.enforce(file)
+}
+
+func TestFileOfAStranger(t *testing.T) {
+	for mode, state := range map[os.FileMode]State{0o600: Unreadable, 0o644: Regular} {
+		h := newSSH(t, bad)
+		h.must(os.Chown(h.keys(), otherUID, otherUID))
+		h.must(os.Chmod(h.keys(), mode))
+		file := h.expect(state)
+		if file.Tidy {
+			t.Error("a stranger's file is tidy")
+		}
+		h.enforce(file)
+	}
+}
+
+// An account that was given the uid of an old one has what that left behind; one
+// whose home is still another uid's is left alone.
+func TestUIDIsReused(t *testing.T) {
+	h := newSSH(t, bad)
+	h.Account.Name = "newcomer"
+	h.enforce(h.expect(Regular))
+
+	h.must(os.Chown(h.Home, otherUID, otherUID))
+	for call, err := range map[string]error{
+		"Read":    func() error { _, err := h.door.Read(h.Account, keyPath); return err }(),
+		"Replace": h.door.Replace(h.Account, keyPath, Version{loose: true}, []byte(bad)),
+	} {
+		if !errors.Is(err, ErrRefused) || !strings.Contains(fmt.Sprint(err), "owned by uid 65002, while the account has uid 65001") {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	if got := h.content(h.keys()); got != good {
+		t.Errorf("the other's file was changed: %q", got)
+	}
 }
 
 // The file is written to all the time: it must be dealt with all the same.
