@@ -88,7 +88,7 @@ func TestLinkIntoAMaze(t *testing.T) {
 		h.mkdir(h.path("ssh"), 0o700, testUID)
 		h.write(h.path("ssh", name), bad, 0o600, testUID)
 		next := "ssh"
-		for i := range maxLinks - 1 {
+		for i := range 20 { // few enough for maxLinks and maxPassed
 			link := fmt.Sprint("l", i)
 			h.link(strings.Repeat("/usr/..", 500)+h.path(next), h.path(link), testUID)
 			next = link
