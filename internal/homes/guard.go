@@ -272,7 +272,7 @@ func (j *job) stageAsRoot() (*temp, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &temp{dir: folder, to: j.p.dir.fd, name: tempName(), fd: -1, root: true}
+	t := &temp{dir: folder, to: j.p.dir.fd, name: tempName(), fd: -1, root: true, effort: j.effort}
 	err = asRoot(func() error {
 		fd, err := openat(folder.fd, t.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, guardMode)
 		if err != nil {
@@ -312,7 +312,7 @@ func (j *job) mayWrite() error {
 // reach runs what renames between the new file's directory and .ssh.
 func (t *temp) reach(fn func() error) error {
 	if t.root {
-		return override(fn)
+		return override(func() error { return t.effort.here(fn) })
 	}
 	return fn()
 }

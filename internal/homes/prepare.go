@@ -108,7 +108,7 @@ func (j *job) outOfReach(err error) bool {
 // renew makes a new directory for the file. One that is there goes aside, and
 // leaves a mark until the new file is written.
 func (j *job) renew() error {
-	if j.left.Load() {
+	if j.effort.left.Load() {
 		return ErrStuck
 	}
 	beside, err := j.beside()
@@ -129,7 +129,7 @@ func (j *job) renew() error {
 			return err
 		}
 	}
-	if j.left.Load() {
+	if j.effort.left.Load() {
 		return ErrStuck // there may be another one by now
 	}
 	for {

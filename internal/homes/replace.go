@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,8 +69,8 @@ func (d *Door) replace(a Account, file string, before Version, after []byte, ren
 		err = fmt.Errorf("%w: %d bytes are more than would be read again", ErrRefused, len(after))
 	}
 	if err == nil {
-		err = d.change(a, s, renew, func(owner uint32, left *atomic.Bool) error {
-			j := job{door: d, account: a, spot: s, before: before, after: after, others: others, uid: owner, left: left}
+		err = d.change(a, s, renew, func(owner uint32, e *effort) error {
+			j := job{door: d, account: a, spot: s, before: before, after: after, others: others, uid: owner, effort: e}
 			return j.run(renew)
 		})
 	}
@@ -98,8 +97,8 @@ type job struct {
 	before  Version
 	after   []byte
 	others  []string
-	uid     uint32       // whose rights the thread has
-	left    *atomic.Bool // nobody waits for it any more: see ErrStuck
+	uid     uint32 // whose rights the thread has
+	effort  *effort
 
 	p      *place
 	seen   File     // what was found at the start
@@ -169,7 +168,7 @@ func (j *job) run(renew bool) (err error) {
 	}
 	j.settle(j.p.dir, hidden(j.spot.name))
 	for i, name := range j.p.dirs {
-		if j.marked && !j.left.Load() {
+		if j.marked && !j.effort.left.Load() {
 			j.settle(j.p.above[i], name)
 		}
 	}
@@ -209,7 +208,7 @@ func agrees(before Version, now File) bool {
 
 // install takes the last look and renames.
 func (j *job) install(temp *temp) error {
-	if j.left.Load() {
+	if j.effort.left.Load() {
 		return ErrStuck
 	}
 	now, at, err := j.door.look(j.p)

@@ -83,23 +83,32 @@ func (d *Door) Stuck() int {
 	return len(d.hangs.list)
 }
 
+// effort is a change under way, as far as whoever waits for it is concerned.
+type effort struct {
+	thread atomic.Int64 // that is at work; 0: none
+	left   atomic.Bool  // nobody waits for it any more: see ErrStuck
+}
+
+// here makes fn's thread the one that is at work, until fn ends.
+func (e *effort) here(fn func() error) error {
+	defer e.thread.Store(e.thread.Swap(int64(unix.Gettid())))
+	return fn()
+}
+
 // change is hand for what changes names, and gives up with ErrStuck. fn ends as soon
-// as it can once left is set.
-func (d *Door) change(a Account, s spot, renew bool, fn func(owner uint32, left *atomic.Bool) error) error {
-	left := new(atomic.Bool)
+// as it can once it is left.
+func (d *Door) change(a Account, s spot, renew bool, fn func(owner uint32, e *effort) error) error {
+	e := new(effort)
 	if d.own != anyUser {
-		return d.hand(a, s, func(owner uint32) error { return fn(owner, left) })
+		return d.hand(a, s, func(owner uint32) error { return fn(owner, e) })
 	}
 	if err := d.hangs.admit(a, renew); err != nil {
 		return err
 	}
-	var thread atomic.Int64
 	result := make(chan error, 1)
 	go func() {
 		result <- d.hand(a, s, func(owner uint32) error {
-			thread.Store(int64(unix.Gettid()))
-			defer thread.Store(0)
-			return fn(owner, left)
+			return e.here(func() error { return fn(owner, e) })
 		})
 	}()
 	check := time.NewTicker(stuckCheck)
@@ -110,14 +119,14 @@ func (d *Door) change(a Account, s spot, renew bool, fn func(owner uint32, left 
 			return err
 		case <-check.C:
 		}
-		if times++; !locked(thread.Load()) {
+		if times++; !locked(e.thread.Load()) {
 			times = 0
 		}
 		this := hang{home: a.Home, renew: renew}
 		if times < stuckTimes || !d.hangs.enter(this) {
 			continue
 		}
-		left.Store(true)
+		e.left.Store(true)
 		go func() { d.hangs.leave(this, <-result) }()
 		return ErrStuck
 	}

@@ -33,6 +33,8 @@ var insiders = map[string]string{
 // ownersOnly are the tests of what holds for files that are their users' only.
 var ownersOnly = map[string]string{
 	"TestWriterKeepsTheFileWhoseModeIsPutRight": "a file of root's takes the place of one that its user has open",
+	"TestChangeThatIsStuck":                     "a rename from the staging folder keeps that folder's lock",
+	"TestRenewThatIsStuck":                      "as above",
 }
 
 // The hostile tests pass against a Door whose process holds what the daemon's

@@ -10,13 +10,14 @@ import (
 
 // temp is the new file under its random name, held by a descriptor.
 type temp struct {
-	dir  handle // where it is: beside the file, unless root made it
-	to   int    // the directory of the file
-	name string
-	fd   int
-	node node
-	gone bool // renamed away
-	root bool // root made it, in the staging folder: see guard
+	dir    handle // where it is: beside the file, unless root made it
+	to     int    // the directory of the file
+	name   string
+	fd     int
+	node   node
+	gone   bool    // renamed away
+	root   bool    // root made it, in the staging folder: see guard
+	effort *effort // where root made it: renames have a thread of their own then
 }
 
 // tempName is random, so nothing the user put there before is met; its dot keeps
