@@ -21,10 +21,8 @@ func newPlan(p process, path *string) *cobra.Command {
 		Use:   "plan [USER...]",
 		Short: "Say what would be changed in the homes, and change nothing",
 		Long: "Read the registry and the homes and say what apply would change.\n\n" +
-			"Exit status: 0 nothing to change, 2 changes pending, 1 an error, also where only one account could not be
-" +
-			"looked at, or a file that has to be changed cannot be. A FIFO in a file's place, which sshd does not read, is shown
-" +
+			"Exit status: 0 nothing to change, 2 changes pending, 1 an error, also where only one account could not be\n" +
+			"looked at, or a file that has to be changed cannot be. A FIFO in a file's place, which sshd does not read, is shown\n" +
 			"and counts as none of these.",
 		RunE: func(cmd *cobra.Command, users []string) error {
 			return plan(cmd.Context(), p, *path, format, users)

@@ -107,9 +107,8 @@ type job struct {
 	undo   []func() // puts modes back
 }
 
-func (j *job) run(renew bool) (err error) {
+func (j *job) run(renew bool) error {
 	defer func() {
-		err = j.explain(err)
 		for _, putBack := range slices.Backward(j.undo) {
 			putBack()
 		}
