@@ -324,7 +324,7 @@ func disarm(door *Door, a Account) error {
 			return err
 		}
 		defer p.close()
-		j := job{door: door, uid: testUID}
+		j := job{effort: new(effort), door: door, uid: testUID}
 		return j.disarm(p.dir, name)
 	})
 }

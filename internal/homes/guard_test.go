@@ -216,7 +216,7 @@ func TestGuardKeepsWhatItCannotGiveBack(t *testing.T) {
 	h.must(err)
 	defer closeFD(folder)
 	h.write(filepath.Join(h.base, stageName, "x"), bad, 0o600, testUID)
-	j := job{door: door, account: h.Account, spot: spot{name: name}}
+	j := job{effort: new(effort), door: door, account: h.Account, spot: spot{name: name}}
 	err = j.giveBack(&temp{dir: handle{fd: folder}, to: ssh, name: "x", root: true, effort: new(effort)})
 	entries, _ := os.ReadDir(filepath.Join(h.base, stageName))
 	if len(entries) != 1 || err == nil || !strings.Contains(err.Error(), filepath.Join(h.base, stageName, entries[0].Name())) ||

@@ -31,7 +31,7 @@ func (h *home) late(edit func() error) {
 
 func late(door *Door, a Account, before Version, edit func() error) error {
 	return door.As(a, func() error {
-		j := job{door: door, account: a, spot: spot{dirs: []string{".ssh"}, name: name}, before: before, after: []byte(good), uid: testUID, at: none()}
+		j := job{effort: new(effort), door: door, account: a, spot: spot{dirs: []string{".ssh"}, name: name}, before: before, after: []byte(good), uid: testUID, at: none()}
 		if err := j.find(); err != nil {
 			return err
 		}
