@@ -16,12 +16,12 @@ import (
 )
 
 // TestMain makes the test binary the program too: a child process that is started under the name keyreeve is keyreeve. It is the
-// attacker's process as well.
+// attacker's process and a holder as well.
 func TestMain(m *testing.M) {
 	if status, child := testenv.Child(); child {
 		os.Exit(status)
 	}
-	testscript.Main(m, map[string]func(){"keyreeve": main})
+	testscript.Main(m, map[string]func(){"keyreeve": main, "holder": hold})
 }
 
 // patience bounds the waiting for a condition that should hold at once.
