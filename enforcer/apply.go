@@ -21,6 +21,7 @@ type Homes interface {
 	Replace(account homes.Account, file string, before homes.Version, after []byte, others ...string) error
 	Seize(account homes.Account, file string, after []byte, others ...string) error
 	Renew(account homes.Account, file string, after []byte) error
+	SameHome(a, b homes.Account) (bool, error)
 }
 
 // Trail takes audit records; it returns when all of them are on disk.

@@ -63,6 +63,9 @@ var ErrUnsettled = errors.New("it may not be finished: its owner cannot read it,
 // Look reads the files of one account, plans each of them and acts on the plans. A file that changed between the reading
 // and the act is read and planned again, a bounded number of times.
 func (l Looker) Look(account homes.Account) Result {
+	if err := l.SharedHome(account); err != nil {
+		return Result{Account: account, Err: errors.Join(err)}
+	}
 	files, err := homes.KeyFiles{Paths: FileNames()}, error(nil)
 	if l.Files != nil {
 		files, err = l.Files(account)
@@ -94,6 +97,24 @@ func (l Looker) Look(account homes.Account) Result {
 	}
 	result.Err = errors.Join(wrong...)
 	return result
+}
+
+// SharedHome says that an account must be left alone: another one with its uid has the same home under another path, and
+// each would lose its keys to the other. What a twin's home is must be known for that, unless there is none. (Of one home
+// only accounts of one uid can change the files: it is theirs, or root's.)
+func (l Looker) SharedHome(account homes.Account) error {
+	for _, twin := range l.twins[account.UID] {
+		if twin == account {
+			continue
+		}
+		switch same, err := l.Homes.SameHome(account, twin); {
+		case err != nil:
+			return fmt.Errorf("is the home of %s that of %s, which has the same uid? %w", account.Name, twin.Name, err)
+		case same:
+			return fmt.Errorf("the home %s of %s is that of %s too, by the path %s: both are left alone", account.Home, account.Name, twin.Name, twin.Home)
+		}
+	}
+	return nil
 }
 
 // part takes from the files of an account those that are another one's as well, whose granted keys would go.

@@ -32,6 +32,8 @@ func (s shelf) Seize(homes.Account, string, []byte, ...string) error { return er
 
 func (s shelf) Renew(homes.Account, string, []byte) error { return errors.New("not here") }
 
+func (s shelf) SameHome(homes.Account, homes.Account) (bool, error) { return false, nil }
+
 // A look goes over the files that sshd reads, in their order. Missing keys come into the first of them; of several in
 // one bad directory the first puts it right.
 func TestLookGoesOverTheFilesOfSSHD(t *testing.T) {
@@ -68,8 +70,9 @@ func TestLookGoesOverTheFilesOfSSHD(t *testing.T) {
 	}
 }
 
-// By "%U" two accounts with one uid get one file. Kept for either of them, it would lose the keys of the other.
-func TestLookLeavesTheFileOfTwoAccountsWithOneUID(t *testing.T) {
+// twins is a world of three accounts, two of which have one uid.
+func twins(t *testing.T) *enforcer.World {
+	t.Helper()
 	line, err := authkeys.ParseValue([]byte(lineA))
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +85,12 @@ func TestLookLeavesTheFileOfTwoAccountsWithOneUID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	world := enforcer.NewWorld(snapshot, grants(t), enforcer.Scope{MinUID: 1})
+	return enforcer.NewWorld(snapshot, grants(t), enforcer.Scope{MinUID: 1})
+}
+
+// By "%U" two accounts with one uid get one file. Kept for either of them, it would lose the keys of the other.
+func TestLookLeavesTheFileOfTwoAccountsWithOneUID(t *testing.T) {
+	world := twins(t)
 	look := world.Looker(shelf{})
 	look.Files = func(a homes.Account) (homes.KeyFiles, error) {
 		return homes.KeyFiles{Paths: []string{"keys", fmt.Sprintf("/keys/%d", a.UID), "/keys/" + a.Name}}, nil
@@ -102,6 +110,41 @@ func TestLookLeavesTheFileOfTwoAccountsWithOneUID(t *testing.T) {
 		}
 		if !slices.Equal(names, want) || !slices.Equal(unkept, left) || result.Err != nil {
 			t.Errorf("%s: kept %v, not kept %v, error %v", account.Name, names, unkept, result.Err)
+		}
+	}
+}
+
+// twoPaths is a shelf for accounts whose homes may be one.
+type twoPaths struct {
+	shelf
+	same func(a, b homes.Account) (bool, error)
+}
+
+func (h twoPaths) SameHome(a, b homes.Account) (bool, error) { return h.same(a, b) }
+
+// Accounts with one uid and one home are left alone, whoever is looked at first; so is one of which that is not known. One
+// with another home, or with none, is kept.
+func TestLookLeavesAHomeThatHasTwoPaths(t *testing.T) {
+	world := twins(t)
+	unknown := errors.New("input/output error")
+	for title, c := range map[string]struct {
+		same bool
+		err  error
+		left []string
+	}{
+		"one home":        {same: true, left: []string{"admin", "alice"}},
+		"nobody can tell": {err: unknown, left: []string{"admin", "alice"}},
+		"two homes":       {},
+	} {
+		look := world.Looker(twoPaths{shelf{".ssh/authorized_keys": regular(lineB + "\n")}, func(homes.Account, homes.Account) (bool, error) { return c.same, c.err }})
+		acts := map[string]bool{}
+		look.Act = func(p enforcer.Plan) error { acts[p.Account.Name] = true; return nil }
+		for _, account := range world.Accounts() {
+			result := look.Look(account)
+			left := slices.Contains(c.left, account.Name)
+			if (result.Err != nil) != left || left == acts[account.Name] || left && c.err != nil && !errors.Is(result.Err, c.err) {
+				t.Errorf("%s: %s: error %v, acted %v", title, account.Name, result.Err, acts[account.Name])
+			}
 		}
 	}
 }

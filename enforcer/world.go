@@ -99,7 +99,8 @@ func (w *World) dropShared() {
 	}
 }
 
-// findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them.
+// findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them, and
+// their homes may be one directory.
 func (w *World) findTwins() {
 	w.twins = make(map[int][]homes.Account)
 	for _, account := range w.accounts {

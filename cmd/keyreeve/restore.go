@@ -82,6 +82,9 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 
 // bringBack reads, plans and changes the file of a copy; back says that nothing to do is no error.
 func bringBack(p process, one *pass, hand *enforcer.Enforcer, c enforcer.Copy, install, back bool) error {
+	if err := one.world.Looker(one.door).SharedHome(one.accounts[0]); err != nil {
+		return err
+	}
 	file, err := one.door.Read(one.accounts[0], c.Name)
 	if err != nil {
 		return err

@@ -61,6 +61,7 @@ type attacked interface {
 	Renew(a Account, name string, after []byte) error
 	Stuck() int
 	Dirs(a Account, files ...string) ([]Dir, error)
+	SameHome(a, b Account) (bool, error)
 	Close() error
 }
 
@@ -68,6 +69,7 @@ type attacked interface {
 type ask struct {
 	Call    string
 	Account Account
+	Twin    Account
 	Name    string
 	Others  []string
 	Version []byte
@@ -80,6 +82,7 @@ type answer struct {
 	Data   []byte
 	Detail string
 	Dirs   []Dir
+	Same   bool
 	Number int
 	Err    string
 	Told   []string // by Options.Unguarded, so far
@@ -160,6 +163,8 @@ func act(door *Door, call ask, pause func() error) (said answer) {
 		said.Number = door.Stuck()
 	case "dirs":
 		said.Dirs, err = door.Dirs(call.Account, call.Others...)
+	case "same home":
+		said.Same, err = door.SameHome(call.Account, call.Twin)
 	case "disarm":
 		err = disarm(door, call.Account)
 	case "late":
@@ -333,6 +338,11 @@ func (d *remoteDoor) Stuck() int {
 func (d *remoteDoor) Dirs(a Account, files ...string) ([]Dir, error) {
 	said, err := d.call(ask{Call: "dirs", Account: a, Others: files})
 	return said.Dirs, err
+}
+
+func (d *remoteDoor) SameHome(a, b Account) (bool, error) {
+	said, err := d.call(ask{Call: "same home", Account: a, Twin: b})
+	return said.Same, err
 }
 
 // late is late in the process of the door.
