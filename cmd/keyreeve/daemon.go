@@ -62,6 +62,7 @@ type service struct {
 	// unwatch ends the watch of the registry's file, unfollow that of sshd's configuration.
 	unwatch, unfollow context.CancelFunc
 	sshd              atomic.Pointer[host.SSHD]
+	enforces          atomic.Bool
 }
 
 func serve(ctx context.Context, p process, path string) (err error) {
@@ -176,49 +177,9 @@ func (s *service) close() error {
 	return errors.Join(s.watcher.Close(), s.trail.Close(), s.door.Close())
 }
 
-// watchTries bounds how often the directories of an account are looked for when they change while their watches are set.
-const watchTries = 4
-
-// watch sets the watches of an account with that account's rights. The directories are looked for once more when they are
-// watched: one that was exchanged between the look and its watch gave no event. A directory that cannot be found keeps none
-// of the others from being watched.
-func (s *service) watch(account homes.Account) error {
-	dirs, _, err := s.dirs(account)
-	as := func(fn func() error) error { return s.door.As(account, fn) }
-	for range watchTries {
-		list := make([]watch.Dir, len(dirs))
-		for i, dir := range dirs {
-			list[i] = watch.Dir(dir)
-		}
-		wrong := s.watcher.Set(account.Name, as, list)
-		before := dirs
-		var missing bool
-		dirs, missing, err = s.dirs(account)
-		if slices.EqualFunc(before, dirs, func(a, b homes.Dir) bool { return a.Path == b.Path && slices.Equal(a.Names, b.Names) }) {
-			if missing && err == nil {
-				return nil // there is nothing whose changes could be missed; the sweep finds the home
-			}
-			return errors.Join(wrong, err)
-		}
-	}
-	return errors.Join(errors.New("its directories keep changing"), err)
-}
-
-// dirs are the directories to watch for an account: those of its files and, while it has no home, the one in which that may
-// appear. Whatever keeps sshd from saying which files it reads is told by the look.
-func (s *service) dirs(account homes.Account) (dirs []homes.Dir, missing bool, err error) {
-	files, _ := s.sshd.Load().KeyFiles(account)
-	dirs, err = s.door.Dirs(account, files.Paths...)
-	if errors.Is(err, homes.ErrNoHome) {
-		var above []homes.Dir
-		above, err = s.door.Above(account)
-		dirs, missing = append(dirs, above...), true
-	}
-	return dirs, missing, err
-}
-
 // act is what the configured mode does with a plan: nothing, or apply it and say so.
 func (s *service) act(c config.Config) func(enforcer.Plan) error {
+	s.enforces.Store(c.Mode == config.Enforce)
 	if c.Mode != config.Enforce {
 		return nil
 	}

@@ -21,6 +21,7 @@ var insiders = map[string]string{
 	"TestAsHasTheUsersGroups":            "as above",
 	"TestGroupsThatAreNotKnown":          "the groups come from a function",
 	"TestHandOfRootHasNoCapability":      "it runs a function, too",
+	"TestUnveil":                         "as above",
 	"TestOtherThreadsStayRoot":           "as above",
 	"TestFirstThreadStaysRoot":           "as above",
 	"TestAsReportsHowItsWorkEnded":       "as above",

@@ -12,7 +12,7 @@ func TestSwappedParentOfSSHIsAHint(t *testing.T) {
 	s.mkdir("alice", "d2", "ssh")
 	set := func() {
 		t.Helper()
-		s.must(s.Set("alice", nil, []Dir{
+		s.must(s.Set("alice", nil, nil, []Dir{
 			{Path: s.path("alice"), Names: []string{".ssh", "d"}},
 			{Path: s.path("alice", "d"), Names: []string{"ssh"}},
 			{Path: ssh},
@@ -42,7 +42,7 @@ func TestSwappedParentOfSSHIsAHint(t *testing.T) {
 func TestPathsToOneDirectoryAddTheirNames(t *testing.T) {
 	s := newSite(t)
 	s.mkdir("alice")
-	s.must(s.Set("alice", nil, []Dir{{Path: s.path("alice"), Names: []string{".ssh"}}, {Path: s.path("alice"), Names: []string{"d"}}}))
+	s.must(s.Set("alice", nil, nil, []Dir{{Path: s.path("alice"), Names: []string{".ssh"}}, {Path: s.path("alice"), Names: []string{"d"}}}))
 	s.settle()
 	s.touch("alice", "file")
 	s.quiet("alice")
@@ -55,7 +55,7 @@ func TestPathsToOneDirectoryAddTheirNames(t *testing.T) {
 
 func TestRootDirectory(t *testing.T) {
 	s := newSite(t)
-	s.must(s.Set("alice", nil, []Dir{{Path: "/", Names: []string{"keyreeve-nothing"}}}))
+	s.must(s.Set("alice", nil, nil, []Dir{{Path: "/", Names: []string{"keyreeve-nothing"}}}))
 	s.quiet("alice")
 	s.Drop("alice")
 	if s.Len() != 0 {

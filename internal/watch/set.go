@@ -4,10 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 )
+
+// Unveil is what Set is given to watch directories that their user may not read.
+type Unveil func(path string, fn func() error) error
+
+// unveilPause is how long no directory of a user's is unveiled after that was in
+// vain: it changes modes, which is an event in the directory above, and so would
+// be the next hint.
+const unveilPause = time.Minute
 
 // Set makes the watches of a user what they should be: on the given directories,
 // and on no others. It may be called at any time and is meant to be called before
@@ -15,13 +24,15 @@ import (
 //
 // as runs its argument with the user's rights (nil: with the caller's), so that
 // the kernel checks his right to read the directories. Two users on one
-// directory both get its hints. Errors name the directory; the others are watched
+// directory both get its hints. unveil runs its argument while the user may read
+// a directory of his that he has closed to himself; it is asked for what he has no
+// watch on yet (nil: that is an error). Errors name the directory; the others are watched
 // all the same. ErrNoWatch: the kernel's limit is reached.
 //
 // The directories are watched in their order. Whoever found them did so before
 // that: what he finds when he looks for them once more, if it differs, is to be
 // set again.
-func (w *Watcher) Set(user string, as func(func() error) error, dirs []Dir) error {
+func (w *Watcher) Set(user string, as func(func() error) error, unveil Unveil, dirs []Dir) error {
 	if as == nil {
 		as = func(fn func() error) error { return fn() }
 	}
@@ -29,7 +40,7 @@ func (w *Watcher) Set(user string, as func(func() error) error, dirs []Dir) erro
 	err := as(func() error {
 		var wrong []error
 		for _, dir := range dirs {
-			wrong = append(wrong, w.watch(user, dir, kept))
+			wrong = append(wrong, w.watch(user, dir, unveil, kept))
 		}
 		return errors.Join(wrong...)
 	})
@@ -55,6 +66,7 @@ func (w *Watcher) Drop(user string) {
 	for _, d := range slices.Clone(w.users[user]) {
 		w.leave(user, d)
 	}
+	delete(w.vain, user)
 	w.queue.drop(user)
 }
 
@@ -62,15 +74,21 @@ func (w *Watcher) Drop(user string) {
 // fsnotify follows links and cannot be told not to, so the path is looked at
 // before and after: whoever exchanges it in between gets no further than what
 // the user may read, and a hint to look again.
-func (w *Watcher) watch(user string, wanted Dir, kept map[*dir]share) error {
+func (w *Watcher) watch(user string, wanted Dir, unveil Unveil, kept map[*dir]share) error {
 	before, err := lookAt(wanted.Path)
 	if err != nil {
 		return err
 	}
 	w.replaceStale(wanted.Path, before)
 	err = w.notify.Add(wanted.Path)
+	if errors.Is(err, unix.EACCES) && unveil != nil && w.veiled(user, before) {
+		err = w.unveil(user, wanted.Path, unveil)
+	}
 	if d := w.enter(user, wanted, before, err == nil); d != nil {
 		kept[d] = kept[d].with(wanted)
+		if errors.Is(err, unix.EACCES) {
+			err = nil // the watch that is there goes on
+		}
 	}
 	if err != nil {
 		return explain(wanted.Path, err)
@@ -80,6 +98,34 @@ func (w *Watcher) watch(user string, wanted Dir, kept map[*dir]share) error {
 		w.queue.add(user)
 	}
 	return nil
+}
+
+// veiled reports whether a directory that its user may not read is worth being
+// unveiled: he has no watch on it yet.
+func (w *Watcher) veiled(user string, at inode) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d := w.inodes[at]; d != nil {
+		if _, known := d.shares[user]; known {
+			return false
+		}
+	}
+	return time.Since(w.vain[user]) > unveilPause
+}
+
+func (w *Watcher) unveil(user, path string, unveil Unveil) error {
+	vain := false
+	err := unveil(path, func() error {
+		err := w.notify.Add(path)
+		vain = err != nil
+		return err
+	})
+	if vain {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.vain[user] = time.Now()
+	}
+	return err
 }
 
 // replaceStale ends the watch fsnotify knows under a path when another directory

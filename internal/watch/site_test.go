@@ -58,7 +58,7 @@ func (s *site) touch(elements ...string) {
 // user makes a home with .ssh and watches it.
 func (s *site) user(name string) {
 	s.Helper()
-	s.must(s.Set(name, nil, dirs(s.mkdir(name), s.mkdir(name, ".ssh"))))
+	s.must(s.Set(name, nil, nil, dirs(s.mkdir(name), s.mkdir(name, ".ssh"))))
 }
 
 // dirs is what is watched of a home with a plain .ssh, or with none ("").

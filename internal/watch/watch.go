@@ -6,7 +6,7 @@
 // happened, and under which name, is for the one who looks to find out.
 //
 //	watcher, err := watch.New()
-//	err = watcher.Set("alice", asAlice, []watch.Dir{{home, []string{".ssh"}}, {ssh, nil}})
+//	err = watcher.Set("alice", asAlice, nil, []watch.Dir{{home, []string{".ssh"}}, {ssh, nil}})
 //	                                        // first watch, then look
 //	for hint := range watcher.Hints() { … }        // after a hint: Set again
 //
@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
@@ -48,6 +49,7 @@ type Watcher struct {
 	inodes map[inode]*dir
 	paths  map[string]*dir
 	users  map[string][]*dir
+	vain   map[string]time.Time // when something of a user's was last unveiled in vain
 }
 
 // inode is what the kernel hangs a watch on: two paths to one inode share one.
@@ -95,6 +97,7 @@ func New() (*Watcher, error) {
 		inodes: map[inode]*dir{},
 		paths:  map[string]*dir{},
 		users:  map[string][]*dir{},
+		vain:   map[string]time.Time{},
 	}
 	w.wg.Go(w.receive)
 	w.wg.Go(w.mourn)

@@ -45,7 +45,7 @@ func TestEveryChangeOfSSHIsAHint(t *testing.T) {
 
 func TestHomeSaysOnlyWhatConcernsSSH(t *testing.T) {
 	s := newSite(t)
-	s.must(s.Set("alice", nil, dirs(s.mkdir("alice"), "")))
+	s.must(s.Set("alice", nil, nil, dirs(s.mkdir("alice"), "")))
 	s.touch("alice", "file")
 	s.mkdir("alice", "dir")
 	s.quiet("alice")
@@ -95,7 +95,7 @@ func TestSetIsIdempotent(t *testing.T) {
 	if s.Len() != 2 || len(s.notify.WatchList()) != 2 {
 		t.Errorf("%d watches, %q", s.Len(), s.notify.WatchList())
 	}
-	s.must(s.Set("alice", nil, dirs(s.path("alice"), "")))
+	s.must(s.Set("alice", nil, nil, dirs(s.path("alice"), "")))
 	s.touch("alice", ".ssh", "k")
 	s.quiet("alice")
 	s.Drop("alice")
@@ -113,7 +113,7 @@ func TestTwoUsersOneDirectory(t *testing.T) {
 	s.must(unix.Mount(s.path("alice", ".ssh"), s.path("bob", ".ssh"), "", unix.MS_BIND, ""))
 	t.Cleanup(func() { _ = unix.Unmount(s.path("bob", ".ssh"), unix.MNT_DETACH) })
 	s.user("bob") // one inode under two paths
-	s.must(s.Set("carol", nil, dirs(s.mkdir("carol"), s.path("alice", ".ssh"))))
+	s.must(s.Set("carol", nil, nil, dirs(s.mkdir("carol"), s.path("alice", ".ssh"))))
 	s.settle()
 	s.touch("alice", ".ssh", "k")
 	s.wait("alice", "bob", "carol")
@@ -134,10 +134,10 @@ func TestSetRunsAsTheUser(t *testing.T) {
 	s := newSite(t)
 	home, ssh := s.mkdir("alice"), s.mkdir("alice", ".ssh")
 	refusal := errors.New("refused")
-	if err := s.Set("alice", func(func() error) error { return refusal }, dirs(home, ssh)); !errors.Is(err, refusal) || s.Len() != 0 {
+	if err := s.Set("alice", func(func() error) error { return refusal }, nil, dirs(home, ssh)); !errors.Is(err, refusal) || s.Len() != 0 {
 		t.Errorf("%v, %d watches", err, s.Len())
 	}
-	s.must(s.Set("alice", func(fn func() error) error { return fn() }, dirs(home, ssh)))
+	s.must(s.Set("alice", func(fn func() error) error { return fn() }, nil, dirs(home, ssh)))
 	if s.Len() != 2 {
 		t.Errorf("%d watches", s.Len())
 	}
@@ -147,10 +147,10 @@ func TestLinksAndFilesAreNotWatched(t *testing.T) {
 	s := newSite(t)
 	s.mkdir("alice")
 	s.must(os.Symlink("/etc", s.path("alice", ".ssh")))
-	if err := s.Set("alice", nil, dirs(s.path("alice"), s.path("alice", ".ssh"))); !errors.Is(err, unix.ENOTDIR) {
+	if err := s.Set("alice", nil, nil, dirs(s.path("alice"), s.path("alice", ".ssh"))); !errors.Is(err, unix.ENOTDIR) {
 		t.Errorf("link: %v", err)
 	}
-	if err := s.Set("alice", nil, dirs(s.path("alice"), s.path("nowhere"))); !errors.Is(err, os.ErrNotExist) {
+	if err := s.Set("alice", nil, nil, dirs(s.path("alice"), s.path("nowhere"))); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("nothing: %v", err)
 	}
 	if s.Len() != 1 {
