@@ -62,7 +62,6 @@ func TestApplyKilled(t *testing.T) {
 			t.Parallel()
 			r := ruin{crash: c, site: newSite(t), member: guest(t, good), server: server, goodFile: goodFile, badFile: badFile, key: good}
 			r.text = bad + " intruder\n# mine\n" + good + "\n"
-			r.stage = staging(t, filepath.Dir(r.member.home))
 			r.run(t)
 		})
 	}
@@ -76,7 +75,6 @@ type ruin struct {
 	server            *testenv.SSHD
 	goodFile, badFile string
 	key, text         string // the registered key; what the file holds at first
-	stage             string // root's staging folder
 }
 
 // leastCalls is how many calls there must have been, or the counting has begun too late.
@@ -170,7 +168,7 @@ func (r ruin) reset(t *testing.T) {
 		t.Fatal(err)
 	}
 	old = append(old, hidden...)
-	for _, path := range append(old, r.stage, s.path("log"), s.path("state"), s.path("run")) {
+	for _, path := range append(old, s.path("log"), s.path("state"), s.path("run")) {
 		if err := os.RemoveAll(path); err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +208,7 @@ func (r ruin) fresh() string {
 func (r ruin) state(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	for _, top := range []string{r.member.home, r.stage, r.site.path("log"), r.site.path("state"), r.site.path("run")} {
+	for _, top := range []string{r.member.home, r.site.path("log"), r.site.path("state"), r.site.path("run")} {
 		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -88,7 +87,17 @@ func TestGuardDoesNoMoreThanTheUserCould(t *testing.T) {
 		h := newGuarded(t, bad)
 		h.must(os.Chmod(h.path(".ssh"), 0o700|os.ModeSticky))
 		h.enforce(h.expect(Regular))
+		h.enforce(h.expect(Regular))
 		h.told(0)
+	})
+	t.Run("sticky .ssh of root, for his group", func(t *testing.T) {
+		h := newGuarded(t, bad)
+		h.must(os.Chown(h.path(".ssh"), 0, testUID))
+		h.must(os.Chmod(h.path(".ssh"), 0o770|os.ModeSticky))
+		h.must(h.door.Replace(h.Account, keyPath, h.expect(Regular).Version, []byte(good)))
+		if got := h.content(h.keys()); got != good {
+			t.Errorf("the file holds %q", got)
+		}
 	})
 	t.Run(".ssh of root", func(t *testing.T) {
 		h := newGuarded(t, bad)
@@ -101,128 +110,54 @@ func TestGuardDoesNoMoreThanTheUserCould(t *testing.T) {
 			t.Errorf("root's file holds %q", got)
 		}
 	})
-	t.Run("the folder is root's alone", func(t *testing.T) {
-		h := newGuarded(t, bad)
-		h.enforce(h.read())
-		info, err := os.Stat(filepath.Join(h.base, stageName))
-		h.must(err)
-		if info.Mode() != os.ModeDir|0o700 {
-			t.Errorf("the staging folder has mode %v", info.Mode())
-		}
-	})
 }
 
-// Where root has no place, files stay their users', and that is told. A look
-// changes nothing.
+// Where root has no place, files stay their users', and that is told once.
 func TestGuardWithoutAPlace(t *testing.T) {
-	spoils := map[string]func(h *home){
-		"everybody may write above": func(h *home) { h.must(os.Chmod(h.base, 0o777)) },
-		"the user owns the mount": func(h *home) {
-			h.must(unix.Mount(h.Home, h.Home, "", unix.MS_BIND, ""))
-			h.Cleanup(func() { h.must(unix.Unmount(h.Home, unix.MNT_DETACH)) })
-		},
-		"root may not write":    func(h *home) { h.must(os.Chmod(h.base, 0o555)) }, // as root_squash has it
-		"a link":                func(h *home) { h.link("nowhere", filepath.Join(h.base, stageName), 0) },
-		"a stranger's folder":   func(h *home) { h.mkdir(filepath.Join(h.base, stageName), 0o700, otherUID) },
-		"a folder that is open": func(h *home) { h.mkdir(filepath.Join(h.base, stageName), 0o755, 0) },
-	}
-	for title, spoil := range spoils {
+	for title, refusal := range map[string]struct {
+		call  string
+		errno unix.Errno
+		tells string
+		bob   bool // another user's file is to be root's
+	}{
+		"no unnamed files":             {"refuse unnamed", unix.EOPNOTSUPP, "on the file system of ", false}, // as NFS has it
+		"one user's files only":        {"refuse links", unix.EPERM, "the files of ", true},
+		"a file system without uid 0":  {"refuse links", unix.EOVERFLOW, "the files of ", true},
+		"a policy that keeps root out": {"refuse links", unix.EACCES, "the files of ", true},
+	} {
 		t.Run(title, func(t *testing.T) {
 			h := newGuarded(t, bad)
-			spoil(h)
+			bob := h.neighbour("bob", bad)
+			h.setUp(refusal.call, int(refusal.errno))
 			h.guarded = false // what settled wants
-			if file := h.expect(Regular); !file.Tidy {
-				t.Errorf("not tidy: %s", file.Detail)
-			}
-			h.told(1)
 			h.enforce(h.expect(Regular))
 			h.write(h.keys(), bad, 0o600, testUID)
 			h.enforce(h.expect(Regular))
-			if told := h.told(1); !strings.Contains(told, "on the file system of "+h.Home) {
+			if told := h.told(1); !strings.Contains(told, refusal.tells+h.Home) {
 				t.Errorf("told: %s", told)
 			}
+			if file := bob.expect(Regular); file.Tidy == refusal.bob {
+				t.Errorf("another user's file: tidy %v, %s", file.Tidy, file.Detail)
+			}
+			h.told(1)
 			if entries, _ := os.ReadDir(h.Home); len(entries) != 1 {
 				t.Errorf("in the home: %v", entries)
 			}
 		})
 	}
-	t.Run("a look makes none", func(t *testing.T) {
-		h := newGuarded(t, good)
-		if file := h.expect(Regular); file.Tidy {
-			t.Error("tidy")
-		}
-		if exists(filepath.Join(h.base, stageName)) {
-			t.Error("a look made the staging folder")
-		}
-	})
 }
 
-// A project quota, for one, lets no file of another project in (EXDEV). That is
-// one user's affair.
-func TestGuardWhereRootGetsNoFileIn(t *testing.T) {
+// What its user can bring about for a moment is no reason to leave a file his.
+func TestGuardIsNotTalkedOutOfIt(t *testing.T) {
 	h := newGuarded(t, bad)
-	h.setUp("refuse moves", int(unix.EXDEV))
-	h.guarded = false
-	h.enforce(h.expect(Regular))
-	if told := h.told(1); !strings.Contains(told, "the files of "+h.Home) {
-		t.Errorf("told: %s", told)
+	h.setUp("refuse links", int(unix.EXDEV)) // as between two projects of a quota
+	if err := h.door.Replace(h.Account, keyPath, h.expect(Regular).Version, []byte(good)); !errors.Is(err, unix.EXDEV) {
+		t.Errorf("Replace: %v", err)
 	}
-	h.write(h.keys(), bad, 0o600, testUID)
-	h.enforce(h.expect(Regular))
-	h.told(1)
-	h.Home, h.UID, h.GID = h.base+"/bob", otherUID, otherUID
-	h.mkdir(h.Home, 0o755, otherUID)
-	h.mkdir(h.path(".ssh"), 0o700, otherUID)
-	h.write(h.keys(), bad, 0o600, otherUID)
 	if h.expect(Regular).Tidy {
-		t.Error("another user's file is no longer to be root's")
+		t.Error("the file is no longer to be root's")
 	}
-}
-
-// A crash leaves new files, and old ones, in the staging folder.
-func TestGuardLeftovers(t *testing.T) {
-	h := newGuarded(t, bad)
-	h.enforce(h.read())
-	folder := filepath.Join(h.base, stageName)
-	kept := filepath.Join(folder, "alice.keyreeve-aside-"+strings.Repeat("A", 26))
-	for _, uid := range []int{0, testUID, otherUID} {
-		h.write(filepath.Join(folder, tempName()), bad, 0o600, uid)
-	}
-	h.write(kept, bad, 0o600, testUID)
-	h.setUp("grace", 0)
-	h.write(h.path("new"), bad, 0o600, testUID)
-	h.must(os.Rename(h.path("new"), h.keys()))
-	h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)))
-	entries, err := os.ReadDir(folder)
-	h.must(err)
-	if len(entries) != 1 || !exists(kept) {
-		t.Errorf("in the staging folder: %v", entries)
-	}
-}
-
-// What its user gives no place back to is kept, and the error says where.
-func TestGuardKeepsWhatItCannotGiveBack(t *testing.T) {
-	h := newGuarded(t, bad)
-	h.enforce(h.read())
-	door, err := Open(Options{Guard: true})
-	h.must(err)
-	defer door.Close()
-	h.must(os.Remove(h.keys()))
-	ssh, err := unix.Open(h.path(".ssh"), unix.O_PATH, 0)
-	h.must(err)
-	defer closeFD(ssh)
-	h.must(os.Remove(h.path(".ssh")))
-	folder, err := unix.Open(filepath.Join(h.base, stageName), unix.O_PATH, 0)
-	h.must(err)
-	defer closeFD(folder)
-	h.write(filepath.Join(h.base, stageName, "x"), bad, 0o600, testUID)
-	j := job{effort: new(effort), door: door, account: h.Account, spot: spot{name: name}}
-	err = j.giveBack(&temp{dir: handle{fd: folder}, to: ssh, name: "x", root: true, effort: new(effort)})
-	entries, _ := os.ReadDir(filepath.Join(h.base, stageName))
-	if len(entries) != 1 || err == nil || !strings.Contains(err.Error(), filepath.Join(h.base, stageName, entries[0].Name())) ||
-		!strings.HasPrefix(entries[0].Name(), "alice.keyreeve-aside-") {
-		t.Errorf("%v: %v", entries, err)
-	}
+	h.told(0)
 }
 
 func TestGuardNeedsItsRight(t *testing.T) {

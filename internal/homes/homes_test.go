@@ -51,7 +51,7 @@ func newHomeFor(tb testing.TB, mode string) *home {
 }
 
 // newBase makes a directory for homes below a parent; "" means that for temporary
-// files. A guarded one is a mount of its own, which keeps the staging folder in it.
+// files.
 func (h *home) newBase(parent string) {
 	h.Helper()
 	base, err := os.MkdirTemp(parent, "keyreeve-homes-")
@@ -63,11 +63,6 @@ func (h *home) newBase(parent string) {
 	})
 	h.base = base
 	h.must(os.Chmod(base, 0o755))
-	if h.guarded {
-		testenv.Need(h.TB, "mount")
-		h.must(unix.Mount(base, base, "", unix.MS_BIND, ""))
-		h.Cleanup(func() { h.must(unix.Unmount(base, unix.MNT_DETACH)) })
-	}
 }
 
 // openDoor is a Door of this process, or of one with fewer rights: see doorMode.
@@ -194,11 +189,6 @@ func (h *home) settled() {
 	h.must(unix.Lstat(h.keys(), &st))
 	if owner := h.owner(); info.Mode() != h.mode() || st.Uid != owner || st.Gid != owner {
 		h.Errorf("after Replace: mode %v owner %d:%d", info.Mode(), st.Uid, st.Gid)
-	}
-	for _, dir := range []string{h.base, filepath.Dir(h.Home)} {
-		if entries, err := os.ReadDir(filepath.Join(dir, stageName)); len(entries) > 0 {
-			h.Errorf("left behind by root: %v, %v", entries, err)
-		}
 	}
 	for _, entry := range h.entries(".ssh") {
 		if strings.HasPrefix(entry, ".keyreeve-new-") {

@@ -65,7 +65,7 @@ func (d *Door) stands(dir handle, name string) (bool, error) {
 func (j *job) suspend(dir handle, name, prefix string) error {
 	err := error(unix.EEXIST)
 	if found, unsure := j.door.stands(dir, prefix+markSuffix); !found && unsure == nil {
-		err = move(dir.fd, name, dir.fd, prefix+markSuffix)
+		err = move(dir.fd, name, prefix+markSuffix)
 	}
 	if errors.Is(err, unix.EEXIST) {
 		err = aside(dir.fd, name, prefix)

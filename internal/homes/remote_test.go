@@ -218,8 +218,10 @@ func setUp(door *Door, what string, number int) (int, error) {
 		return syscall.Umask(number), nil
 	case "refuse reads":
 		return 0, refuseReads(unix.Errno(number))
-	case "refuse moves":
-		return 0, refuseMoves(unix.Errno(number))
+	case "refuse unnamed":
+		return 0, refuseUnnamed(unix.Errno(number))
+	case "refuse links":
+		return 0, refuseLinks(unix.Errno(number))
 	default:
 		return 0, fmt.Errorf("there is no call %q", what)
 	}

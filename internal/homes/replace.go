@@ -147,13 +147,6 @@ func (j *job) run(renew bool) error {
 	default:
 		defer temp.discard()
 		err = j.install(temp)
-		if temp.root && err != nil && j.unguard(int64(j.uid), err) {
-			if temp, err = j.stage(); err != nil {
-				return fmt.Errorf("new file: %w", err)
-			}
-			defer temp.discard()
-			err = j.install(temp)
-		}
 		if err == nil {
 			err = j.verify(temp.fd)
 		}
@@ -163,7 +156,6 @@ func (j *job) run(renew bool) error {
 	}
 	if temp != nil {
 		j.sweep(temp)
-		j.sweepStage(temp)
 	}
 	j.settle(j.p.dir, hidden(j.spot.name))
 	for i, name := range j.p.dirs {
@@ -219,7 +211,7 @@ func (j *job) install(temp *temp) error {
 		return ErrChanged
 	}
 	if at.fd >= 0 {
-		_ = temp.inside(func() error { copyLabel(at.fd, temp.fd); return nil })
+		copyLabel(at.fd, temp.fd)
 	}
 	switch {
 	case now.nothing():

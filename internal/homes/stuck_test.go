@@ -73,6 +73,42 @@ func TestChangeThatIsStuck(t *testing.T) {
 	}
 }
 
+// neighbour is another user's home on the same file system.
+func (h *home) neighbour(name, content string) *home {
+	h.Helper()
+	n := *h
+	n.Account = Account{Name: name, UID: otherUID, GID: otherUID, Home: h.base + "/" + name}
+	n.mkdir(n.Home, 0o755, otherUID)
+	n.mkdir(n.path(".ssh"), 0o700, otherUID)
+	n.write(n.keys(), content, 0o600, otherUID)
+	return &n
+}
+
+// Whoever hangs his own change hangs nobody else's on the file system.
+func TestChangeBesideOneThatIsStuck(t *testing.T) {
+	t.Parallel()
+	for title, mode := range map[string]string{"user": os.Getenv(doorMode), "root": "guard"} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			h := newHomeFor(t, mode)
+			h.mkdir(h.path(".ssh"), 0o700, testUID)
+			h.write(h.keys(), bad, 0o600, testUID)
+			bob := h.neighbour("bob", bad)
+			holder := testenv.HoldFile(t, h.attacker(), h.keys(), bad)
+			h.stuck()
+			for _, text := range []string{good, good + "# again\n"} {
+				bob.must(bob.door.Replace(bob.Account, keyPath, bob.read().Version, []byte(text)))
+				bob.holds(text)
+			}
+			bob.must(os.Remove(bob.keys()))
+			bob.must(bob.door.Replace(bob.Account, keyPath, bob.read().Version, []byte(good)))
+			bob.holds(good)
+			holder.Let()
+			h.back()
+		})
+	}
+}
+
 // holds wants a tidy file with the text where sshd looks for it.
 func (h *home) holds(text string) {
 	h.Helper()

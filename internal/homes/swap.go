@@ -17,8 +17,6 @@ import (
 func (j *job) swap(t *temp) error {
 	known, err := t.try(j.spot.name, unix.RENAME_EXCHANGE)
 	switch {
-	case t.root && errors.Is(err, unix.EPERM):
-		return j.supplant(t) // a .ssh with the sticky bit, whose files its user can move
 	case err != nil:
 		return err
 	case !known && j.seen.State == Symlink:
@@ -27,24 +25,17 @@ func (j *job) swap(t *temp) error {
 		_, err = t.try(j.spot.name, 0)
 		return err
 	}
-	old := none()
-	err = t.inside(func() (err error) {
-		old, err = j.door.step(t.dir, t.name)
-		return err
-	})
+	old, err := j.door.step(t.dir, t.name)
 	defer old.close()
 	if errors.Is(err, unix.ENOENT) {
 		return nil // its owner was faster
 	}
 	link := err == nil && old.is(unix.S_IFLNK)
 	if err == nil && !link && (old.untouched(j.seen.Version.file) || j.holdsAfter(old)) {
-		err = t.inside(func() error { return unix.Unlinkat(t.dir.fd, t.name, 0) })
+		err = unix.Unlinkat(t.dir.fd, t.name, 0)
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			return nil
 		}
-	}
-	if t.root {
-		return j.giveBack(t)
 	}
 	err = aside(t.dir.fd, t.name, hidden(j.spot.name))
 	if link && noRoom(err) {
@@ -91,16 +82,11 @@ const (
 // sweep removes temporary files that a crash left in .ssh: new files, and old ones
 // that a swap had put there. sshd reads neither. Errors are of no account.
 func (j *job) sweep(t *temp) {
-	j.door.sweep(j.p.dir, t, func(found node) bool { return found.uid == j.uid })
-}
-
-// sweep does the work of sweep in one directory, for files that are ours.
-func (d *Door) sweep(dir handle, t *temp, ours func(node) bool) {
 	fresh, err := stat(t.fd)
 	if err != nil {
 		return
 	}
-	fd, err := reopen(dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := reopen(j.p.dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return
 	}
@@ -113,7 +99,7 @@ func (d *Door) sweep(dir handle, t *temp, ours func(node) bool) {
 		}
 		_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
 		for _, name := range names {
-			if gone < leftoverFiles && isTempName(name) && d.leftover(dir, name, fresh, ours) && unix.Unlinkat(dir.fd, name, 0) == nil {
+			if gone < leftoverFiles && isTempName(name) && j.leftover(name, fresh) && unix.Unlinkat(j.p.dir.fd, name, 0) == nil {
 				gone++
 			}
 		}
@@ -122,14 +108,15 @@ func (d *Door) sweep(dir handle, t *temp, ours func(node) bool) {
 
 // leftover judges the age by the clock of the file system itself: the ctime of
 // the file that was just written, and the ctime that the last rename or write
-// gave to the other one.
-func (d *Door) leftover(dir handle, name string, fresh node, ours func(node) bool) bool {
-	at, err := d.step(dir, name)
+// gave to the other one. One of root's is the guard's.
+func (j *job) leftover(name string, fresh node) bool {
+	at, err := j.door.step(j.p.dir, name)
 	if err != nil {
 		return false
 	}
 	defer at.close()
-	return at.is(unix.S_IFREG) && ours(at.node) && !at.same(fresh) && at.ctime <= fresh.ctime-d.grace.Nanoseconds()
+	return at.is(unix.S_IFREG) && (at.uid == j.uid || at.uid == 0) && !at.same(fresh) &&
+		at.ctime <= fresh.ctime-j.door.grace.Nanoseconds()
 }
 
 // isTempName tells the names that tempName makes: 26 letters of base32 (rand.Text

@@ -99,6 +99,7 @@ func TestLeftovers(t *testing.T) {
 	for range leftoverFiles / 2 { // below the bound, which must not be what saves the others
 		plant(tempName(), testUID)
 	}
+	plant(tempName(), 0) // of the guard
 	stays := []string{
 		name, plant("id_ed25519", testUID), plant("."+name+".keyreeve-aside-"+rand.Text(), testUID),
 		plant(tempName()+"X", testUID), plant(tempPrefix, testUID), plant(tempPrefix+strings.Repeat("a", 26), testUID),
@@ -144,18 +145,23 @@ func refuseRenames(errno unix.Errno) error {
 	return filter(program)
 }
 
-// refuseMoves makes renameat2(2) from one directory to another fail in the whole
-// process.
-func refuseMoves(errno unix.Errno) error {
-	const load, equal = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-	from, to := argument(0), argument(2)
+// refuseUnnamed makes open(2) with O_TMPFILE fail in the whole process, and
+// refuseLinks linkat(2).
+func refuseUnnamed(errno unix.Errno) error {
 	return filter([]unix.SockFilter{
-		{Code: load},
-		{Code: equal, K: unix.SYS_RENAMEAT2, Jf: 5},
-		{Code: load, K: from},
-		{Code: unix.BPF_MISC | unix.BPF_TAX},
-		{Code: load, K: to},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_X, Jt: 1},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_OPENAT, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: argument(2)},
+		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.O_TMPFILE &^ unix.O_DIRECTORY, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	})
+}
+
+func refuseLinks(errno unix.Errno) error {
+	return filter([]unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_LINKAT, Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	})

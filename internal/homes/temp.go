@@ -10,14 +10,11 @@ import (
 
 // temp is the new file under its random name, held by a descriptor.
 type temp struct {
-	dir    handle // where it is: beside the file, unless root made it
-	to     int    // the directory of the file
-	name   string
-	fd     int
-	node   node
-	gone   bool    // renamed away
-	root   bool    // root made it, in the staging folder: see guard
-	effort *effort // where root made it: renames have a thread of their own then
+	dir  handle // that of the file, the job's own
+	name string
+	fd   int
+	node node
+	gone bool // renamed away
 }
 
 // tempName is random, so nothing the user put there before is met; its dot keeps
@@ -30,20 +27,18 @@ const tempPrefix = ".keyreeve-new-"
 // to where it belongs.
 func (j *job) stage() (*temp, error) {
 	if j.guarded() {
-		if err := j.mayWrite(); err != nil {
-			return nil, err
-		}
-		t, err := j.stageAsRoot()
-		if err == nil || !j.unguard(-1, err) {
+		t, refused, err := j.stageAsRoot()
+		if !refused {
 			return t, err
 		}
+		j.door.guard.judge(site{j.p.dir.dev, int64(j.uid)}, j.account.Home, err)
 	}
 	return j.stageIn(j.p.dir)
 }
 
 // stageIn is stage with the rights of the thread, in a directory.
 func (j *job) stageIn(dir handle) (*temp, error) {
-	t := &temp{dir: dir, to: dir.fd, name: tempName()}
+	t := &temp{dir: dir, name: tempName()}
 	fd, err := openat(dir.fd, t.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
@@ -100,12 +95,11 @@ func (t *temp) rename(name string) error {
 // try renames, if the file system knows the flags: else nothing happens, without
 // an error.
 func (t *temp) try(name string, flags uint) (known bool, err error) {
-	err = t.reach(func() error {
-		if flags == 0 {
-			return unix.Renameat(t.dir.fd, t.name, t.to, name)
-		}
-		return unix.Renameat2(t.dir.fd, t.name, t.to, name, flags)
-	})
+	if flags == 0 {
+		err = unix.Renameat(t.dir.fd, t.name, t.dir.fd, name)
+	} else {
+		err = unix.Renameat2(t.dir.fd, t.name, t.dir.fd, name, flags)
+	}
 	switch {
 	case err == nil:
 		t.gone = true
@@ -123,33 +117,27 @@ func (t *temp) try(name string, flags uint) (known bool, err error) {
 // its own.
 func (t *temp) discard() {
 	if !t.gone {
-		_ = t.inside(func() error {
-			var st unix.Stat_t
-			err := unix.Fstatat(t.dir.fd, t.name, &st, unix.AT_SYMLINK_NOFOLLOW)
-			if err == nil && st.Dev == t.node.dev && st.Ino == t.node.ino {
-				err = unix.Unlinkat(t.dir.fd, t.name, 0) // a leftover is a nuisance only
-			}
-			return err
-		})
+		var st unix.Stat_t
+		err := unix.Fstatat(t.dir.fd, t.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil && st.Dev == t.node.dev && st.Ino == t.node.ino {
+			_ = unix.Unlinkat(t.dir.fd, t.name, 0) // a leftover is a nuisance only
+		}
 	}
 	closeFD(t.fd)
-	if t.root {
-		t.dir.close()
-	}
 }
 
 // aside renames what stands under a name of a directory to a name beside it that
 // nothing has: PREFIX.keyreeve-aside-RANDOM.
 func aside(dir int, name, prefix string) error {
-	return move(dir, name, dir, prefix+".keyreeve-aside-"+rand.Text())
+	return move(dir, name, prefix+".keyreeve-aside-"+rand.Text())
 }
 
 // move renames to a name that nothing has.
-func move(from int, name string, to int, target string) error {
-	err := unix.Renameat2(from, name, to, target, unix.RENAME_NOREPLACE)
+func move(dir int, name, target string) error {
+	err := unix.Renameat2(dir, name, dir, target, unix.RENAME_NOREPLACE)
 	if unknownFlag(err) {
 		// The caller took a random name, or looked whether it is free.
-		err = unix.Renameat(from, name, to, target)
+		err = unix.Renameat(dir, name, dir, target)
 	}
 	switch {
 	case err == nil:
