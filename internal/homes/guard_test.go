@@ -158,6 +158,17 @@ func TestGuardIsNotTalkedOutOfIt(t *testing.T) {
 		t.Error("the file is no longer to be root's")
 	}
 	h.told(0)
+
+	ssh, err := unix.Open(h.path(".ssh"), unix.O_PATH, 0)
+	h.must(err)
+	defer closeFD(ssh)
+	h.must(os.Remove(h.keys()))
+	h.must(os.Remove(h.path(".ssh")))
+	fd, err := unnamed(handle{fd: ssh})
+	closeFD(fd)
+	if err != nil && !errors.Is(err, unix.ENOENT) { // tmpfs makes one all the same
+		t.Errorf("a file in a directory that was removed: %v", err)
+	}
 }
 
 func TestGuardNeedsItsRight(t *testing.T) {
