@@ -83,8 +83,8 @@ func TestSplit(t *testing.T) {
 
 func TestMatchKind(t *testing.T) {
 	for line, want := range map[string]kind{
-		"all": byUser, "User a,b": byUser, "user a group B": byUser, "Group address": byUser, "Version OpenSSH_10*": byUser,
-		"invalid-user": byUser, "user=a,b": byUser, "Address 10.0.0.0/8": byConnection, "User a Host b": byConnection,
+		"all": byUser, "User a,b": byName, "user a group B": byName, "Group address": byUser, "Version OpenSSH_10*": byUser,
+		"invalid-user": byUser, "user=a,b": byName, "Address 10.0.0.0/8": byConnection, "User a Host b": byConnection,
 		"LocalPort 22": byConnection, "exec x": byConnection, "user=a LocalAddress=b": byConnection,
 	} {
 		_, criteria := split("Match " + line)

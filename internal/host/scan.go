@@ -38,7 +38,8 @@ type kind int
 
 const (
 	always kind = iota
-	byUser
+	byUser // and his groups
+	byName // of the user, as it was typed
 	byConnection
 )
 
@@ -47,6 +48,7 @@ type scanner struct {
 	text
 	global     []string // the values outside of Match blocks
 	connection bool     // a block that a connection decides about has set the keyword
+	name       bool     // so has one that the user's name decides about
 }
 
 // scan reads a configuration file and what it includes.
@@ -55,10 +57,14 @@ type scanner struct {
 // decides about (Address, Host, LocalAddress, LocalPort, RDomain, ...) sets the keyword, its value counts for everybody,
 // and with it all that it may hide from an answer: what stands outside of blocks and in blocks behind it, since the
 // first that applies wins. An entry with a blank counts too: sshd prints it without quotes.
+//
+// Where a Match User sets the keyword, what stands outside of blocks counts for everybody as well: sshd compares the name as it
+// was typed at the login, and NSS may take other spellings of it (ALICE, or alice@example.org with sssd), which lead past
+// the block.
 func scan(config string) text {
 	var s scanner
 	s.file(config, always, 0)
-	if s.connection {
+	if s.connection || s.name {
 		if s.global == nil {
 			s.global = defaultFiles()
 		}
@@ -107,6 +113,7 @@ func (s *scanner) values(values []string, now kind) {
 	s.named = append(s.named, values...)
 	s.perUser = s.perUser || now != always
 	s.connection = s.connection || now == byConnection
+	s.name = s.name || now == byName
 	for _, value := range values {
 		if now != always && s.connection || strings.ContainsAny(value, " \t") {
 			s.beside = append(s.beside, value)
@@ -174,11 +181,15 @@ func readConfig(name string) (string, error) {
 // matchKind says what a Match line asks for. What is not known here is a matter of the connection: that errs towards
 // keeping a file too many.
 func matchKind(criteria []string) kind {
+	found := byUser
 	for i := 0; i < len(criteria); i++ {
 		word, _, whole := strings.Cut(strings.ToLower(criteria[i]), "=") // user=NAME since 10.0
 		switch word {
 		case "all", "invalid-user":
 		case "user", "group", "version":
+			if word == "user" {
+				found = byName
+			}
 			if !whole {
 				i++ // its pattern
 			}
@@ -186,7 +197,7 @@ func matchKind(criteria []string) kind {
 			return byConnection
 		}
 	}
-	return byUser
+	return found
 }
 
 // split parts a line into its keyword and its words (strdelim and argv_split in misc.c): blanks or one "=" behind the keyword,

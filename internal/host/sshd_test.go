@@ -86,12 +86,12 @@ func TestKeyFiles(t *testing.T) {
 		"a blank":              {"AuthorizedKeysFile \"a b\"\n", files{"a", "b", "a b"}, files{"a", "b", "a b"}, false},
 		"none":                 {"AuthorizedKeysFile None\n", nil, nil, false},
 		"Match without files":  {"AuthorizedKeysFile a\nMatch Address 10.0.0.0/8\nPasswordAuthentication no\n", files{"a"}, files{"a"}, false},
-		"Match User":           {"Match User \"bob\"\nAuthorizedKeysFile /b/%u\n", files{first, second}, files{"/b/bob"}, true},
-		"Match User none":      {"Match User bob\nAuthorizedKeysFile none\n", files{first, second}, nil, true},
+		"Match User":           {"Match User \"bob\"\nAuthorizedKeysFile /b/%u\n", files{first, second}, files{"/b/bob", first, second}, true},
+		"Match User none":      {"Match User bob\nAuthorizedKeysFile none\n", files{first, second}, files{first, second}, true},
 		"Match all":            {"AuthorizedKeysFile a\nMatch all\nAuthorizedKeysFile b\n", files{"b"}, files{"b"}, true},
 		"Include":              {"Include DIR/*.conf\nAuthorizedKeysFile a\n", files{"i"}, files{"i"}, false},
-		"Include in a Match":   {"Match User bob\nInclude DIR/*.conf\n", files{first, second}, files{"i"}, true},
-		"Match in an Include":  {"Include DIR/*.inc\nAuthorizedKeysFile a\n", files{"a"}, files{"m"}, true},
+		"Include in a Match":   {"Match User bob\nInclude DIR/*.conf\n", files{first, second}, files{"i", first, second}, true},
+		"Match in an Include":  {"Include DIR/*.inc\nAuthorizedKeysFile a\n", files{"a"}, files{"m", "a"}, true},
 		"Match Address":        {"AuthorizedKeysFile a\nMatch Address 10.0.0.0/8\nAuthorizedKeysFile b\n", files{"a", "b"}, files{"a", "b"}, true},
 		"Match LocalPort":      {"Match LocalPort 2222\nAuthorizedKeysFile b\n", files{first, second, "b"}, files{first, second, "b"}, true},
 		"Match Address and *":  {"AuthorizedKeysFile a\nMatch Address *\nAuthorizedKeysFile b\n", files{"b", "a"}, files{"b", "a"}, true},
@@ -168,10 +168,10 @@ func TestBrokenConfiguration(t *testing.T) {
 	if !f.refresh(s) {
 		t.Error("the first good answer changed nothing")
 	}
-	f.wants(s, bob, "c")
+	f.wants(s, bob, "c", "a")
 	f.config(broken)
 	wantError("Bogus")
-	f.wants(s, bob, "c")
+	f.wants(s, bob, "c", "a")
 	files, err := s.KeyFiles(alice) // he was not asked about before
 	if err == nil || !strings.Contains(err.Error(), "Bogus") {
 		t.Errorf("error %v", err)
