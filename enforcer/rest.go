@@ -24,6 +24,10 @@ type rest struct {
 	wanted  bool // a look was asked for while he rests
 }
 
+// alerted reports whether a log line has told that the user keeps changing his file; no line of its own tells of further
+// changes then.
+func (r *rest) alerted() bool { return r != nil && r.changes > restAfter }
+
 // rested reports whether a user may be looked at now; if not, he is as soon as he has rested.
 func (l *loop) rested(user string) bool {
 	r := l.rests[user]
@@ -42,6 +46,7 @@ func (l *loop) tire(ctx context.Context, f finished) {
 	}
 	r := l.rests[f.user]
 	if r == nil || time.Since(r.last) > restWithin {
+		l.calm(f.user, r)
 		r = &rest{}
 		l.rests[f.user] = r
 	}
@@ -75,7 +80,15 @@ func (l *loop) wake(user string) {
 func (l *loop) forgetRests() {
 	for user, r := range l.rests {
 		if !r.resting && time.Since(r.last) > restWithin {
+			l.calm(user, r)
 			delete(l.rests, user)
 		}
+	}
+}
+
+// calm says that an alert is over.
+func (l *loop) calm(user string, r *rest) {
+	if r.alerted() {
+		l.Log.Info("the user's file keeps still again", zap.String("user", user), zap.Int("changes", r.changes), zap.Time("last", r.last))
 	}
 }

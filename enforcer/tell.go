@@ -16,6 +16,7 @@ import (
 // account draws the conclusions of a look: a failed one is repeated, and what a person should know is said once, not at
 // every look.
 func (l *loop) account(ctx context.Context, f finished) {
+	l.tellChanged(f)
 	if errors.Is(f.result.Err, errAbandoned) {
 		l.queue.add(f.user)
 		return
@@ -30,8 +31,22 @@ func (l *loop) account(ctx context.Context, f finished) {
 		l.repeat(ctx, f.user)
 	}
 	l.meter.look(f.user, f.result)
-	l.tell(f)
+	if !l.rests[f.user].alerted() {
+		l.tell(f)
+	}
 	l.tellUnkept(f.result.Unkept)
+}
+
+// tellChanged says what was changed, but not a thousand times: the trail has each change of a user who was alerted of.
+func (l *loop) tellChanged(f finished) {
+	if l.rests[f.user].alerted() {
+		return
+	}
+	for _, p := range f.result.Plans {
+		if p.Done {
+			l.Log.Info("file changed", zap.String("user", f.user), zap.String("file", p.Path()), zap.String("summary", p.Summary()))
+		}
+	}
 }
 
 // tellUnkept says once of a file that sshd may read it and that it is not kept, however many users it concerns.

@@ -188,9 +188,6 @@ func (s *service) act(c config.Config) func(enforcer.Plan) error {
 		err := hand.Apply(p)
 		tell()
 		s.metrics.change(p, err)
-		if err == nil {
-			s.log.Info("file changed", zap.String("user", p.Account.Name), zap.String("file", p.Path()), zap.String("summary", p.Summary()))
-		}
 		return err
 	}
 }
