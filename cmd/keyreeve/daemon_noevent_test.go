@@ -27,7 +27,7 @@ func (s site) checks(sweep, fast string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.put("keyreeve.yaml", strings.NewReplacer("sweep: 24h", "sweep: "+sweep, "fast_check: 0s", "fast_check: "+fast).Replace(string(text)))
+	s.put("keyreeve.yaml", strings.NewReplacer("sweep: 1h", "sweep: "+sweep, "fast_check: 0s", "fast_check: "+fast).Replace(string(text)))
 }
 
 // holder is a process of a user's that holds a file: "mapped", or "open". What it is told it writes there.

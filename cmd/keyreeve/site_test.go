@@ -65,13 +65,13 @@ func (s site) put(name, text string) {
 	}
 }
 
-// configure writes the configuration. Sweeps are a day away, so that whatever happens during a test is the answer to an
+// configure writes the configuration. Sweeps are an hour away, so that whatever happens during a test is the answer to an
 // event.
 func (s site) configure(mode, registry string) {
 	s.t.Helper()
 	s.put("keyreeve.yaml", fmt.Sprintf(`mode: %s
 registry: %s
-homes: {min_uid: 1, sweep: 24h, fast_check: 0s, sshd: {configs: []}}
+homes: {min_uid: 1, sweep: 1h, fast_check: 0s, sshd: {configs: []}}
 state_dir: %[3]s/state
 runtime_dir: %[3]s/run
 audit: {file: %[3]s/log/audit.jsonl}

@@ -232,7 +232,7 @@ func (h Homes) check() error {
 		oneOf("homes.accounts", h.Accounts, fromRegistry, accountsByNSS),
 		oneOf("homes.install", h.Install, InstallPresent, InstallAll),
 		oneOf("homes.guard", h.Guard, guardUser, GuardRoot),
-		between("homes.sweep", h.Sweep, time.Second, 24*time.Hour),
+		between("homes.sweep", h.Sweep, time.Second, time.Hour), // each home's content is read once an hour at least
 	}
 	if h.Accounts == accountsByNSS {
 		list = append(list, errors.New(`homes.accounts: "nss" is not built yet; the registry's posixAccount attributes are used`))

@@ -162,6 +162,7 @@ func TestErrors(t *testing.T) {
 		"quarantine":     {small + "quarantine_full: drop\nquarantine_max_age: 23h\nquarantine_max_size: 1MiB\n", []string{`quarantine_full: "drop" is not one of stop, remove`, "quarantine_max_age: 23h0m0s is less than 1d", "quarantine_max_size: 1048576 bytes are less than 16MiB"}},
 		"age":            {small + "quarantine_max_age: 5w\n", []string{"k.yaml:2: "}},
 		"size":           {small + "quarantine_max_size: 4GB\n", []string{"k.yaml:2: "}},
+		"seldom":         {small + "homes: {sweep: 61m}\n", []string{"homes.sweep: 1h1m0s is not between 1s and 1h0m0s"}},
 		"uid 0":          {small + "homes: {min_uid: 0}\n", []string{"homes.min_uid: 0 is below 1"}},
 		"textfile":       {small + "metrics: {textfile: keyreeve.prom}\n", []string{`k.yaml: metrics.textfile: "keyreeve.prom" is not a plain absolute path`}},
 		"no prom":        {small + "metrics: {textfile: /run/keyreeve.txt}\n", []string{`k.yaml: metrics.textfile: "/run/keyreeve.txt" does not end with .prom`}},
