@@ -109,7 +109,7 @@ func (p *stepper) run() (killed bool, err error) {
 	}
 	defer func() { err = errors.Join(err, said.Close(), os.Remove(said.Name())) }()
 	p.pid, err = syscall.ForkExec(program, []string{"keyreeve", "apply", "--config", p.site.path("keyreeve.yaml")}, &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{0, said.Fd(), said.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL},
+		Env: os.Environ(), Files: []uintptr{0, said.Fd(), said.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {
 		return false, err
@@ -131,8 +131,8 @@ func (p *stepper) run() (killed bool, err error) {
 func (p *stepper) follow() (syscall.WaitStatus, error) {
 	for {
 		var status syscall.WaitStatus
-		// Of this thread's children only: the others belong to other tests.
-		tid, err := syscall.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		// Of its process group only: this thread may have started programs of other tests, and they wait for those.
+		tid, err := syscall.Wait4(-p.pid, &status, unix.WALL, nil)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue
