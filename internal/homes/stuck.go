@@ -133,8 +133,7 @@ func (d *Door) change(a Account, s spot, renew bool, fn func(owner uint32, e *ef
 }
 
 // Renew takes the directory of a key file, .ssh as a rule, out of the way in which a
-// change is stuck: it goes aside whole,
-// under a name its user can find, and a new one is made that holds one key file.
+// change is stuck: it goes aside whole, under a name its user can find, and a new one is made that holds one key file.
 // Nothing is looked up in the old one, whose lock the stuck change holds: a directory
 // that is renamed within its parent is locked neither itself nor in what it holds
 // (vfs_rename in fs/namei.c, Linux 6.8). So only somebody who holds the lock of
