@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/watch"
 )
@@ -51,4 +56,55 @@ func (s *service) dirs(account homes.Account) (dirs []homes.Dir, missing bool, e
 		dirs, missing = append(dirs, above...), true
 	}
 	return dirs, missing, err
+}
+
+// watchRegistry makes a change of the registry's file count at once.
+func (s *service) watchRegistry(ctx context.Context) {
+	if s.unwatch != nil {
+		s.unwatch()
+		s.unwatch = nil
+	}
+	if s.config.Registry.Source != config.LDIFSource {
+		return
+	}
+	inner, cancel := context.WithCancel(ctx)
+	if err := watchFile(inner, s.config.Registry.LDIF.Path, s.runner.Poke); err != nil {
+		cancel()
+		s.log.Warn("the registry's file is not watched: a change waits for the refresh", zap.Error(err))
+		return
+	}
+	s.unwatch = cancel
+}
+
+// watchFile calls fn after every change of a file, until ctx ends.
+func watchFile(ctx context.Context, path string, fn func()) error {
+	changes, err := watch.File(ctx, path)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for range changes {
+			keepStill(changes)
+			fn()
+		}
+	}()
+	return nil
+}
+
+// settle is how long a file has to keep still before it is read. Who writes it in many small steps, each of which
+// opens and closes it, is not seen by the check for an open writer.
+const settle = time.Second
+
+// keepStill returns when no change has come for that long.
+func keepStill(changes <-chan struct{}) {
+	for {
+		select {
+		case _, more := <-changes:
+			if !more {
+				return
+			}
+		case <-time.After(settle):
+			return
+		}
+	}
 }
