@@ -15,8 +15,3 @@ type Unkept struct {
 	Path string // as sshd's configuration has it
 	Why  string
 }
-
-// CheckPath reports why a path cannot be that of a key file, nil when it can: it is clean, absolute or below the home, at most
-// 1024 bytes of printable ASCII, with names of at most 128 bytes, and without glob characters. The error wraps
-// ErrRefused.
-func CheckPath(file string) error { return checkPath(file) }

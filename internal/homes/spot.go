@@ -20,7 +20,7 @@ type spot struct {
 // spot finds out where the path of a key file leads. A path below the home means
 // the same whether it is absolute or not.
 func (a Account) spot(file string) (spot, error) {
-	if err := checkPath(file); err != nil {
+	if err := CheckPath(file); err != nil {
 		return spot{}, err
 	}
 	if below, found := strings.CutPrefix(file, a.Home+"/"); found {
@@ -54,10 +54,12 @@ func (s spot) fixed() bool { return len(s.dirs) == 0 }
 // when they go aside, or into quarantine; a name has 255 bytes at most.
 const maxElement = 128
 
-// checkPath admits the path of a key file as sshd would have expanded it: clean,
-// absolute or below the home, and of plain ASCII without the glob characters that
-// sshd expands; a "%" is one that it has expanded already.
-func checkPath(file string) error {
+// CheckPath reports why a path cannot be that of a key file as sshd would have
+// expanded it; nil when it can: clean, absolute or below the home, at most 1024
+// bytes of printable ASCII, with names of at most 128 bytes, and without the glob
+// characters that sshd expands; a "%" is one that it has expanded already. The
+// error wraps ErrRefused.
+func CheckPath(file string) error {
 	wrong := ""
 	switch {
 	case len(file) > maxHome:
