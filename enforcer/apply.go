@@ -22,6 +22,7 @@ type Homes interface {
 	Seize(account homes.Account, file string, after []byte, others ...string) error
 	Renew(account homes.Account, file string, after []byte) error
 	SameHome(a, b homes.Account) (bool, error)
+	Clean(account homes.Account, files ...string)
 }
 
 // Trail takes audit records; it returns when all of them are on disk.

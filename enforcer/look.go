@@ -47,6 +47,8 @@ type Looker struct {
 	Install bool
 	// Act is called with every plan that has a change. Nil looks only.
 	Act func(Plan) error
+	// Clean removes what a crash left beside the files, if there is an Act: for the first look of a run.
+	Clean bool
 	// Bring are lines that are to come back, by the path of their file.
 	Bring map[string][]authkeys.Line
 	// Patient leaves a file that may not be finished for a later look, and says so by ErrUnsettled: one that its owner
@@ -96,6 +98,9 @@ func (l Looker) Look(account homes.Account) Result {
 		}
 	}
 	result.Err = errors.Join(wrong...)
+	if l.Clean && l.Act != nil {
+		l.Homes.Clean(account, files.Paths...) // last: whatever this waits for, no key is in force for it
+	}
 	return result
 }
 

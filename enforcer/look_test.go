@@ -30,6 +30,8 @@ func (s shelf) Replace(homes.Account, string, homes.Version, []byte, ...string) 
 
 func (s shelf) Seize(homes.Account, string, []byte, ...string) error { return errors.New("not here") }
 
+func (s shelf) Clean(homes.Account, ...string) {}
+
 func (s shelf) Renew(homes.Account, string, []byte) error { return errors.New("not here") }
 
 func (s shelf) SameHome(homes.Account, homes.Account) (bool, error) { return false, nil }

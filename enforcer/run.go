@@ -142,6 +142,7 @@ type loop struct {
 	woken   chan string
 	told    map[string][sha256.Size]byte // what was last said of a user
 	unkept  map[homes.Unkept]bool        // files that were told of
+	cleaned map[homes.Account]bool       // of what a crash left, since the start
 	failed  map[string]int               // looks of a user that failed in a row
 	swept   bool                         // every home was looked at since the start
 	meter   meter
@@ -166,6 +167,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(r.Server), done: make(chan finished), again: make(chan string),
 		recall: make(map[string][]recalled), copies: make(chan passed), rests: make(map[string]*rest), waited: make(map[string]time.Time), woken: make(chan string),
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]bool),
+		cleaned: make(map[homes.Account]bool),
 		meter:   meter{files: make(map[string]int)},
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(),
 	}
@@ -321,7 +323,8 @@ func (l *loop) dispatch() {
 		l.running++
 		l.dog.begin(account)
 		look := l.looker()
-		look.Patient, look.Bring = l.patient(user), l.back(user)
+		look.Patient, look.Bring, look.Clean = l.patient(user), l.back(user), !l.cleaned[account]
+		l.cleaned[account] = l.cleaned[account] || look.Act != nil
 		go func() {
 			f := finished{user: user, watch: l.Watch(account), bring: look.Bring}
 			f.result = look.Look(account)

@@ -99,15 +99,17 @@ func (s site) kept(text string, all []intent) {
 	s.t.Errorf("the file was changed, and quarantine does not hold what it was: %+v", all)
 }
 
-// ours are the names that keyreeve gives to what it makes and moves beside the file.
-var ours = regexp.MustCompile(`^(\.keyreeve-new-|\.authorized_keys\.keyreeve-aside-)[A-Z2-7]{26}$`)
+// The names that keyreeve gives to what it makes beside the file, and to what it moves there.
+var (
+	tempName  = regexp.MustCompile(`^\.keyreeve-new-[A-Z2-7]{8}-[0-9a-f]{8}-[0-9a-f]{16}-[A-Z2-7]{26}$`)
+	asideName = regexp.MustCompile(`^\.authorized_keys\.keyreeve-aside-[A-Z2-7]{26}$`)
+)
 
-// clean fails the test unless what is in the home beside the test's own files has one of keyreeve's names, which sshd does not
-// read. It goes when it is ten minutes old.
-func (m member) clean(t *testing.T) {
+// clean fails the test unless what is in the home beside the test's own files has one of these names, which sshd does not read.
+func (m member) clean(t *testing.T, names ...*regexp.Regexp) {
 	t.Helper()
 	for _, path := range m.leftovers(t, "authorized_keys", "mine") {
-		if !ours.MatchString(filepath.Base(path)) {
+		if !slices.ContainsFunc(names, func(name *regexp.Regexp) bool { return name.MatchString(filepath.Base(path)) }) {
 			t.Errorf("%s was left in the home", path)
 		}
 	}

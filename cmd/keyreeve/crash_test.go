@@ -47,8 +47,8 @@ func crashes() []crash {
 // The program dies by SIGKILL at the door of every system call that it makes from its first look at the home to its end, one
 // after the other; Go's own care for threads, memory and signals alone is left out, and some homes have the calls alone that
 // change a file. Wherever that is, the file is the old one or the new one, what was done was told before, what went is in
-// quarantine, who logged in before still does, and the next run ends the work. What the kernel has is not lost by that, as it
-// is with the power: see TestApplySyncs.
+// quarantine, who logged in before still does, and the next run ends the work and leaves no temporary file. What the kernel
+// has is not lost by that, as it is with the power: see TestApplySyncs.
 //
 // What a dead process leaves is what is on the file system. So what needs other programs (logins, the next run) is tried once
 // for each state that was found there, and not again for a call that left nothing new.
@@ -126,7 +126,7 @@ func (r ruin) check(t *testing.T, when string, changed bool, was error) {
 		s.told(m, r.quarantined())
 	}
 	s.whole()
-	m.clean(t)
+	m.clean(t, tempName, asideName)
 	if was == nil {
 		r.logsIn(t, when)
 	}
@@ -141,7 +141,7 @@ func (r ruin) check(t *testing.T, when string, changed bool, was error) {
 	}
 	s.told(m, r.quarantined())
 	s.whole()
-	m.clean(t)
+	m.clean(t, asideName)
 	r.logsIn(t, when+", and the next run")
 	if err := r.server.Login(m.name, r.badFile); !errors.Is(err, testenv.ErrRefused) {
 		t.Errorf("%s, and the next run: the unknown key: got %v, want ErrRefused", when, err)

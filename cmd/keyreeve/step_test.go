@@ -53,7 +53,7 @@ var ownAffairs = map[uint64]bool{
 }
 
 // random is what differs from run to run in the names of files.
-var random = regexp.MustCompile(`\d{8}T\d{6}\.\d{6}Z|[A-Z2-7]{26}|\.new-\d+`)
+var random = regexp.MustCompile(`\d{8}T\d{6}\.\d{6}Z|([A-Z2-7]{8}-[0-9a-f]{8}-[0-9a-f]{16}-)?[A-Z2-7]{26}|\.new-\d+`)
 
 // stepper runs "keyreeve apply" call by call (ptrace(2)).
 type stepper struct {

@@ -42,9 +42,11 @@
 // descriptor from before is lost once that is gone, and so is a write in the same
 // instant that puts size and mtime back, since a rename changes the ctime.
 //
-// A crash may leave a temporary file in .ssh, .keyreeve-new-<random>, that holds
-// the new content or the old one; sshd reads neither, and a later Replace in that
-// .ssh removes it when it is ten minutes old. A crash while a .ssh is about to be
+// A crash may leave a temporary file in .ssh, .keyreeve-new-<maker>-<random>, that
+// holds the new content or the old one; sshd reads neither. The name says which
+// process made it, and once that is no more, Clean and a later Replace on the same
+// host remove the file. Elsewhere a Replace in that .ssh removes it when it is ten
+// minutes old. A crash while a .ssh is about to be
 // renewed may leave a directory of such a name in the home, with granted keys only.
 //
 // The new file is owned by the user. He can open it for writing, keep the
@@ -80,8 +82,9 @@ type Door struct {
 	own    int // the only uid that can be served, or anyUser
 	mounts *mounts
 	groups func(Account) ([]int, error)
-	grace  time.Duration // the least age of a leftover
-	guard  *guard        // nil: files are their users'
+	grace  time.Duration // the least age of a leftover whose maker may be at work
+	maker  maker
+	guard  *guard // nil: files are their users'
 	hangs  hangs
 }
 
@@ -112,6 +115,9 @@ func Open(options Options) (*Door, error) {
 		return nil, fmt.Errorf("homes: %w", err)
 	}
 	door := &Door{own: os.Geteuid(), mounts: table, groups: options.Groups, grace: leftoverAge}
+	if door.maker, err = newMaker(); err != nil {
+		return nil, errors.Join(fmt.Errorf("homes: this process cannot be told from others: %w", err), table.close())
+	}
 	if door.own == 0 {
 		door.own = anyUser
 		if err := canary(); err != nil {

@@ -163,7 +163,7 @@ func (j *job) stageAsRoot() (t *temp, refused bool, err error) {
 	if err := mayWrite(j.p.dir); err != nil {
 		return nil, false, err
 	}
-	t = &temp{dir: j.p.dir, name: tempName(), fd: -1}
+	t = &temp{dir: j.p.dir, name: j.door.maker.tempName(), fd: -1}
 	err = override(func() error {
 		return j.effort.here(func() (err error) {
 			if t.fd, err = unnamed(t.dir); err != nil {

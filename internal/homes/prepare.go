@@ -172,7 +172,7 @@ func (j *job) makeWay() error {
 // rehearse writes the new file into a new directory beside the old one, and takes
 // both away again.
 func (j *job) rehearse() error {
-	name := tempName()
+	name := j.door.maker.tempName()
 	dir, err := j.mkdir(name)
 	if err != nil {
 		return err

@@ -59,6 +59,7 @@ type attacked interface {
 	Replace(a Account, name string, before Version, after []byte, others ...string) error
 	Seize(a Account, name string, after []byte, others ...string) error
 	Renew(a Account, name string, after []byte) error
+	Clean(a Account, files ...string)
 	Stuck() int
 	Dirs(a Account, files ...string) ([]Dir, error)
 	SameHome(a, b Account) (bool, error)
@@ -159,6 +160,8 @@ func act(door *Door, call ask, pause func() error) (said answer) {
 		err = door.Seize(call.Account, call.Name, call.Data, call.Others...)
 	case "renew":
 		err = door.Renew(call.Account, call.Name, call.Data)
+	case "clean":
+		door.Clean(call.Account, call.Others...)
 	case "stuck":
 		said.Number = door.Stuck()
 	case "dirs":
@@ -326,6 +329,10 @@ func (d *remoteDoor) Seize(a Account, name string, after []byte, others ...strin
 func (d *remoteDoor) Renew(a Account, name string, after []byte) error {
 	_, err := d.call(ask{Call: "renew", Account: a, Name: name, Data: after})
 	return err
+}
+
+func (d *remoteDoor) Clean(a Account, files ...string) {
+	_, _ = d.call(ask{Call: "clean", Account: a, Others: files})
 }
 
 // Stuck is -1 if the process of the door is no more.

@@ -169,7 +169,7 @@ func (j *job) findFolder() error {
 // locked reports whether a thread of this process waits for the lock of an inode.
 // /proc/PID/task/TID/wchan (proc_pid_wchan(5)) is the kernel's function that sleeps,
 // less those of the scheduler and of the locks themselves: so it is the one that
-// asked for the lock. These are the ones of fs/namei.c, fs/open.c and fs/inode.c that
+// asked for the lock. These are the ones of fs/namei.c, fs/open.c, fs/inode.c and fs/readdir.c that
 // ask for i_rwsem (Linux 4.18 to 6.18), and in older kernels the slow path of the
 // lock. A wait for a disk or a server sleeps in a function of its own.
 func locked(thread int64) bool {
@@ -186,6 +186,6 @@ func locked(thread int64) bool {
 		"path_openat", "do_last", "open_last_lookups", "lookup_open", "lookup_slow", "walk_component",
 		"filename_create", "do_mkdirat", "vfs_mkdir", "vfs_unlink", "do_unlinkat", "vfs_rmdir", "do_rmdir",
 		"chmod_common", "chown_common", "do_truncate", "do_ftruncate", "start_dirop", "__start_dirop",
-		"start_creating", "start_removing", "start_renaming", "__start_renaming", "vfs_setxattr", "vfs_fsetxattr",
+		"iterate_dir", "wrap_directory_iterator", "start_creating", "start_removing", "start_renaming", "__start_renaming", "vfs_setxattr", "vfs_fsetxattr",
 	}, where)
 }

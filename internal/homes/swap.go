@@ -3,7 +3,6 @@ package homes
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -69,10 +68,10 @@ func (j *job) supplant(t *temp) error {
 	return t.rename(j.spot.name)
 }
 
-// Bounds of the search for leftovers of runs that were cut off, after each
-// Replace: how old they are, how many blocks of directory entries are read, and
-// how many files go. A Replace takes milliseconds; another one in the same .ssh,
-// of this host or of another, must keep its file.
+// Bounds of the search for leftovers of runs that were cut off: how old they are
+// unless their maker is known to be no more, how many blocks of directory entries
+// are read, and how many files go. A Replace takes milliseconds; another one in the
+// same .ssh, of this host or of another, must keep its file.
 const (
 	leftoverAge    = 10 * time.Minute
 	leftoverBlocks = 2
@@ -80,11 +79,12 @@ const (
 )
 
 // sweep removes temporary files that a crash left in .ssh: new files, and old ones
-// that a swap had put there. sshd reads neither. Errors are of no account.
+// that a swap had put there; a link goes aside. sshd reads none of them. Without a
+// file that was just written, nothing is old. Errors are of no account.
 func (j *job) sweep(t *temp) {
-	fresh, err := stat(t.fd)
-	if err != nil {
-		return
+	var fresh node
+	if t != nil {
+		fresh, _ = stat(t.fd) // the zero node does without the age
 	}
 	fd, err := reopen(j.p.dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -99,29 +99,36 @@ func (j *job) sweep(t *temp) {
 		}
 		_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
 		for _, name := range names {
-			if gone < leftoverFiles && isTempName(name) && j.leftover(name, fresh) && unix.Unlinkat(j.p.dir.fd, name, 0) == nil {
+			if gone < leftoverFiles && j.rid(name, fresh) {
 				gone++
 			}
 		}
 	}
 }
 
-// leftover judges the age by the clock of the file system itself: the ctime of
-// the file that was just written, and the ctime that the last rename or write
-// gave to the other one. One of root's is the guard's.
-func (j *job) leftover(name string, fresh node) bool {
+// rid takes one leftover away. It goes at once if its maker was a process of this
+// host, and is no more; else the age counts, by the clock of the file system itself:
+// the ctime of the file that was just written, and the ctime that the last rename or
+// write gave to the other one.
+func (j *job) rid(name string, fresh node) bool {
+	by, made := makerOf(name)
+	if !made {
+		return false
+	}
 	at, err := j.door.step(j.p.dir, name)
 	if err != nil {
 		return false
 	}
 	defer at.close()
-	return at.is(unix.S_IFREG) && (at.uid == j.uid || at.uid == 0) && !at.same(fresh) &&
-		at.ctime <= fresh.ctime-j.door.grace.Nanoseconds()
-}
-
-// isTempName tells the names that tempName makes: 26 letters of base32 (rand.Text
-// in crypto/rand).
-func isTempName(name string) bool {
-	random, found := strings.CutPrefix(name, tempPrefix)
-	return found && len(random) == 26 && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+	if at.uid != j.uid && at.uid != 0 || at.same(fresh) { // root's is the guard's
+		return false
+	}
+	dead := by.host == j.door.maker.host && by.dead()
+	switch {
+	case at.is(unix.S_IFREG) && (dead || at.ctime <= fresh.ctime-j.door.grace.Nanoseconds()):
+		return unix.Unlinkat(j.p.dir.fd, name, 0) == nil
+	case at.is(unix.S_IFLNK) && dead:
+		return aside(j.p.dir.fd, name, hidden(j.spot.name)) == nil
+	}
+	return false
 }

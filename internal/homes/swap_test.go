@@ -1,13 +1,11 @@
 package homes
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"testing"
 	"unsafe"
 
@@ -85,49 +83,6 @@ func TestOldFileGoes(t *testing.T) {
 	h.enforce(h.expect(Regular))
 	if left := h.entries(".ssh"); !slices.Equal(left, []string{name}) {
 		t.Errorf("left: %q", left)
-	}
-}
-
-// A run that was cut off leaves its new file, or the old one that it swapped out.
-func TestLeftovers(t *testing.T) {
-	h := newSSH(t, bad)
-	h.setUp("grace", 0)
-	plant := func(entry string, uid int) string {
-		h.write(h.path(".ssh", entry), bad, 0o600, uid)
-		return entry
-	}
-	for range leftoverFiles / 2 { // below the bound, which must not be what saves the others
-		plant(tempName(), testUID)
-	}
-	plant(tempName(), 0) // of the guard
-	stays := []string{
-		name, plant("id_ed25519", testUID), plant("."+name+".keyreeve-aside-"+rand.Text(), testUID),
-		plant(tempName()+"X", testUID), plant(tempPrefix, testUID), plant(tempPrefix+strings.Repeat("a", 26), testUID),
-		plant("x"+tempName(), testUID), plant(tempName(), otherUID), tempName(), tempName(), tempName(),
-	}
-	h.link("id_ed25519", h.path(".ssh", stays[8]), testUID)
-	h.mkdir(h.path(".ssh", stays[9]), 0o700, testUID)
-	h.must(unix.Mkfifo(h.path(".ssh", stays[10]), 0o600))
-	h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)))
-	slices.Sort(stays)
-	if left := h.entries(".ssh"); !slices.Equal(left, stays) {
-		t.Errorf("left:\n%q, want\n%q", left, stays)
-	}
-}
-
-func TestLeftoversAreBounded(t *testing.T) {
-	h := newSSH(t, bad)
-	for range 3 * leftoverFiles {
-		h.write(h.path(".ssh", tempName()), bad, 0o600, testUID)
-	}
-	// They are young: another Replace may be at work.
-	for _, want := range []int{3 * leftoverFiles, 2 * leftoverFiles, leftoverFiles, 0, 0} {
-		h.write(h.keys(), bad, 0o600, testUID) // what is as it should be is left alone
-		h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)))
-		if left := len(h.entries(".ssh")) - 1; left != want {
-			t.Errorf("%d are left, want %d", left, want)
-		}
-		h.setUp("grace", 0)
 	}
 }
 

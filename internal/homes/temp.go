@@ -17,12 +17,6 @@ type temp struct {
 	gone bool // renamed away
 }
 
-// tempName is random, so nothing the user put there before is met; its dot keeps
-// it out of a pattern in AuthorizedKeysFile (sshd from 10.0 on).
-func tempName() string { return tempPrefix + rand.Text() }
-
-const tempPrefix = ".keyreeve-new-"
-
 // stage writes the new content under a temporary name, so that it can be renamed
 // to where it belongs.
 func (j *job) stage() (*temp, error) {
@@ -38,7 +32,7 @@ func (j *job) stage() (*temp, error) {
 
 // stageIn is stage with the rights of the thread, in a directory.
 func (j *job) stageIn(dir handle) (*temp, error) {
-	t := &temp{dir: dir, name: tempName()}
+	t := &temp{dir: dir, name: j.door.maker.tempName()}
 	fd, err := openat(dir.fd, t.name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err

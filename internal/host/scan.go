@@ -38,8 +38,8 @@ type kind int
 
 const (
 	always kind = iota
-	byUser // and his groups
-	byName // of the user, as it was typed
+	byUser      // and his groups
+	byName      // of the user, as it was typed
 	byConnection
 )
 
