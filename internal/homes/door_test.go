@@ -158,9 +158,11 @@ func TestMountTable(t *testing.T) {
 		"27 27 0:26 / /home/c/m rw - fuse c rw\n" +
 		"28 27 8:1 / /usb rw - fuseblk /dev/sda1 rw,user_id=10\n" +
 		"29 27 0:28 / /fusectl rw - fusectl fusectl rw\n" +
+		"30 27 0:29 / /home/d/m rw - fuse x\ruser_id=0 rw,user_id=1000,allow_other\n" +
+		"31 27 0:30 / /home/e/m rw - fuse  rw,user_id=1000\n" +
 		"broken\n"
 	foreign, _ := parseMounts([]byte(text))
-	want := map[uint64]bool{unix.Mkdev(0, 21): true, unix.Mkdev(0, 23): true, unix.Mkdev(0, 26): true, unix.Mkdev(8, 1): true}
+	want := map[uint64]bool{unix.Mkdev(0, 21): true, unix.Mkdev(0, 23): true, unix.Mkdev(0, 26): true, unix.Mkdev(8, 1): true, unix.Mkdev(0, 29): true, unix.Mkdev(0, 30): true}
 	for dev := range want {
 		if !foreign[dev] {
 			t.Errorf("device %#x is not foreign", dev)

@@ -111,12 +111,13 @@ func (m *mounts) load() error {
 
 // parseMounts reads mountinfo (proc(5), /proc/pid/mountinfo): the third field is
 // the device, the fifth the mount point; type, source and super options follow the
-// "-". Of several mounts at one point the last one is on top.
+// "-". Of several mounts at one point the last one is on top. One blank ends a field: a source,
+// which is its user's to choose, may be empty, and hold other white space (mangle escapes four bytes).
 func parseMounts(text []byte) (foreign map[uint64]bool, servers map[string]string) {
 	foreign, servers = map[uint64]bool{}, map[string]string{}
 	for line := range bytes.Lines(text) {
-		front, back, found := strings.Cut(string(line), " - ")
-		left, right := strings.Fields(front), strings.Fields(back)
+		front, back, found := strings.Cut(strings.TrimSuffix(string(line), "\n"), " - ")
+		left, right := strings.Split(front, " "), strings.Split(back, " ")
 		if !found || len(left) < 5 || len(right) < 3 {
 			continue
 		}
