@@ -120,7 +120,7 @@ func TestStoreThroughAMapping(t *testing.T) {
 	user.write(t, "authorized_keys", keys["A"]+"\n#"+strings.Repeat(".", len(keys["B"])-1)+"\n")
 	s.put("registry.ldif", entries(user))
 	s.configure("enforce", s.ldifRegistry())
-	s.checks("24h", "1s")
+	s.checks("1h", "1s")
 	holder := user.holds(t, "mapped", ".ssh/authorized_keys", len(keys["A"])+1)
 	holder.write("# mine")
 	d := s.start()
@@ -143,7 +143,7 @@ func TestWriteThroughAKeptDescriptor(t *testing.T) {
 	user.does(t, "ln else/first else/second; rm else/first; mv else/second .ssh/authorized_keys", "")
 	s.put("registry.ldif", entries(user))
 	s.configure("enforce", s.ldifRegistry())
-	s.checks("24h", "1s")
+	s.checks("1h", "1s")
 	d := s.start()
 	d.await("every home was looked at", 1)
 	if text := user.read(t, "authorized_keys"); !strings.Contains(text, "#...") {
