@@ -9,7 +9,6 @@
 package testenv
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"os"
@@ -24,9 +23,9 @@ import (
 const requireVariable = "KEYREEVE_TEST_REQUIRE"
 
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
-// client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems), "strace" (the
-// program, and that it may trace a child here), "logrotate", "journald" (systemd-journald, and that it may run apart from the
-// system's own), "fuse" (/dev/fuse, and that a user may mount it in a namespace of his own).
+// client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems),
+// "logrotate", "journald" (systemd-journald, and that it may run apart from the system's own), "fuse" (/dev/fuse, and that a user
+// may mount it in a namespace of his own).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
@@ -57,8 +56,6 @@ func lack(tb testing.TB, part string) string {
 		return lackPrograms("slapd", "slapadd", "ldapmodify")
 	case "mount":
 		return lackMount()
-	case "strace":
-		return lackStrace(tb)
 	case "logrotate":
 		return lackPrograms("logrotate")
 	case "journald":
@@ -108,20 +105,6 @@ func lackMount() string {
 		}
 	}
 	return "the test has no CAP_SYS_ADMIN"
-}
-
-// lackStrace traces a program that does nothing: a container or a security module may forbid ptrace(2) to root too.
-func lackStrace(tb testing.TB) string {
-	tb.Helper()
-	strace, err := Program("strace")
-	if err != nil {
-		return err.Error()
-	}
-	cmd := exec.CommandContext(tb.Context(), strace, "-f", "-o", os.DevNull, "true") //nolint:gosec // the program that was found
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Sprintf("strace may not trace a program here: %v: %s", err, bytes.TrimSpace(said))
-	}
-	return ""
 }
 
 // lackFuse makes a user namespace with mounts of its own, which a container may forbid, for a program that does nothing.
