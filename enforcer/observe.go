@@ -7,10 +7,10 @@ import (
 
 // Observation is what the loop knows of the whole at one moment, for whoever measures it.
 type Observation struct {
-	// Homes is how many homes are kept, Stuck how many of them do not answer, or wait for their file server to answer.
-	Homes, Stuck int
-	// Unresolved counts the files of which nothing could be decided at the last look, and those that could not be read or
-	// changed, such as one that is immutable; a home that does not answer counts as one.
+	// Homes is how many homes are kept, Silent how many of them do not answer, or wait for their file server to answer.
+	Homes, Silent int
+	// Unresolved counts the files by which somebody may get in (Plan.Pressing) and of which nothing could be decided at the last
+	// look, and those that could not be read or changed, or are not kept; a silent home counts as one.
 	Unresolved int
 	// Registry is when the registry was last read whole; zero before that.
 	Registry time.Time
@@ -28,7 +28,7 @@ type meter struct {
 func (m *meter) look(user string, result Result) {
 	n := len(joined(result.Err)) + len(result.Unkept)
 	for _, p := range result.Plans {
-		if p.Unresolved != "" {
+		if p.Pressing() {
 			n++
 		}
 	}
@@ -56,8 +56,8 @@ func joined(err error) []error {
 
 // observe tells Observe what has changed.
 func (l *loop) observe() {
-	stuck := l.dog.all + len(l.dog.parked)
-	now := Observation{Stuck: stuck, Unresolved: l.meter.all + stuck, Registry: l.meter.registry}
+	silent := l.dog.all + len(l.dog.parked)
+	now := Observation{Silent: silent, Unresolved: l.meter.all + silent, Registry: l.meter.registry}
 	if l.world != nil {
 		now.Homes = len(l.world.accounts)
 	}

@@ -165,8 +165,8 @@ func TestRunnerCountsSilentHomesByTheirServer(t *testing.T) {
 		if n := d.said(silence); n < 256 || n > 256+d.runner.Workers {
 			t.Errorf("%d homes hold a thread, want 64 of each of four servers or a few more", n)
 		}
-		if n := d.said("file server does not answer; none of its homes is looked at until one answers"); n != 4 || d.seen.Load().Stuck != 500 {
-			t.Errorf("%d servers are named, want 4, and %d homes count as stuck, want all 500", n, d.seen.Load().Stuck)
+		if n := d.said("file server does not answer; none of its homes is looked at until one answers"); n != 4 || d.seen.Load().Silent != 500 {
+			t.Errorf("%d servers are named, want 4, and %d homes count as silent, want all 500", n, d.seen.Load().Silent)
 		}
 		d.write(zoe, mixed)
 		d.hints <- "zoe"

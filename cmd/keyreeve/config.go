@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +35,7 @@ func newConfig(p process, path *string) *cobra.Command {
 			if _, err := compile(c); err != nil {
 				return fmt.Errorf("%s: %w", *path, err)
 			}
-			if err := readNamed(c.Registry); err != nil {
+			if err := checkNamed(c); err != nil {
 				return fmt.Errorf("%s: %w", *path, err)
 			}
 			_, err = fmt.Fprintf(p.Stdout, "%s is good: mode %s, registry from %s (sha256 %s)\n", *path, c.Mode, c.Registry.Source, c.SHA256)
@@ -44,8 +45,21 @@ func newConfig(p process, path *string) *cobra.Command {
 	return group
 }
 
-// readNamed reads the files that the registry's configuration names, as the daemon would.
-func readNamed(r config.Registry) error {
+// checkNamed looks at the files that the configuration names, as the daemon would.
+func checkNamed(c config.Config) error {
+	wrong := []error{readRegistry(c.Registry), newSSHD(c.Homes.SSHD).Check()}
+	if c.Metrics.Textfile != "" {
+		if info, err := os.Stat(filepath.Dir(c.Metrics.Textfile)); err != nil {
+			wrong = append(wrong, fmt.Errorf("metrics.textfile: the folder: %w", err))
+		} else if !info.IsDir() {
+			wrong = append(wrong, fmt.Errorf("metrics.textfile: %s is no folder", filepath.Dir(c.Metrics.Textfile)))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// readRegistry reads the files that the registry's configuration names.
+func readRegistry(r config.Registry) error {
 	if r.Source == config.LDIFSource {
 		return readable("registry.ldif.path", r.LDIF.Path)
 	}

@@ -97,7 +97,7 @@ func (m *metrics) text() string {
 		}
 	}
 	single("homes", "gauge", "Homes that are kept in line.", m.seen.Homes)
-	single("stuck_homes", "gauge", "Homes that do not answer.", m.seen.Stuck)
+	single("silent_homes", "gauge", "Homes that do not answer.", m.seen.Silent)
 	single("unresolved_files", "gauge", "Files that may hold an unregistered key and could not be decided or changed.", m.seen.Unresolved)
 	labelled("changes_total", "outcome", "Files changed (success) or not (failure).", m.changes)
 	labelled("removed_lines_total", "reason", "Lines removed from files.", m.removed)

@@ -78,7 +78,7 @@ func TestUnresolvedIsTold(t *testing.T) {
 	d.await("every home was looked at", 1)
 	s.measures("unresolved_files", "2")
 	s.measures("homes", "3")
-	s.measures("stuck_homes", "0")
+	s.measures("silent_homes", "0")
 	s.measures("audit_failures_total", "0")
 	s.measures(`changes_total{outcome="success"}`, "1")
 	s.measures(`removed_lines_total{reason="unregistered"}`, "1")

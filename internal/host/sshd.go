@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"slices"
 	"sync"
 	"time"
@@ -52,6 +53,25 @@ func (s *SSHD) Refresh(ctx context.Context) (changed bool, err error) {
 		wrong = append(wrong, err)
 	}
 	return changed, errors.Join(wrong...)
+}
+
+// Check says what cannot be read of the configurations, and of what they include, and whether the program is there. Nothing is
+// run. On a host without sshd there is nothing to read.
+func (s *SSHD) Check() error {
+	var wrong []error
+	for _, server := range s.servers {
+		program := server.find()
+		if program == "" {
+			continue
+		}
+		if _, err := exec.LookPath(program); err != nil {
+			wrong = append(wrong, fmt.Errorf("sshd: %w", err))
+		}
+		for _, err := range scan(server.config).wrong {
+			wrong = append(wrong, fmt.Errorf("configuration of sshd: %w", err))
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // KeyFiles lists the files that some sshd of this host reads for an account. Files that come with an error are what is

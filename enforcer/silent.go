@@ -8,33 +8,33 @@ import (
 	"github.com/keyreeve/keyreeve/internal/homes"
 )
 
-// The bounds of looks that do not come back: a home on a dead file server holds its thread for as long as the server is
+// The bounds of silent looks, which do not come back: a home on a dead file server holds its thread for as long as the server is
 // silent. Such a look loses its worker after lookLimit, so that others are not kept waiting, and its user is not looked at
 // again before it returns. Each one costs a thread, hence the bounds: on homes that hang together, since one server has them, and
 // on all. When many hang, a server of which one home does gets no further thread, so that several dead servers do not
 // use up what the others need.
 const (
-	lookLimit   = 5 * time.Second
-	stuckBeside = 64
-	stuckMany   = 256
-	stuckInAll  = 512 // the unit's TasksMax= leaves room for as many again
+	lookLimit    = 5 * time.Second
+	silentBeside = 64
+	silentMany   = 256
+	silentInAll  = 512 // the unit's TasksMax= leaves room for as many again
 )
 
 // look is one that has begun.
 type look struct {
-	home  string
-	serve string // what serves the home
-	began time.Time
-	stuck bool
+	home   string
+	serve  string // what serves the home
+	began  time.Time
+	silent bool
 }
 
 // watchdog keeps count of looks. It belongs to the loop's goroutine.
 type watchdog struct {
 	looks  map[string]*look // by user
 	server func(home string) string
-	beside map[string]int // stuck looks by what serves their homes
+	beside map[string]int // silent looks by what serves their homes
 	all    int
-	// parked are the users who wait for a stuck look of their server to return.
+	// parked are the users who wait for a silent look of their server to return.
 	parked map[string]bool
 	check  *time.Timer
 }
@@ -45,10 +45,10 @@ func newWatchdog(server func(home string) string) *watchdog {
 	}
 }
 
-// park reports whether one more stuck look could be one too many; the user waits then.
+// park reports whether one more silent look could be one too many; the user waits then.
 func (w *watchdog) park(account homes.Account) bool {
 	beside := w.beside[w.server(account.Home)]
-	full := beside >= stuckBeside || w.all >= stuckMany && beside > 0 || w.all >= stuckInAll
+	full := beside >= silentBeside || w.all >= silentMany && beside > 0 || w.all >= silentInAll
 	if full {
 		w.parked[account.Name] = true
 	}
@@ -62,11 +62,11 @@ func (w *watchdog) begin(account homes.Account) {
 	w.looks[account.Name] = &look{home: account.Home, serve: w.server(account.Home), began: time.Now()}
 }
 
-// end forgets a look and reports whether it was stuck.
+// end forgets a look and reports whether it was silent.
 func (w *watchdog) end(user string) bool {
 	ended := w.looks[user]
 	delete(w.looks, user)
-	if !ended.stuck {
+	if !ended.silent {
 		return false
 	}
 	w.all--
@@ -89,17 +89,17 @@ func (l *loop) patrol() {
 	for user, look := range l.dog.looks {
 		age := time.Since(look.began)
 		switch {
-		case look.stuck:
+		case look.silent:
 		case age < lookLimit:
 			moving++
 		default:
-			look.stuck = true
+			look.silent = true
 			l.running--
 			l.dog.all++
 			l.dog.beside[look.serve]++
 			l.Log.Error("home does not answer; it is not looked at until it does",
 				zap.String("user", user), zap.String("home", look.home), zap.String("server", look.serve), zap.Duration("since", age))
-			if l.dog.beside[look.serve] == stuckBeside {
+			if l.dog.beside[look.serve] == silentBeside {
 				l.Log.Error("file server does not answer; none of its homes is looked at until one answers", zap.String("server", look.serve))
 			}
 		}
