@@ -79,13 +79,10 @@ func (l Looker) Look(account homes.Account) Result {
 		wrong = append(wrong, err)
 	}
 	for i, name := range files.Paths {
-		plan, err := l.file(Input{
+		plan, err := l.keep(Input{
 			Account: account, Name: name, Grants: l.Grants, Install: l.Install && i == 0, Bring: l.Bring[name], Others: slices.Concat(files.Paths[:i], files.Paths[i+1:]),
 			Second: slices.ContainsFunc(files.Paths[:i], func(other string) bool { return path.Dir(other) == path.Dir(name) }),
-		})
-		if errors.Is(err, homes.ErrStuck) {
-			plan, err = l.renew(plan, result.Plans, files.Paths, err)
-		}
+		}, result.Plans, files.Paths)
 		if errors.Is(err, homes.ErrNoHome) {
 			result.NoHome = true // sshd reads the files outside of it all the same
 			continue
@@ -164,22 +161,6 @@ func (l Looker) file(in Input) (Plan, error) {
 	plan.Seize = true
 	plan.Whole = policy.Verdict{Reason: ReasonUnsteady, Detail: "the file kept changing while it was looked at; it is put aside"}
 	return plan, l.act(&plan)
-}
-
-// renew gets round a change in .ssh that is stuck: .ssh itself gives way, and the first of the user's files in the new one holds
-// what is granted of what was read in the old one. Nothing in there is looked at again, since the stuck change holds its lock.
-func (l Looker) renew(held Plan, before []Plan, files []string, stuck error) (Plan, error) {
-	inSSH := func(file string) bool { return path.Dir(file) == sshDir }
-	if !inSSH(held.Name) {
-		return held, stuck
-	}
-	plan := renewPlan(files[slices.IndexFunc(files, inSSH)], held, before, l.Grants)
-	for range attempts {
-		if err := l.act(&plan); !errors.Is(err, homes.ErrChanged) {
-			return plan, err
-		}
-	}
-	return plan, stuck
 }
 
 // removesKey reports whether a line that has a key goes.

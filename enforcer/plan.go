@@ -87,7 +87,8 @@ type Plan struct {
 	// Seize asks to put the file aside, whatever version of it is there. A plan is made without it; it is set when the
 	// file did not keep still for its plan to be carried out.
 	Seize bool
-	// Renew asks to move .ssh aside, whatever is in it, and to make a new one with this file alone.
+	// Renew asks to move the directory of the file aside, .ssh as a rule, whatever is in it, and to make a new one with this file
+	// alone. Without Seize it does not if what was stuck there has come back.
 	Renew bool
 	// Done is set when the plan was carried out.
 	Done bool

@@ -2,23 +2,61 @@ package enforcer
 
 import (
 	"bytes"
+	"errors"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
 )
 
-// sshDir is the directory below the home in which files can be renewed together.
-const sshDir = ".ssh"
+// keep is file, and gets round a call in a directory below the home that is stuck: the directory itself gives way, and the first of
+// the user's files in the new one holds what is granted of what was read in the old one. Nothing in there is looked at again, since
+// its lock is held. A call that has come back meanwhile is a reason to look again, once.
+func (l Looker) keep(in Input, before []Plan, files []string) (Plan, error) {
+	plan, err := l.file(in)
+	if !errors.Is(err, homes.ErrStuck) || l.Act == nil {
+		return plan, err
+	}
+	held := plan
+	held.Account, held.Name = in.Account, in.Name // also where nothing could be read
+	if !held.below() {
+		return plan, err
+	}
+	first := files[slices.IndexFunc(files, func(file string) bool {
+		return path.Dir(Plan{Account: in.Account, Name: file}.Path()) == path.Dir(held.Path())
+	})]
+	for i := range attempts {
+		renewed := renewPlan(first, held, before, l.Grants)
+		renewed.Seize = i > 0
+		wrong := l.act(&renewed)
+		if !errors.Is(wrong, homes.ErrChanged) {
+			return renewed, wrong
+		}
+		if plan, err = l.file(in); !errors.Is(err, homes.ErrStuck) {
+			return plan, err
+		}
+		if plan.Name != "" {
+			held = plan
+		}
+	}
+	return plan, err
+}
 
-// renewPlan plans a new .ssh in place of one in which the change of a file is stuck: held is the plan that could not be carried
-// out, before are those of the look that came before it. It is pure. The one file of the new .ssh, name, has all granted keys,
-// with the options that narrow them, of all files that were read in the old one.
+// below reports that the file lies in a directory below the home, which can give way.
+func (p Plan) below() bool { return strings.HasPrefix(path.Dir(p.Path()), p.Account.Home+"/") }
+
+// takes reports that another file goes aside with the plan's directory.
+func (p Plan) takes(other Plan) bool { return strings.HasPrefix(other.Path(), path.Dir(p.Path())+"/") }
+
+// renewPlan plans a new directory, .ssh as a rule, in place of one in which a call is stuck: held is the plan that could not be carried
+// out, or has but a name where the file could not be read; before are those of the look that came before it. It is pure. The one
+// file of the new directory, name, has all granted keys, with the options that narrow them, of all files that were read in the old one.
 func renewPlan(name string, held Plan, before []Plan, grants *policy.Grants) Plan {
 	p := Plan{Account: held.Account, Name: name, State: held.State, Before: held.Before, Renew: true}
 	for _, read := range append(slices.Clone(before), held) {
-		if path.Dir(read.Name) != sshDir {
+		if !held.takes(read) {
 			continue
 		}
 		text := read.Original

@@ -21,6 +21,16 @@ type locked struct {
 	enforcer.Homes
 	file, whole bool // what he holds: the file, the home too
 	tries       int
+	blind       string // a file that cannot be read either
+	back        int    // how often what was stuck is back when its directory is to give way
+	renews      int
+}
+
+func (l *locked) Read(a homes.Account, file string) (homes.File, error) {
+	if file == l.blind {
+		return homes.File{}, fmt.Errorf("read: %w", homes.ErrStuck)
+	}
+	return l.Homes.Read(a, file)
 }
 
 func (l *locked) Replace(a homes.Account, file string, before homes.Version, after []byte, others ...string) error {
@@ -31,11 +41,17 @@ func (l *locked) Replace(a homes.Account, file string, before homes.Version, aft
 	return l.Homes.Replace(a, file, before, after, others...)
 }
 
-func (l *locked) Renew(a homes.Account, file string, after []byte) error {
+func (l *locked) Renew(a homes.Account, file string, after []byte, anyway bool) error {
+	l.renews++
 	if l.whole {
 		return fmt.Errorf("renew: %w", homes.ErrStuck)
 	}
-	return l.Homes.Renew(a, file, after)
+	if l.back > 0 && !anyway {
+		l.back--
+		return fmt.Errorf("renew: %w", homes.ErrChanged)
+	}
+	l.blind = ""
+	return l.Homes.Renew(a, file, after, true) // in truth nothing is stuck
 }
 
 // A change that is stuck makes .ssh give way; the audit trail and the quarantine come first there too, and what narrows a
@@ -98,7 +114,7 @@ func TestRunnerTellsOfWhatCannotBeFreed(t *testing.T) {
 		if door.tries > 30 {
 			t.Errorf("%d attempts in 10 s", door.tries)
 		}
-		if n := d.said("a user keeps his key file as it is by locks of the kernel's that he does not give back; what is in it may log in"); n != 1 {
+		if n := d.said("somebody keeps a key file as it is by locks of the kernel's on the home that he does not give back; what is in it may log in"); n != 1 {
 			t.Errorf("it was said %d times", n)
 		}
 		d.want(a, mixed, "while the home is held")
@@ -107,4 +123,77 @@ func TestRunnerTellsOfWhatCannotBeFreed(t *testing.T) {
 		d.want(a, lineA+" me\n", "when it is let go")
 		d.end()
 	})
+}
+
+// hold is a Looker whose acts go by a locked door, and the door.
+func (c *centre) hold(door *locked) (enforcer.Looker, *locked) {
+	door.Homes = c.door
+	hand := c.enforcer(&trail{})
+	hand.Homes = door
+	return enforcer.Looker{Homes: door, Grants: grants(c.tb, lineA), Act: hand.Apply}, door
+}
+
+// Where not even a read comes back, every granted key gets in, and what was read keeps its options. A look that may change nothing
+// says so.
+func TestLookRenewsWhatCannotBeRead(t *testing.T) {
+	const restricted = `command="x" ` + lineA + "\n"
+	for blind, want := range map[string]string{".ssh/authorized_keys": lineA + "\n", ".ssh/authorized_keys2": restricted} {
+		c := newCentre(t)
+		a := c.account("alice", restricted)
+		look, door := c.hold(&locked{blind: blind})
+		act := look.Act
+		look.Act = nil
+		if result := look.Look(a); !errors.Is(result.Err, homes.ErrStuck) {
+			t.Errorf("a look that changes nothing at %s: %v", blind, result.Err)
+		}
+		look.Act = act
+		if result := look.Look(a); result.Err != nil {
+			t.Errorf("%s: %v", blind, result.Err)
+		}
+		if got := c.read(a); door.renews != 1 || got != want {
+			t.Errorf("%s: after %d renewals the file holds %q, want %q", blind, door.renews, got, want)
+		}
+	}
+}
+
+// What has come back is planned again; what is stuck again then gives way all the same.
+func TestLookPlansAgainWhatCameBack(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	look, door := c.hold(&locked{file: true, back: 5})
+	if result := look.Look(a); result.Err != nil || door.renews != 2 {
+		t.Errorf("%d renewals, %v", door.renews, result.Err)
+	}
+	if got := c.read(a); got != lineA+" me\n" {
+		t.Errorf("the file holds %q", got)
+	}
+}
+
+// Any directory of key files below the home gives way, but neither the home itself nor what is outside of it.
+func TestLookRenewsOtherDirectories(t *testing.T) {
+	for file, gives := range map[string]bool{".keys/auth": true, ".keys/deep/auth": true, "auth": false} {
+		c := newCentre(t)
+		a := c.account("alice", "")
+		path := filepath.Join(a.Home, file)
+		for dir := filepath.Dir(path); dir != a.Home; dir = filepath.Dir(dir) {
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.Lchown(dir, a.UID, a.GID)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.WriteFile(path, []byte(mixed), 0o600), os.Lchown(path, a.UID, a.GID)); err != nil {
+			t.Fatal(err)
+		}
+		look, door := c.hold(&locked{file: true})
+		look.Files = func(homes.Account) (homes.KeyFiles, error) {
+			return homes.KeyFiles{Paths: []string{".ssh/authorized_keys", path}}, nil
+		}
+		result := look.Look(a)
+		got, err := os.ReadFile(path)
+		if gives != (result.Err == nil && door.renews == 1 && string(got) == lineA+" me\n") {
+			t.Errorf("%s: %d renewals, %v; it holds %q, %v", file, door.renews, result.Err, got, err)
+		}
+		if !gives && !errors.Is(result.Err, homes.ErrStuck) {
+			t.Errorf("%s: %v", file, result.Err)
+		}
+	}
 }

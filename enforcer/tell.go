@@ -100,7 +100,7 @@ func (l *loop) tell(f finished) {
 	}
 	if errors.Is(f.result.Err, homes.ErrStuck) {
 		lines = append(lines, func() {
-			l.Log.Error("a user keeps his key file as it is by locks of the kernel's that he does not give back; what is in it may log in",
+			l.Log.Error("somebody keeps a key file as it is by locks of the kernel's on the home that he does not give back; what is in it may log in",
 				zap.String("user", f.user), zap.String("home", f.result.Account.Home))
 		})
 	}

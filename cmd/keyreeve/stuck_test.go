@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -94,4 +95,34 @@ func TestDaemonFreesAKeyThatIsHeld(t *testing.T) {
 	}
 	user.loses(t, "authorized_keys", keys["B"])
 	last.stop()
+}
+
+// A user has nothing but an authorized_keys2, and holds .ssh so that not even the look-up of the first file comes back. A plan says
+// so, and the daemon takes the key.
+func TestDaemonFreesAKeyBehindALookUp(t *testing.T) {
+	testenv.Need(t, "root", "fuse")
+	s := newSite(t)
+	_, keys := vectors(t)
+	user := s.newMember(1, keys["A"])
+	user.write(t, "authorized_keys2", keys["B"]+"\n")
+	s.put("registry.ldif", entries(user))
+	s.configure("enforce", s.ldifRegistry())
+	stall := testenv.HoldDir(t, user.as(), filepath.Dir(user.file("x")))
+	defer stall.Let()
+	queued := exec.CommandContext(t.Context(), "mkdir", user.file("queued"))
+	if err := queued.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a change waits for the lock", func() bool { return threads(queued.Process.Pid)["D"] == 1 })
+
+	d := s.start()
+	user.loses(t, "authorized_keys2", keys["B"])
+	eventually(t, "the user has his registered key", func() bool { return user.read(t, "authorized_keys") == keys["A"]+"\n" })
+	user.write(t, "authorized_keys2", keys["B"]+"\n")
+	user.loses(t, "authorized_keys2", keys["B"])
+	stall.Let()
+	if err := queued.Wait(); err != nil {
+		t.Error(err)
+	}
+	d.stop()
 }

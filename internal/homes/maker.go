@@ -115,7 +115,7 @@ func (d *Door) Clean(a Account, files ...string) {
 			continue
 		}
 		seen[path.Dir(file)] = true
-		_ = d.change(a, s, false, func(owner uint32, e *effort) error {
+		_ = d.change(a, s, changing, func(owner uint32, e *effort) error {
 			p, err := d.locate(a, s, owner)
 			if err != nil {
 				return err

@@ -70,10 +70,10 @@ func (p *place) holdsRoots() bool {
 // without any capability. Modes count for these as for everybody's, nothing that
 // is another user's can be touched, and in a directory that root alone can change
 // no name is a trap. owner is the uid.
-func (d *Door) hand(a Account, s spot, fn func(owner uint32) error) error {
+func (d *Door) hand(a Account, s spot, e *effort, fn func(owner uint32) error) error {
 	uid := uint32(a.UID) //nolint:gosec // checked by As, before fn and all else
 	roots := false
-	err := d.As(a, func() error {
+	do := func() error {
 		if s.outside != "" {
 			p, err := d.outside(s, uid)
 			if err != nil {
@@ -86,12 +86,13 @@ func (d *Door) hand(a Account, s spot, fn func(owner uint32) error) error {
 			return nil
 		}
 		return fn(uid)
-	})
+	}
+	err := d.As(a, func() error { return e.here(do) })
 	switch {
 	case err != nil || !roots:
 		return err
 	case d.own != anyUser:
 		return fmt.Errorf("%w: %s is root's, and this process is not", ErrRefused, s.outside)
 	}
-	return as(0, 0, nil, func() error { return fn(0) })
+	return as(0, 0, nil, func() error { return e.here(func() error { return fn(0) }) })
 }

@@ -206,7 +206,7 @@ func TestHandOfRootHasNoCapability(t *testing.T) {
 	s, err := k.spot(k.file)
 	k.must(err)
 	ran := false
-	k.must(k.inside().hand(k.Account, s, func(owner uint32) error {
+	k.must(k.inside().hand(k.Account, s, new(effort), func(owner uint32) error {
 		ran = owner == 0
 		if _, err := os.ReadFile(k.base + "/other"); !errors.Is(err, os.ErrPermission) {
 			t.Errorf("another's file was read: %v", err)

@@ -93,17 +93,16 @@ func readable(dir handle) error {
 // somebody other than root, and the one in which a dangling path ends; last the
 // directory of the file, or what it leads to, unless there is none that may be
 // used. For a file outside: the same from the first directory of the user's on, or
-// else that of the file alone. Errors: ErrNoHome, ErrRefused, or what the file system said;
+// else that of the file alone. Errors: ErrNoHome, ErrRefused, ErrStuck, or what the file system said;
 // what was found of other files is returned all the same.
 func (d *Door) Dirs(a Account, files ...string) ([]Dir, error) {
-	var list []Dir
-	err := d.As(a, func() error {
+	list, err := glance(d, a, func() (list []Dir, _ error) {
 		var wrong []error
 		for _, file := range files {
 			dirs, err := d.dirs(a, file)
 			list, wrong = append(list, dirs...), append(wrong, err)
 		}
-		return errors.Join(wrong...)
+		return list, errors.Join(wrong...)
 	})
 	if err != nil {
 		err = fmt.Errorf("account %s: %w", a.Name, err)

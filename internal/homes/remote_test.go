@@ -58,7 +58,7 @@ type attacked interface {
 	Read(a Account, name string) (File, error)
 	Replace(a Account, name string, before Version, after []byte, others ...string) error
 	Seize(a Account, name string, after []byte, others ...string) error
-	Renew(a Account, name string, after []byte) error
+	Renew(a Account, name string, after []byte, anyway bool) error
 	Clean(a Account, files ...string)
 	Stuck() int
 	Dirs(a Account, files ...string) ([]Dir, error)
@@ -159,7 +159,7 @@ func act(door *Door, call ask, pause func() error) (said answer) {
 	case "seize":
 		err = door.Seize(call.Account, call.Name, call.Data, call.Others...)
 	case "renew":
-		err = door.Renew(call.Account, call.Name, call.Data)
+		err = door.Renew(call.Account, call.Name, call.Data, call.Number != 0)
 	case "clean":
 		door.Clean(call.Account, call.Others...)
 	case "stuck":
@@ -326,8 +326,12 @@ func (d *remoteDoor) Seize(a Account, name string, after []byte, others ...strin
 	return err
 }
 
-func (d *remoteDoor) Renew(a Account, name string, after []byte) error {
-	_, err := d.call(ask{Call: "renew", Account: a, Name: name, Data: after})
+func (d *remoteDoor) Renew(a Account, name string, after []byte, anyway bool) error {
+	ask := ask{Call: "renew", Account: a, Name: name, Data: after}
+	if anyway {
+		ask.Number = 1
+	}
+	_, err := d.call(ask)
 	return err
 }
 

@@ -60,18 +60,19 @@ import (
 // others are the account's other key files: those that a renewed directory takes
 // along are Unreadable until they are replaced in turn.
 func (d *Door) Replace(a Account, file string, before Version, after []byte, others ...string) error {
-	return d.replace(a, file, before, after, false, others)
+	return d.replace(a, file, job{before: before, after: after, others: others}, changing)
 }
 
-func (d *Door) replace(a Account, file string, before Version, after []byte, renew bool, others []string) error {
+func (d *Door) replace(a Account, file string, j job, what errand) error {
 	s, err := a.spot(file)
-	if err == nil && len(after) > MaxSize {
-		err = fmt.Errorf("%w: %d bytes are more than would be read again", ErrRefused, len(after))
+	if err == nil && len(j.after) > MaxSize {
+		err = fmt.Errorf("%w: %d bytes are more than would be read again", ErrRefused, len(j.after))
 	}
 	if err == nil {
-		err = d.change(a, s, renew, func(owner uint32, e *effort) error {
-			j := job{door: d, account: a, spot: s, before: before, after: after, others: others, uid: owner, effort: e}
-			return j.run(renew)
+		err = d.change(a, s, what, func(owner uint32, e *effort) error {
+			j := j // a copy that may be left behind
+			j.door, j.account, j.spot, j.uid, j.effort = d, a, s, owner, e
+			return j.run(what == renewing)
 		})
 	}
 	if errors.Is(err, unix.ENOENT) && !errors.Is(err, ErrNoHome) {
@@ -97,6 +98,7 @@ type job struct {
 	before  Version
 	after   []byte
 	others  []string
+	patient bool   // a directory does not give way once a call that was stuck in it is back
 	uid     uint32 // whose rights the thread has
 	effort  *effort
 

@@ -13,12 +13,12 @@ import (
 func (d *Door) SameHome(a, b Account) (bool, error) {
 	var found [2]node
 	for i, account := range []Account{a, b} {
-		err := d.As(account, func() error {
+		at, err := glance(d, account, func() (node, error) {
 			home, err := d.home(account)
 			defer home.close()
-			found[i] = home.node
-			return err
+			return home.node, err
 		})
+		found[i] = at
 		if errors.Is(err, ErrNoHome) {
 			return false, nil
 		}

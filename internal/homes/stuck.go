@@ -6,84 +6,37 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// ErrStuck says that a change waits for a lock of the kernel's on the file, or on
-// the directory, that somebody else does not give back. A write of the user's
+// ErrStuck says that a call waits for a lock of the kernel's on the file, or on
+// a directory, that somebody else does not give back. A write of the user's
 // that waits for a page of his own FUSE server holds the lock of its file
 // (inode.i_rwsem) as long as he likes, and a rename that would take the file's name
-// away waits for it, in a state in which nothing can end its thread. That thread is
+// away waits for it, in a state in which nothing can end its thread. A listing of a
+// directory holds that one's lock together with others, until somebody waits to change the directory:
+// then a look-up of a name that the kernel has not cached waits as well. The thread is
 // left behind; when it is let go it changes nothing more by name.
-var ErrStuck = errors.New("somebody holds a lock of the kernel's that the change waits for")
+var ErrStuck = errors.New("somebody holds a lock of the kernel's on the file or on a directory")
 
-// When a change is stuck: its thread was found waiting for a lock of an inode a
+// When a call is stuck: its thread was found waiting for a lock of an inode a
 // number of times in a row. Waiting for a disk or a file server does not count,
 // however long it lasts: moving .ssh aside would not help, and would be wrong when
 // the server comes back.
 const (
 	stuckCheck = 500 * time.Millisecond
 	stuckTimes = 6
-	// stuckMax bounds the threads left behind. There are two for a home at most;
-	// when there are that many, further changes wait like any other system call.
+	// stuckEach bounds the threads that are left behind in one home, but for one that
+	// makes a directory give way; then further calls are stuck at once.
+	stuckEach = 4
+	// stuckMax bounds them all; further calls wait like any other system call then.
 	stuckMax = 256
 )
 
-// hang is a change that was left behind.
-type hang struct {
-	home  string
-	renew bool
-}
-
-// hangs are the changes that were left behind and have not come back.
-type hangs struct {
-	mu   sync.Mutex
-	list []hang
-}
-
-// admit refuses a change that would be stuck as well.
-func (h *hangs) admit(account Account, renew bool) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, other := range h.list {
-		if other.home == account.Home && (other.renew || !renew) {
-			return fmt.Errorf("an earlier change has not come back: %w", ErrStuck)
-		}
-	}
-	return nil
-}
-
-func (h *hangs) enter(one hang) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.list) >= stuckMax {
-		return false
-	}
-	h.list = append(h.list, one)
-	return true
-}
-
-// leave forgets a change that came back, whatever came of it.
-func (h *hangs) leave(old hang, _ error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if i := slices.Index(h.list, old); i >= 0 {
-		h.list = slices.Delete(h.list, i, i+1)
-	}
-}
-
-// Stuck is the number of threads that stuck changes hold at the moment.
-func (d *Door) Stuck() int {
-	d.hangs.mu.Lock()
-	defer d.hangs.mu.Unlock()
-	return len(d.hangs.list)
-}
-
-// effort is a change under way, as far as whoever waits for it is concerned.
+// effort is a call under way, as far as whoever waits for it is concerned.
 type effort struct {
 	thread atomic.Int64 // that is at work; 0: none
 	left   atomic.Bool  // nobody waits for it any more: see ErrStuck
@@ -95,52 +48,83 @@ func (e *effort) here(fn func() error) error {
 	return fn()
 }
 
-// change is hand for what changes names, and gives up with ErrStuck. fn ends as soon
-// as it can once it is left.
-func (d *Door) change(a Account, s spot, renew bool, fn func(owner uint32, e *effort) error) error {
+// attend runs fn, and gives up with ErrStuck. fn ends as soon as it can once it is left;
+// what it returns then is nobody's, so it must write nothing that others read.
+func attend[T any](d *Door, a Account, what errand, fn func(e *effort) (T, error)) (T, error) {
+	var nothing T
 	e := new(effort)
 	if d.own != anyUser {
-		return d.hand(a, s, func(owner uint32) error { return fn(owner, e) })
+		return fn(e)
 	}
-	if err := d.hangs.admit(a, renew); err != nil {
-		return err
+	if err := d.hangs.admit(a.Home, what); err != nil {
+		return nothing, err
 	}
-	result := make(chan error, 1)
+	type outcome struct {
+		value T
+		err   error
+	}
+	result := make(chan outcome, 1)
 	go func() {
-		result <- d.hand(a, s, func(owner uint32) error {
-			return e.here(func() error { return fn(owner, e) })
-		})
+		value, err := fn(e)
+		result <- outcome{value, err}
 	}()
 	check := time.NewTicker(stuckCheck)
 	defer check.Stop()
 	for times := 0; ; {
 		select {
-		case err := <-result:
-			return err
+		case is := <-result:
+			return is.value, is.err
 		case <-check.C:
 		}
 		if times++; !locked(e.thread.Load()) {
 			times = 0
 		}
-		this := hang{home: a.Home, renew: renew}
+		this := &hang{home: a.Home, errand: what, effort: e}
 		if times < stuckTimes || !d.hangs.enter(this) {
 			continue
 		}
 		e.left.Store(true)
-		go func() { d.hangs.leave(this, <-result) }()
-		return ErrStuck
+		go func() {
+			<-result // whatever came of it
+			d.hangs.leave(this)
+		}()
+		return nothing, ErrStuck
 	}
 }
 
+// change is hand for what changes names, under attend.
+func (d *Door) change(a Account, s spot, what errand, fn func(owner uint32, e *effort) error) error {
+	_, err := attend(d, a, what, func(e *effort) (struct{}, error) {
+		return struct{}{}, d.hand(a, s, e, func(owner uint32) error { return fn(owner, e) })
+	})
+	return err
+}
+
+// glance is As for what reads, under attend.
+func glance[T any](d *Door, a Account, fn func() (T, error)) (T, error) {
+	return attend(d, a, reading, func(e *effort) (found T, err error) {
+		err = d.As(a, func() error {
+			return e.here(func() (err error) {
+				found, err = fn()
+				return err
+			})
+		})
+		return found, err
+	})
+}
+
 // Renew takes the directory of a key file, .ssh as a rule, out of the way in which a
-// change is stuck: it goes aside whole, under a name its user can find, and a new one is made that holds one key file.
-// Nothing is looked up in the old one, whose lock the stuck change holds: a directory
+// call is stuck: it goes aside whole, under a name its user can find, and a new one is made that holds one key file.
+// Nothing is looked up in the old one, whose lock the stuck call waits for: a directory
 // that is renamed within its parent is locked neither itself nor in what it holds
 // (vfs_rename in fs/namei.c, Linux 6.8). So only somebody who holds the lock of
 // the home as well can make it hang, and then the error is ErrStuck again. ErrChanged:
-// its user was in the way, try again. Errors are those of Replace otherwise.
-func (d *Door) Renew(a Account, file string, after []byte) error {
-	return d.replace(a, file, Version{loose: true}, after, true, nil)
+// its user was in the way, try again, or the call that was stuck has come back (a listing
+// that waits for a slow file server looks like one that somebody never ends); anyway
+// does not ask for that, so that who holds a lock again and again gains nothing. Errors are
+// those of Replace otherwise.
+func (d *Door) Renew(a Account, file string, after []byte, anyway bool) error {
+	return d.replace(a, file, job{before: Version{loose: true}, after: after, patient: !anyway}, renewing)
 }
 
 // findFolder goes as far as the name of the directory that is to give way, for Renew.
@@ -161,7 +145,7 @@ func (j *job) findFolder() error {
 	}
 	found, err := j.door.stands(j.p.top(), j.p.folder())
 	if found {
-		j.p.bad = "a change in it is stuck"
+		j.p.bad = "somebody holds a lock in it"
 	}
 	return err
 }
@@ -170,7 +154,8 @@ func (j *job) findFolder() error {
 // /proc/PID/task/TID/wchan (proc_pid_wchan(5)) is the kernel's function that sleeps,
 // less those of the scheduler and of the locks themselves: so it is the one that
 // asked for the lock. These are the ones of fs/namei.c, fs/open.c, fs/inode.c and fs/readdir.c that
-// ask for i_rwsem (Linux 4.18 to 6.18), and in older kernels the slow path of the
+// ask for i_rwsem (Linux 4.18 to 6.18), those of file systems that do so to read or write a
+// file, and in older kernels the slow path of the
 // lock. A wait for a disk or a server sleeps in a function of its own.
 func locked(thread int64) bool {
 	if thread == 0 {
@@ -187,5 +172,7 @@ func locked(thread int64) bool {
 		"filename_create", "do_mkdirat", "vfs_mkdir", "vfs_unlink", "do_unlinkat", "vfs_rmdir", "do_rmdir",
 		"chmod_common", "chown_common", "do_truncate", "do_ftruncate", "start_dirop", "__start_dirop",
 		"iterate_dir", "wrap_directory_iterator", "start_creating", "start_removing", "start_renaming", "__start_renaming", "vfs_setxattr", "vfs_fsetxattr",
+		"xfs_ilock", "nfs_start_io_read", "nfs_start_io_write", "netfs_start_io_read", "netfs_start_io_write", "ceph_start_io_read", "ceph_start_io_write",
+		"btrfs_inode_lock", "ext4_buffered_write_iter", "generic_file_write_iter", "shmem_file_write_iter",
 	}, where)
 }

@@ -3,8 +3,12 @@ package homes
 import (
 	"errors"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
@@ -59,9 +63,9 @@ func TestChangeThatIsStuck(t *testing.T) {
 			h := newSSH(t, bad)
 			holder := hold(h)
 			h.stuck()
-			h.must(h.door.Renew(h.Account, keyPath, []byte(good)))
+			h.must(h.door.Renew(h.Account, keyPath, []byte(good), false))
 			h.holds(good)
-			h.must(h.door.Renew(h.Account, keyPath, []byte(good+"# again\n")))
+			h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good+"# again\n")))
 			h.holds(good + "# again\n")
 			holder.Let()
 			h.back()
@@ -124,7 +128,7 @@ func TestRenewThatIsStuck(t *testing.T) {
 	h.stuck()
 	whole := testenv.HoldDir(t, h.attacker(), h.Home)
 	for range 3 {
-		if err := h.door.Renew(h.Account, keyPath, []byte(good)); !errors.Is(err, ErrStuck) {
+		if err := h.door.Renew(h.Account, keyPath, []byte(good), true); !errors.Is(err, ErrStuck) {
 			t.Fatalf("Renew: %v", err)
 		}
 	}
@@ -140,7 +144,94 @@ func TestRenewThatIsStuck(t *testing.T) {
 // Renew without any hang, also where there is no .ssh.
 func TestRenew(t *testing.T) {
 	for _, h := range []*home{newSSH(t, bad), newHome(t)} {
-		h.must(h.door.Renew(h.Account, keyPath, []byte(good)))
+		h.must(h.door.Renew(h.Account, keyPath, []byte(good), true))
 		h.holds(good)
+	}
+}
+
+// queue makes a change wait for the lock of a directory that is listed, so that everybody's look-up there waits behind it.
+func (h *home) queue(dir string) {
+	h.Helper()
+	thread, done := make(chan int, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		thread <- unix.Gettid()
+		_ = os.Mkdir(dir+"/queued", 0o700)
+	}()
+	h.Cleanup(func() { <-done })
+	tid := int64(<-thread)
+	for end := time.Now().Add(20 * time.Second); !locked(tid); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			h.Fatalf("nothing waits for the lock of %s", dir)
+		}
+	}
+}
+
+// A user who has an authorized_keys2 alone, and holds .ssh, so that not even the look-up of the first file comes back.
+func TestReadThatIsStuck(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	for round := range stuckEach + 1 {
+		if _, err := os.Lstat(h.path(".ssh")); err == nil {
+			h.must(os.Rename(h.path(".ssh"), h.path("old"+strconv.Itoa(round))))
+		}
+		h.mkdir(h.path(".ssh"), 0o700, testUID)
+		h.write(h.keys()+"2", bad, 0o600, testUID)
+		holder := testenv.HoldDir(t, h.attacker(), h.path(".ssh"))
+		t.Cleanup(holder.Let) // before what is queued is waited for
+		h.queue(h.path(".ssh"))
+		t.Cleanup(holder.Let)
+		for range 2 {
+			begin := time.Now()
+			if _, err := h.door.Read(h.Account, keyPath); !errors.Is(err, ErrStuck) {
+				t.Fatalf("round %d: Read: %v, want ErrStuck", round, err)
+			}
+			if took := time.Since(begin); took > 10*time.Second {
+				t.Errorf("round %d: that was found out after %v", round, took)
+			}
+		}
+		if _, err := h.door.Dirs(h.Account, keyPath); err != nil && !errors.Is(err, ErrStuck) {
+			t.Errorf("round %d: Dirs: %v", round, err)
+		}
+		if n := h.door.Stuck(); n != min(round+1, stuckEach) {
+			t.Errorf("round %d: %d threads are stuck", round, n)
+		}
+		h.must(h.door.Renew(h.Account, keyPath, []byte(good), false))
+		if text := h.content(h.keys()); text != good {
+			t.Errorf("round %d: the file holds %q", round, text)
+		}
+		if _, err := os.Lstat(h.keys() + "2"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("round %d: the second file: %v", round, err)
+		}
+		if round < stuckEach-1 {
+			h.holds(good)
+		}
+	}
+}
+
+// A listing that comes to its end, as one that waited for a slow file server, costs nobody his .ssh; but once only, if anyway is set then.
+func TestRenewOfWhatCameBack(t *testing.T) {
+	t.Parallel()
+	h := newSSH(t, bad)
+	holder := testenv.HoldDir(t, h.attacker(), h.path(".ssh"))
+	h.stuck()
+	holder.Let()
+	h.back()
+	var before, after unix.Stat_t
+	h.must(unix.Lstat(h.path(".ssh"), &before))
+	if err := h.door.Renew(h.Account, keyPath, []byte(good), false); !errors.Is(err, ErrChanged) {
+		t.Errorf("Renew: %v, want ErrChanged", err)
+	}
+	h.must(unix.Lstat(h.path(".ssh"), &after))
+	if before.Ino != after.Ino {
+		t.Error(".ssh went aside")
+	}
+	h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)))
+	h.holds(good)
+	h.must(h.door.Renew(h.Account, keyPath, []byte(good), true))
+	h.must(unix.Lstat(h.path(".ssh"), &after))
+	if before.Ino == after.Ino {
+		t.Error(".ssh did not go aside")
 	}
 }
