@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -49,6 +50,16 @@ func TestRunner(t *testing.T) {
 			d.want(a, clean, "after the hint")
 			d.hints <- "nobody"
 			synctest.Wait()
+		},
+		"a key that comes while the watch is set": func(d *daemon, a homes.Account) {
+			d.write(a, clean)
+			var once sync.Once
+			d.runner.Watch = func(homes.Account) error {
+				once.Do(func() { d.write(a, mixed) })
+				return nil
+			}
+			d.start()
+			d.want(a, clean, "it gave no hint: the look that is behind the watch finds it")
 		},
 		"lost hints": func(d *daemon, a homes.Account) {
 			d.start()
