@@ -94,6 +94,8 @@ type Plan struct {
 	Done bool
 	// Unresolved says what stands in the way of a decision, or of the change that was decided; nothing is changed then.
 	Unresolved string
+	// Remark is homes.File.Remark, whatever is changed.
+	Remark string
 	// Harmless is set with Unresolved where sshd finds no key, whatever is not decided: nobody gets in by it.
 	Harmless bool
 }
@@ -101,7 +103,7 @@ type Plan struct {
 // MakePlan decides about one file. It is pure: equal inputs give equal plans, so that two nodes on one shared home
 // never fight, and the plan of a planned file is empty.
 func MakePlan(in Input) Plan {
-	p := Plan{Account: in.Account, Name: in.Name, Others: in.Others, State: in.File.State, Before: in.File.Version, Original: in.File.Data}
+	p := Plan{Account: in.Account, Name: in.Name, Others: in.Others, State: in.File.State, Before: in.File.Version, Original: in.File.Data, Remark: in.File.Remark}
 	grants := in.Grants.For(in.Account.Name)
 	switch in.File.State {
 	case homes.Missing:

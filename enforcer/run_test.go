@@ -98,6 +98,17 @@ func TestRunner(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			d.want(a, "# mine\n", "after its end")
 		},
+		"a home that others may write": func(d *daemon, a homes.Account) {
+			if err := os.Chmod(a.Home, 0o777); err != nil {
+				d.t.Fatal(err)
+			}
+			d.start()
+			time.Sleep(time.Hour)
+			d.want(a, clean, "its file is kept all the same")
+			if n := d.said("file is not safe where it is"); n != 1 {
+				d.t.Errorf("it was told %d times", n)
+			}
+		},
 		"report": func(d *daemon, a homes.Account) {
 			d.settings.Act = nil
 			d.start()

@@ -105,6 +105,9 @@ func (l *loop) tell(f finished) {
 		})
 	}
 	for _, p := range f.result.Plans {
+		if p.Remark != "" {
+			said, lines = append(said, p.Name, p.Remark), append(lines, warn("file is not safe where it is", zap.String("file", p.Path()), zap.String("why", p.Remark)))
+		}
 		switch {
 		case p.Unresolved != "":
 			said, lines = append(said, p.Name, p.Unresolved), append(lines, warn("file not decided", zap.String("file", p.Path()), zap.String("why", p.Unresolved)))

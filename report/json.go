@@ -57,6 +57,7 @@ type jsonFile struct {
 	Reason     string     `json:"reason,omitempty"` // of a change of the whole file
 	Detail     string     `json:"detail,omitempty"`
 	Unresolved string     `json:"unresolved,omitempty"`
+	Remark     string     `json:"remark,omitempty"`
 	Lines      []jsonLine `json:"lines"`
 	Content    *string    `json:"content,omitempty"` // after the change
 }
@@ -169,7 +170,7 @@ func userOf(result enforcer.Result) jsonUser {
 func fileOf(p enforcer.Plan) jsonFile {
 	f := jsonFile{
 		Path: plain.Text(p.Path()), State: p.State.String(), Change: p.Change, Reason: string(p.Whole.Reason),
-		Detail: plain.Text(p.Whole.Detail), Unresolved: plain.Text(p.Unresolved), Lines: []jsonLine{},
+		Detail: plain.Text(p.Whole.Detail), Unresolved: plain.Text(p.Unresolved), Remark: plain.Text(p.Remark), Lines: []jsonLine{},
 	}
 	for action, part := range map[string][]enforcer.Decision{"keep": p.Keep, "rewrite": p.Rewrite, "remove": p.Remove} {
 		for _, d := range part {

@@ -51,6 +51,8 @@ func example(t *testing.T) report.Report {
 	}
 	odd := []homes.Unkept{{Path: "/keys/a\nll", Why: "one for all"}}
 	alice := plan("alice", ".ssh/authorized_keys", "# x\n"+lineB+evil+"\n"+lineA+"\r\nno key\x1b[2J\n", homes.Regular)
+	eve := plan("eve", ".ssh/authorized_keys", "# clean\n", homes.Regular)
+	eve.Remark = "others may write"
 	began := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 	return report.Report{
 		Source: "ldaps://one", Policy: rules.String(), Users: 1, Keys: 1,
@@ -59,7 +61,7 @@ func example(t *testing.T) report.Report {
 			{Account: homes.Account{Name: "bob", UID: 2002, Home: "/home/bob"}, Plans: []enforcer.Plan{plan("bob", ".ssh/authorized_keys", "", homes.Irregular)}},
 			{Account: homes.Account{Name: "carol", UID: 2003, Home: "/home/carol"}, Err: errors.New("read: input/output error\nforged: line\x1b")},
 			{Account: homes.Account{Name: "dan", UID: 2004, Home: "/home/dan"}, NoHome: true, Unkept: odd},
-			{Account: homes.Account{Name: "eve", UID: 2005, Home: "/home/eve"}, Unkept: odd, Plans: []enforcer.Plan{plan("eve", ".ssh/authorized_keys", "# clean\n", homes.Regular)}},
+			{Account: homes.Account{Name: "eve", UID: 2005, Home: "/home/eve"}, Unkept: odd, Plans: []enforcer.Plan{eve}},
 		},
 		Skips:   []enforcer.Skip{{User: "-x\n", Why: "not a plain login name"}},
 		Rejects: []report.Reject{{User: "alice", Origin: "uid=alice", Detail: "no key"}},
@@ -92,6 +94,9 @@ bob  /home/bob/.ssh/authorized_keys
 
 carol: error: read: input/output error
 carol: error: forged: line\x1b
+
+eve  /home/eve/.ssh/authorized_keys
+  ! others may write
 
 read by sshd, not kept
   /keys/a\nll  for 2 accounts
@@ -166,6 +171,7 @@ func TestJSON(t *testing.T) {
 			Files []struct {
 				State      string `json:"state"`
 				Unresolved string `json:"unresolved"`
+				Remark     string `json:"remark"`
 				Content    string `json:"content"`
 				Change     bool   `json:"change"`
 				Lines      []struct {
@@ -204,7 +210,7 @@ func TestJSON(t *testing.T) {
 	if odd := got.Accounts[4].Unkept; len(odd) != 1 || odd[0].Path != `/keys/a\nll` || odd[0].Why != "one for all" || len(got.Accounts[0].Unkept) != 0 {
 		t.Errorf("not kept: %+v", odd)
 	}
-	if got.Accounts[1].Files[0].Unresolved != "a FIFO" || len(got.Accounts[2].Errors) != 2 || !got.Accounts[3].NoHome {
+	if got.Accounts[4].Files[0].Remark != "others may write" || got.Accounts[1].Files[0].Unresolved != "a FIFO" || len(got.Accounts[2].Errors) != 2 || !got.Accounts[3].NoHome {
 		t.Errorf("accounts %+v", got.Accounts[1:])
 	}
 }
@@ -224,7 +230,7 @@ func TestApplied(t *testing.T) {
 	}
 	for _, part := range []string{
 		"alice  /home/alice/.ssh/authorized_keys\n  ! not carried out; the error stands above\n  - unregistered",
-		"alice  /home/alice/.ssh/authorized_keys2\n  ! symlink ", "accounts  5, changed: 1,", "lines     removed: 0, rewritten: 0, added: 1\n",
+		"alice  /home/alice/.ssh/authorized_keys2\n  ! symlink ", "eve  /home/eve/.ssh/authorized_keys\n  ! others may write\n\n", "accounts  5, changed: 1,", "lines     removed: 0, rewritten: 0, added: 1\n",
 	} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("the report has no %q:\n%s", part, out.String())

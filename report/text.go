@@ -104,7 +104,7 @@ func textResult(out *bufio.Writer, result enforcer.Result, applied bool) {
 		fmt.Fprintln(out)
 	}
 	for _, p := range result.Plans {
-		if p.Unresolved != "" || p.Change {
+		if p.Unresolved != "" || p.Change || p.Remark != "" {
 			textPlan(out, p, applied)
 		}
 	}
@@ -115,7 +115,7 @@ func textPlan(out *bufio.Writer, p enforcer.Plan, applied bool) {
 	switch {
 	case p.Unresolved != "":
 		fmt.Fprintf(out, "  ! not decided: %s\n", plain.Text(p.Unresolved))
-	case p.Done != applied:
+	case p.Change && p.Done != applied:
 		fmt.Fprintln(out, "  ! not carried out; the error stands above")
 	}
 	if p.Whole.Reason != "" {
@@ -123,6 +123,9 @@ func textPlan(out *bufio.Writer, p enforcer.Plan, applied bool) {
 		if p.Whole.Detail != "" {
 			fmt.Fprintf(out, "      %s\n", plain.Text(p.Whole.Detail))
 		}
+	}
+	if p.Remark != "" {
+		fmt.Fprintf(out, "  ! %s\n", plain.Text(p.Remark))
 	}
 	for _, d := range p.Remove {
 		textDecision(out, '-', d)

@@ -174,6 +174,9 @@ type File struct {
 	// most MaxSize bytes, for the record; Version says nothing about it.
 	Data   []byte
 	Detail string // why, for a report; plain ASCII, never a byte of the file
+	// Remark is what else a person should know of a Regular file, and what a Replace does
+	// not change: others may write to a directory above it.
+	Remark string
 	// Tidy: the file is Regular, has no other hard link and is owned and moded as
 	// sshd wants it (auth_secure_path in misc.c: owner root or the user, not
 	// writable by group and others), and so is .ssh, of which its user has not

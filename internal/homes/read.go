@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,6 +56,7 @@ func (d *Door) read(a Account, s spot) (File, error) {
 			file.Detail = d.unguardedFile(p, file.Version.file, a)
 		}
 		file.Tidy = file.Detail == ""
+		file.Remark = p.exposed()
 	}
 	file.Barred = p.bar(at, uid)
 	return file, nil
@@ -248,6 +250,23 @@ func untidy(p *place, file node, uid uint32) string {
 		return "it has other names (hard links)"
 	case p.dir.uid == uid && !p.fixed():
 		return p.untidy()
+	}
+	return ""
+}
+
+// exposed names a directory above that of the file, the home as a rule, to which others
+// may write, by its mode or an ACL (whose mask stands for the group in stat(2), acl(5)).
+// It is nobody's to change but its user's. sshd with StrictModes lets nobody in
+// then (safe_path in misc.c); Debian's does if the group is that user's own.
+func (p *place) exposed() string {
+	for i, dir := range p.above {
+		if dir.perm()&0o022 != 0 {
+			where := "the home"
+			if p.outside != "" || i > 0 {
+				where = path.Join(p.outside, path.Join(p.dirs[:i]...))
+			}
+			return fmt.Sprintf("others may write to %s (mode %04o): they can exchange what is in it, and sshd may let nobody in", where, dir.perm())
+		}
 	}
 	return ""
 }

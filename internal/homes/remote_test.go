@@ -82,6 +82,7 @@ type answer struct {
 	File   []byte
 	Data   []byte
 	Detail string
+	Remark string
 	Dirs   []Dir
 	Same   bool
 	Number int
@@ -117,7 +118,7 @@ func TestVersionsAreFlat(t *testing.T) {
 		return true
 	}
 	for field := range reflect.TypeFor[File]().Fields() {
-		if field.Name != "Data" && field.Name != "Detail" && !flat(field.Type) {
+		if field.Name != "Data" && field.Name != "Detail" && field.Name != "Remark" && !flat(field.Type) {
 			t.Errorf("File.%s holds a pointer: remoteDoor has to learn how to carry it", field.Name)
 		}
 	}
@@ -175,8 +176,8 @@ func act(door *Door, call ask, pause func() error) (said answer) {
 	default:
 		said.Number, err = setUp(door, call.Call, call.Number)
 	}
-	said.Data, said.Detail = file.Data, file.Detail
-	file.Data, file.Detail = nil, ""
+	said.Data, said.Detail, said.Remark = file.Data, file.Detail, file.Remark
+	file.Data, file.Detail, file.Remark = nil, "", ""
 	said.File = bytes.Clone(raw(&file))
 	if err != nil {
 		said.Err = err.Error()
@@ -312,7 +313,7 @@ func (d *remoteDoor) Read(a Account, name string) (File, error) {
 		return File{}, err
 	}
 	file := cooked[File](said.File)
-	file.Data, file.Detail = said.Data, said.Detail
+	file.Data, file.Detail, file.Remark = said.Data, said.Detail, said.Remark
 	return file, nil
 }
 

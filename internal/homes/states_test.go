@@ -308,15 +308,56 @@ func TestNoHome(t *testing.T) {
 	}
 }
 
+// sshd lets nobody into a home that others may write, and they could exchange .ssh. It is told, and left as it is.
+func TestHomeThatOthersMayWrite(t *testing.T) {
+	deeper := "a/b/keys"
+	for title, test := range map[string]struct {
+		open func(h *home)
+		told string
+	}{
+		"by nobody else": {func(*home) {}, ""},
+		"by the group":   {func(h *home) { h.must(os.Chmod(h.Home, 0o770)) }, "the home (mode 0770)"},
+		"by all":         {func(h *home) { h.must(os.Chmod(h.Home, 0o757)) }, "the home (mode 0757)"},
+		"by an ACL":      {func(h *home) { h.must(unix.Setxattr(h.Home, "system.posix_acl_access", strangersACL, 0)) }, "the home (mode 0770)"},
+		"below the home": {func(h *home) { h.must(os.Chmod(h.path("a"), 0o777)) }, "a (mode 0777)"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			h := newHome(t)
+			h.mkdir(h.path("a"), 0o755, testUID)
+			h.mkdir(h.path("a/b"), 0o755, testUID)
+			h.write(h.path(deeper), bad, 0o600, testUID)
+			test.open(h)
+			for range 2 {
+				file, err := h.door.Read(h.Account, deeper)
+				h.must(err)
+				want := test.told
+				if want != "" {
+					want = "others may write to " + want + ": they can exchange what is in it, and sshd may let nobody in"
+				}
+				if file.Remark != want || file.Tidy == (h.guarded && string(file.Data) == bad) {
+					t.Errorf("tidy %v (%s), told %q", file.Tidy, file.Detail, file.Remark)
+				}
+				before, err := os.Stat(h.Home)
+				h.must(err)
+				h.must(h.door.Replace(h.Account, deeper, file.Version, []byte(good)))
+				if after, err := os.Stat(h.Home); err != nil || after.Mode() != before.Mode() {
+					t.Errorf("the home has mode %v, %v", after.Mode(), err)
+				}
+			}
+		})
+	}
+}
+
+// strangersACL is version 2; user::rwx, user:65002:rwx, group::---, mask::rwx, other::--- (acl(5), linux/posix_acl_xattr.h).
+var strangersACL = []byte("\x02\x00\x00\x00" +
+	"\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x07\x00\xea\xfd\x00\x00" +
+	"\x04\x00\x00\x00\xff\xff\xff\xff" + "\x10\x00\x07\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff")
+
 // A default ACL on .ssh would give the new file to somebody else.
 func TestDefaultACL(t *testing.T) {
 	h := newSSH(t, bad)
-	// version 2; user::rwx, user:65002:rwx, group::---, mask::rwx, other::---
-	acl := []byte("\x02\x00\x00\x00" +
-		"\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x07\x00\xea\xfd\x00\x00" +
-		"\x04\x00\x00\x00\xff\xff\xff\xff" + "\x10\x00\x07\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff")
 	for _, attribute := range []string{"system.posix_acl_default", "system.posix_acl_access"} {
-		h.must(unix.Setxattr(h.path(".ssh"), attribute, acl, 0))
+		h.must(unix.Setxattr(h.path(".ssh"), attribute, strangersACL, 0))
 	}
 	file := h.expect(Regular)
 	if file.Tidy {
