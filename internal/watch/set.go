@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,15 +43,7 @@ func (w *Watcher) Set(user string, as func(func() error) error, unveil Unveil, d
 		}
 		return errors.Join(wrong...)
 	})
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, d := range slices.Clone(w.users[user]) {
-		if share, found := kept[d]; found {
-			d.shares[user] = share
-			continue
-		}
-		w.leave(user, d)
-	}
+	w.keep(user, kept)
 	if err != nil {
 		return fmt.Errorf("watch user %s: %w", user, err)
 	}
@@ -61,62 +52,105 @@ func (w *Watcher) Set(user string, as func(func() error) error, unveil Unveil, d
 
 // Drop ends the watches of a user. Those he shares stay for the others.
 func (w *Watcher) Drop(user string) {
+	w.keep(user, nil)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, d := range slices.Clone(w.users[user]) {
-		w.leave(user, d)
-	}
 	delete(w.vain, user)
 	w.queue.drop(user)
 }
 
-// watch asks the kernel for a watch and adds the directory to those kept.
-// fsnotify follows links and cannot be told not to, so the path is looked at
-// before and after: whoever exchanges it in between gets no further than what
-// the user may read, and a hint to look again.
+// keep ends the watches of a user but those kept.
+func (w *Watcher) keep(user string, kept map[*dir]share) {
+	for _, wd := range w.leave(user, kept) {
+		w.remove(wd)
+	}
+}
+
+// leave takes a user off the directories that are not kept, and returns the watches
+// that nobody wants then.
+func (w *Watcher) leave(user string, kept map[*dir]share) []int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var unwanted []int
+	for _, d := range slices.Clone(w.users[user]) {
+		if share, found := kept[d]; found {
+			d.shares[user] = share
+			continue
+		}
+		w.unlist(user, d)
+		delete(d.shares, user)
+		if len(d.shares) == 0 {
+			w.forget(d)
+			unwanted = append(unwanted, d.wd)
+		}
+	}
+	return unwanted
+}
+
+// watch asks the kernel for a watch and adds the directory to those kept. The
+// open is what waits where a user holds his directory; it is on his thread.
 func (w *Watcher) watch(user string, wanted Dir, unveil Unveil, kept map[*dir]share) error {
-	before, err := lookAt(wanted.Path)
+	fd, err := unix.Open(wanted.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
+		return explain(wanted.Path, err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	at, err := inodeOf(fd)
+	if err != nil {
+		return explain(wanted.Path, err)
+	}
+	var d *dir
+	add := func() (err error) {
+		d, err = w.add(user, at, wanted, func() (int, error) { return w.ask(fd) })
 		return err
 	}
-	w.replaceStale(wanted.Path, before)
-	err = w.notify.Add(wanted.Path)
-	if errors.Is(err, unix.EACCES) && unveil != nil && w.veiled(user, before) {
-		err = w.unveil(user, wanted.Path, unveil)
-	}
-	if d := w.enter(user, wanted, before, err == nil); d != nil {
-		kept[d] = kept[d].with(wanted)
-		if errors.Is(err, unix.EACCES) {
-			err = nil // the watch that is there goes on
-		}
+	known := w.known(user, at)
+	switch err = add(); {
+	case !errors.Is(err, unix.EACCES):
+	case known != nil:
+		d, err = known, nil // he took his right to read away; the watch that is there goes on
+	case unveil != nil && w.veiled(user, at):
+		err = w.unveil(user, wanted.Path, unveil, add)
 	}
 	if err != nil {
 		return explain(wanted.Path, err)
 	}
-	// After enter, for from now on events find their user.
-	if after, err := lookAt(wanted.Path); err != nil || before != after {
-		w.queue.add(user)
-	}
+	kept[d] = kept[d].with(wanted)
 	return nil
+}
+
+// add asks for the watch of a directory until the kernel gives one that was
+// in the books before. One that was not may be dead when it gets there: another
+// user's leave asked for its end, and its IN_IGNORED found nobody. One that was is
+// alive, or its end is still to be read and is a hint. What happens before that is
+// no hint, but the look that follows a Set has not begun either.
+func (w *Watcher) add(user string, at inode, wanted Dir, ask func() (wd int, err error)) (*dir, error) {
+	for {
+		wd, err := ask()
+		if err != nil {
+			return nil, err
+		}
+		if d, before := w.enter(user, wd, at, wanted); before {
+			return d, nil
+		}
+	}
 }
 
 // veiled reports whether a directory that its user may not read is worth being
 // unveiled: he has no watch on it yet.
 func (w *Watcher) veiled(user string, at inode) bool {
+	if w.known(user, at) != nil {
+		return false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if d := w.inodes[at]; d != nil {
-		if _, known := d.shares[user]; known {
-			return false
-		}
-	}
 	return time.Since(w.vain[user]) > unveilPause
 }
 
-func (w *Watcher) unveil(user, path string, unveil Unveil) error {
+func (w *Watcher) unveil(user, path string, unveil Unveil, add func() error) error {
 	vain := false
 	err := unveil(path, func() error {
-		err := w.notify.Add(path)
+		err := add()
 		vain = err != nil
 		return err
 	})
@@ -128,70 +162,36 @@ func (w *Watcher) unveil(user, path string, unveil Unveil) error {
 	return err
 }
 
-// replaceStale ends the watch fsnotify knows under a path when another directory
-// stands there now; it would keep the old one in the kernel for ever.
-func (w *Watcher) replaceStale(path string, now inode) {
+// known is the directory that a user has a watch on already, if he has.
+func (w *Watcher) known(user string, at inode) *dir {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	d := w.paths[path]
-	if d == nil || d.inode == now {
-		return
+	if d := w.inodes[at]; d != nil && d.has(user) {
+		return d
 	}
-	for user := range d.shares {
-		w.queue.add(user)
-	}
-	w.forget(d)
-	w.remove(path)
+	return nil
 }
 
-// enter puts a directory into the books; the watch of an inode keeps the path
-// under which it was made. Without a fresh watch only one that the user has
-// already is returned: it works on, though he took his right to read away.
-func (w *Watcher) enter(user string, wanted Dir, at inode, fresh bool) *dir {
+// enter puts a watch of a user's into the books, and reports whether it was there
+// before.
+func (w *Watcher) enter(user string, wd int, at inode, wanted Dir) (d *dir, before bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	d := w.inodes[at]
-	known := false
-	if d != nil {
-		_, known = d.shares[user]
+	if d = w.dirs[wd]; d == nil {
+		d = &dir{inode: at, wd: wd, shares: map[string]share{}}
+		w.dirs[wd] = d
 	}
-	if !fresh && !known {
-		return nil
-	}
-	if d == nil {
-		d = &dir{inode: at, path: wanted.Path, shares: map[string]share{}}
-		w.inodes[at] = d
-		w.paths[wanted.Path] = d
-	}
-	if !known {
+	w.inodes[at] = d
+	if before = d.has(user); !before {
 		w.users[user] = append(w.users[user], d)
 	}
 	d.shares[user] = d.shares[user].with(wanted)
-	return d
-}
-
-// leave takes a user off a directory, and ends a watch that nobody wants then.
-func (w *Watcher) leave(user string, d *dir) {
-	w.unlist(user, d)
-	delete(d.shares, user)
-	if len(d.shares) == 0 && w.inodes[d.inode] == d {
-		w.forget(d)
-		w.remove(d.path)
-	}
-}
-
-// remove ends a watch in the kernel. One that is gone already is what was asked
-// for, and there is no other error but a Watcher that is closed.
-func (w *Watcher) remove(path string) {
-	_ = w.notify.Remove(path)
+	return d, before
 }
 
 func explain(path string, err error) error {
 	if errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("%s: %w: %w", path, ErrNoWatch, err)
-	}
-	if errors.Is(err, fsnotify.ErrClosed) {
-		return fsnotify.ErrClosed
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -53,6 +54,16 @@ func (s *site) mkdir(elements ...string) string {
 func (s *site) touch(elements ...string) {
 	s.Helper()
 	s.must(os.WriteFile(s.path(elements...), []byte("x"), 0o600))
+}
+
+// kernel counts the watches that the kernel has (proc_pid_fdinfo(5)).
+func (s *site) kernel() int {
+	s.Helper()
+	var text []byte
+	var err error
+	s.must(s.conn.Control(func(fd uintptr) { text, err = os.ReadFile(fmt.Sprint("/proc/self/fdinfo/", fd)) }))
+	s.must(err)
+	return strings.Count(string(text), "inotify wd:")
 }
 
 // user makes a home with .ssh and watches it.

@@ -75,17 +75,19 @@ func TestUnveil(t *testing.T) {
 func TestUnveilInVain(t *testing.T) {
 	s := newSite(t)
 	s.mkdir("alice")
-	at, err := lookAt(s.path("alice"))
-	s.must(err)
+	var st unix.Stat_t
+	s.must(unix.Stat(s.path("alice"), &st))
+	at := inode{dev: st.Dev, ino: st.Ino}
 	if !s.veiled("alice", at) {
 		t.Error("not even tried")
 	}
+	add := func() error { return unix.ENOSPC }
 	refuse := func(string, func() error) error { return unix.EPERM }
-	if err := s.unveil("alice", s.path("alice"), refuse); !errors.Is(err, unix.EPERM) || !s.veiled("alice", at) {
+	if err := s.unveil("alice", s.path("alice"), refuse, add); !errors.Is(err, unix.EPERM) || !s.veiled("alice", at) {
 		t.Errorf("without a change of the mode: %v", err)
 	}
 	call := func(_ string, fn func() error) error { return fn() }
-	if err := s.unveil("alice", s.path("nowhere"), call); !errors.Is(err, os.ErrNotExist) || s.veiled("alice", at) || !s.veiled("bob", at) {
+	if err := s.unveil("alice", s.path("alice"), call, add); !errors.Is(err, unix.ENOSPC) || s.veiled("alice", at) || !s.veiled("bob", at) {
 		t.Errorf("in vain: %v", err)
 	}
 	s.Drop("alice")

@@ -1,9 +1,9 @@
 // Package watch tells whose home changed.
 //
-// It watches directories of each user with inotify (through fsnotify): some for
-// certain names, as the home for a .ssh that appears, goes or is exchanged, and
-// .ssh itself for everything. A hint only says "look at this user again"; what
-// happened, and under which name, is for the one who looks to find out.
+// It watches directories of each user with inotify(7): some for certain names, as
+// the home for a .ssh that appears, goes or is exchanged, and .ssh itself for
+// everything. A hint only says "look at this user again"; what happened, and under
+// which name, is for the one who looks to find out.
 //
 //	watcher, err := watch.New()
 //	err = watcher.Set("alice", asAlice, nil, []watch.Dir{{home, []string{".ssh"}}, {ssh, nil}})
@@ -15,22 +15,30 @@
 // Hints are help, not proof. inotify shows no store through a shared mapping,
 // no write through another hard link, nothing that another host does on a
 // network file system, and nothing in a directory between its making and its
-// watch. A sweep on a timer must find what no hint tells. fsnotify holds a lock
-// during inotify_add_watch(2), so a file server that dies at that very moment
-// stops the hints until it answers; Set asks the directory first, outside of
-// the lock.
+// watch. A sweep on a timer must find what no hint tells.
+//
+// # No look-up under a lock
+//
+// A user can make a look-up in a directory of his wait for as long as he likes: a
+// listing of it that waits on a FUSE server of his own holds its lock (i_rwsem),
+// and a mkdir queued behind that keeps others out. So a directory is opened, with
+// O_PATH and under no lock of the Watcher, and the watch is set on the descriptor:
+// what waits is the Set of the user whose directory it is. fsnotify gives a path to
+// inotify_add_watch(2), and the mutex that it holds then is one that its reader of
+// events wants too: one such user would stop everybody's hints. It serves File and
+// Folders, for directories of the administrator's.
 package watch
 
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,18 +49,20 @@ var ErrNoWatch = errors.New("no inotify watch left: fs.inotify.max_user_watches 
 // Watcher watches the homes of many users. Its methods may be called from many
 // goroutines at once; Set and Drop of one user one after the other.
 type Watcher struct {
-	notify *fsnotify.Watcher
-	queue  *queue
-	wg     sync.WaitGroup
+	file  *os.File // of inotify_init1(2)
+	conn  syscall.RawConn
+	queue *queue
+	wg    sync.WaitGroup
 
-	mu     sync.Mutex
+	mu     sync.Mutex   // never held during a call that can sleep in a file system
+	dirs   map[int]*dir // by watch descriptor
 	inodes map[inode]*dir
-	paths  map[string]*dir
 	users  map[string][]*dir
 	vain   map[string]time.Time // when something of a user's was last unveiled in vain
 }
 
-// inode is what the kernel hangs a watch on: two paths to one inode share one.
+// inode is what the kernel hangs a watch on: two paths to one inode share one. A
+// file system may give two the same numbers; the watch descriptor tells them apart.
 type inode struct{ dev, ino uint64 }
 
 // Dir is a directory to watch: its real path, free of links, and the names in it
@@ -65,8 +75,13 @@ type Dir struct {
 // dir is a directory that is watched for some users.
 type dir struct {
 	inode
-	path   string           // as fsnotify knows it
+	wd     int
 	shares map[string]share // by user
+}
+
+func (d *dir) has(user string) bool {
+	_, found := d.shares[user]
+	return found
 }
 
 // share is what one user is told of a directory.
@@ -87,20 +102,22 @@ func (s share) wants(name string) bool {
 // New makes a Watcher. Its error is that of inotify_init1(2): the limits are
 // fs.inotify.max_user_instances and the number of descriptors.
 func New() (*Watcher, error) {
-	notify, err := fsnotify.NewWatcher()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
-		return nil, fmt.Errorf("watch: %w", err)
+		return nil, fmt.Errorf("watch: inotify_init1: %w", err)
 	}
 	w := &Watcher{
-		notify: notify,
+		file:   os.NewFile(uintptr(fd), "inotify"), // nonblocking, so that Close wakes its reader
 		queue:  newQueue(),
+		dirs:   map[int]*dir{},
 		inodes: map[inode]*dir{},
-		paths:  map[string]*dir{},
 		users:  map[string][]*dir{},
 		vain:   map[string]time.Time{},
 	}
+	if w.conn, err = w.file.SyscallConn(); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch: %w", err), w.file.Close())
+	}
 	w.wg.Go(w.receive)
-	w.wg.Go(w.mourn)
 	w.wg.Go(w.queue.run)
 	return w, nil
 }
@@ -114,68 +131,20 @@ func (w *Watcher) Hints() <-chan string { return w.queue.out }
 func (w *Watcher) Len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.inodes)
+	return len(w.dirs)
 }
 
-// Close ends the watches and the channel of hints.
+// Close ends the watches and the channel of hints. It waits for no Set.
 func (w *Watcher) Close() error {
-	err := w.notify.Close()
+	go func() { _ = w.file.Close() }() // wakes receive, then waits for an inotify_add_watch(2) that hangs
 	w.queue.stop()
 	w.wg.Wait()
-	return err
-}
-
-// receive takes events as they come and waits for no reader of hints.
-func (w *Watcher) receive() {
-	for event := range w.notify.Events {
-		w.sort(event)
-	}
-}
-
-// mourn takes errors. It needs a goroutine of its own that wants no lock of the
-// Watcher: fsnotify holds its lock while it waits to hand over some of them, and
-// receive may be waiting for that lock.
-func (w *Watcher) mourn() {
-	for err := range w.notify.Errors {
-		// EINVAL: a watch that the kernel had ended already was ended again.
-		// Anything else, an overflow above all, means that events are lost.
-		if !errors.Is(err, unix.EINVAL) {
-			w.queue.lost()
-		}
-	}
-}
-
-// sort finds out whom an event concerns. Its name is that of a watched directory
-// or of something in one.
-func (w *Watcher) sort(event fsnotify.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	path := filepath.Clean(event.Name) // what happens in "/" comes with two slashes
-	if d := w.paths[path]; d != nil {
-		for user := range d.shares {
-			w.queue.add(user)
-		}
-		if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
-			// The directory is not under this path any more. Its watch goes, or
-			// the next Set would leave it behind in the kernel.
-			w.forget(d)
-			w.remove(d.path)
-		}
-	}
-	if d := w.paths[filepath.Dir(path)]; d != nil {
-		for user, share := range d.shares {
-			if share.wants(filepath.Base(path)) {
-				w.queue.add(user)
-			}
-		}
-	}
+	return nil
 }
 
 // forget drops a directory from the books, not from the kernel.
 func (w *Watcher) forget(d *dir) {
-	if w.paths[d.path] == d {
-		delete(w.paths, d.path)
-	}
+	delete(w.dirs, d.wd)
 	if w.inodes[d.inode] == d {
 		delete(w.inodes, d.inode)
 	}
@@ -191,16 +160,4 @@ func (w *Watcher) unlist(user string, d *dir) {
 		return
 	}
 	w.users[user] = left
-}
-
-// lookAt is the inode of a directory, nothing else, links not followed.
-func lookAt(path string) (inode, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return inode{}, fmt.Errorf("%s: %w", path, err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return inode{}, fmt.Errorf("%s: %w", path, unix.ENOTDIR)
-	}
-	return inode{dev: st.Dev, ino: st.Ino}, nil
 }
