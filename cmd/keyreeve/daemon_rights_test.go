@@ -120,7 +120,7 @@ func TestGuardRootLogins(t *testing.T) {
 	}
 	logins("written through a mapping and a descriptor")
 	alice.does(t, "! echo more >>.ssh/authorized_keys", "")
-	alice.does(t, "rm .ssh/authorized_keys; cat >.ssh/authorized_keys", good+"\n"+bad+" planted\n")
+	alice.does(t, "rm .ssh/authorized_keys; cat >.ssh/new; mv .ssh/new .ssh/authorized_keys", good+"\n"+bad+" planted\n")
 	alice.loses(t, "authorized_keys", bad)
 	d.await("file changed", 2)
 	logins("renewed")
