@@ -8,6 +8,7 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -86,12 +87,22 @@ const nameTime = "20060102T150405.000000Z"
 
 // path names the copy of a plan's file; it is empty where there is no content to keep. A user's name has passed
 // homes.Account.Check before any plan is made for him, so it is one harmless path element; of the file's path the last one is
-// there for people.
+// there for people, as far as it is plain and short.
 func (q *Quarantine) path(p Plan, now time.Time, id string) string {
 	if len(p.Original) == 0 {
 		return ""
 	}
-	return filepath.Join(q.Dir, p.Account.Name, fmt.Sprintf("%s-%s-%s", now.UTC().Format(nameTime), filepath.Base(p.Name), id))
+	return filepath.Join(q.Dir, p.Account.Name, fmt.Sprintf("%s-%s-%s", now.UTC().Format(nameTime), plainName(filepath.Base(p.Name)), id))
+}
+
+// plainName makes a name that a user chose (homes.Door.Glob) fit for a part of another one.
+func plainName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' || strings.ContainsRune(homes.GlobCharacters, r) {
+			return '_'
+		}
+		return r
+	}, name[:min(len(name), 128)])
 }
 
 // pathTime is when a copy was made, by its name.

@@ -16,11 +16,17 @@ import (
 // asks points a configured site at the configuration of an sshd.
 func (s site) asks(config string) {
 	s.t.Helper()
+	s.edit("configs: []", "configs: ["+config+"]")
+}
+
+// edit changes the configuration.
+func (s site) edit(from, to string) {
+	s.t.Helper()
 	text, err := os.ReadFile(s.path("keyreeve.yaml"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.put("keyreeve.yaml", strings.ReplaceAll(string(text), "configs: []", "configs: ["+config+"]"))
+	s.put("keyreeve.yaml", strings.ReplaceAll(string(text), from, to))
 }
 
 // drawers makes a folder of root's outside of the homes. StrictModes takes no file below /tmp.

@@ -211,7 +211,7 @@ func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
 // run looks at the accounts and, where act is given, carries the plans out.
 func (one *pass) run(ctx context.Context, act func(enforcer.Plan) error) (report.Report, error) {
 	look := one.world.Looker(one.door)
-	look.Files, look.Install, look.Act, look.Clean = one.sshd.KeyFiles, one.settings.Install, act, true
+	look.Files, look.Install, look.Act, look.Clean = keyFiles{one.sshd, one.door}.of, one.settings.Install, act, true
 	snapshot := one.world.Snapshot
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),

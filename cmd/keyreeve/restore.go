@@ -60,7 +60,7 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, trail.Close()) }()
-	read, err := one.sshd.KeyFiles(one.accounts[0]) //nolint:contextcheck // a look has no context, and one question its own bound
+	read, err := keyFiles{one.sshd, one.door}.of(one.accounts[0]) //nolint:contextcheck // a look has no context, and one question its own bound
 	if !slices.Contains(read.Paths, c.Name) {
 		return errors.Join(fmt.Errorf("sshd does not read %s for %s: its keys would let nobody in", plain.Text(c.Path), c.User), err, one.doubt)
 	}

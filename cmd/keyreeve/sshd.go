@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"time"
 
@@ -9,11 +10,25 @@ import (
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/host"
 	"github.com/keyreeve/keyreeve/internal/watch"
 )
 
 func newSSHD(c config.SSHD) *host.SSHD { return host.NewSSHD(c.Program, c.Configs) }
+
+// keyFiles knows the files that sshd reads, with those that it finds by patterns.
+type keyFiles struct {
+	sshd *host.SSHD
+	door *homes.Door
+}
+
+// of lists those of an account. Files that come with an error are what is in force in spite of it.
+func (k keyFiles) of(account homes.Account) (homes.KeyFiles, error) {
+	files, err := k.sshd.KeyFiles(account)
+	files, wrong := k.door.Glob(account, files)
+	return files, errors.Join(err, wrong)
+}
 
 // askSSHD makes sshd say which files are kept. What it said last outlives a new configuration that names the same sshd.
 func (s *service) askSSHD(ctx context.Context, h config.Homes, settings *enforcer.Settings) {
@@ -25,7 +40,7 @@ func (s *service) askSSHD(ctx context.Context, h config.Homes, settings *enforce
 	}
 	ctx, s.unfollow = context.WithCancel(ctx)
 	s.followSSHD(ctx, s.sshd.Load(), h.Sweep)
-	settings.Files = s.sshd.Load().KeyFiles
+	settings.Files = keyFiles{s.sshd.Load(), s.door}.of
 }
 
 // followSSHD has sshd asked now, and again whenever its configuration may have changed: by events, and every so often

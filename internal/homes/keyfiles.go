@@ -5,6 +5,9 @@ type KeyFiles struct {
 	// Paths name those that can be kept, in the order in which sshd reads them: clean, absolute or relative to the home,
 	// as Read takes them.
 	Paths []string
+	// Patterns are those of them that glob(3) expands: the last name of each is a Pattern, and its own Name is in Paths.
+	// What else they find is for Door.Glob.
+	Patterns []string
 	// Unkept are those that cannot.
 	Unkept []Unkept
 }

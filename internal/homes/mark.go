@@ -1,6 +1,8 @@
 package homes
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"slices"
 
@@ -20,8 +22,16 @@ const markSuffix = ".keyreeve-full"
 
 const markDetail = "its granted keys could not be written when it was moved aside; a full disk or quota is the usual cause"
 
-// hidden is the name that what was under a name of .ssh goes by.
-func hidden(name string) string { return "." + name }
+// hidden is the name that what was under a name of .ssh goes by. No pattern of
+// sshd's that is kept finds one with a dot (ParsePattern). A long name leaves no room for what
+// comes behind it, so a sum stands for it.
+func hidden(name string) string {
+	if len(name) > maxElement {
+		sum := sha256.Sum256([]byte(name))
+		name = name[:maxElement/2] + "-" + hex.EncodeToString(sum[:8])
+	}
+	return "." + name
+}
 
 // absent is a file that is not there: Missing, unless a mark says what became of
 // it.

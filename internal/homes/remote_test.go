@@ -62,6 +62,7 @@ type attacked interface {
 	Clean(a Account, files ...string)
 	Stuck() int
 	Dirs(a Account, files ...string) ([]Dir, error)
+	Glob(a Account, files KeyFiles) (KeyFiles, error)
 	SameHome(a, b Account) (bool, error)
 	Close() error
 }
@@ -73,6 +74,7 @@ type ask struct {
 	Twin    Account
 	Name    string
 	Others  []string
+	Files   KeyFiles
 	Version []byte
 	Data    []byte
 	Number  int // of setUp
@@ -84,6 +86,7 @@ type answer struct {
 	Detail string
 	Remark string
 	Dirs   []Dir
+	Files  KeyFiles
 	Same   bool
 	Number int
 	Err    string
@@ -167,6 +170,8 @@ func act(door *Door, call ask, pause func() error) (said answer) {
 		said.Number = door.Stuck()
 	case "dirs":
 		said.Dirs, err = door.Dirs(call.Account, call.Others...)
+	case "glob":
+		said.Files, err = door.Glob(call.Account, call.Files)
 	case "same home":
 		said.Same, err = door.SameHome(call.Account, call.Twin)
 	case "disarm":
@@ -352,6 +357,11 @@ func (d *remoteDoor) Stuck() int {
 func (d *remoteDoor) Dirs(a Account, files ...string) ([]Dir, error) {
 	said, err := d.call(ask{Call: "dirs", Account: a, Others: files})
 	return said.Dirs, err
+}
+
+func (d *remoteDoor) Glob(a Account, files KeyFiles) (KeyFiles, error) {
+	said, err := d.call(ask{Call: "glob", Account: a, Files: files})
+	return said.Files, err
 }
 
 func (d *remoteDoor) SameHome(a, b Account) (bool, error) {

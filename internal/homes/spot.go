@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // spot is where a key file is said to be.
@@ -20,7 +22,7 @@ type spot struct {
 // spot finds out where the path of a key file leads. A path below the home means
 // the same whether it is absolute or not.
 func (a Account) spot(file string) (spot, error) {
-	if err := CheckPath(file); err != nil {
+	if err := checkFile(file); err != nil {
 		return spot{}, err
 	}
 	if below, found := strings.CutPrefix(file, a.Home+"/"); found {
@@ -54,11 +56,20 @@ func (s spot) fixed() bool { return len(s.dirs) == 0 }
 // when they go aside, or into quarantine; a name has 255 bytes at most.
 const maxElement = 128
 
+// checkFile is CheckPath but for the last name, which glob(3) may have found: it is
+// then any that a directory can hold.
+func checkFile(file string) error {
+	dir, name := path.Split(file)
+	if len(name) > unix.NAME_MAX || slices.Contains([]string{"", ".", ".."}, name) || strings.Contains(name, "\x00") {
+		return fmt.Errorf("file %+q: %w: not the name of a file", cut(file, maxHome), ErrRefused)
+	}
+	return CheckPath(dir + "x")
+}
+
 // CheckPath reports why a path cannot be that of a key file as sshd would have
 // expanded it; nil when it can: clean, absolute or below the home, at most 1024
-// bytes of printable ASCII, with names of at most 128 bytes, and without the glob
-// characters that sshd expands; a "%" is one that it has expanded already. The
-// error wraps ErrRefused.
+// bytes of printable ASCII, with names of at most 128 bytes; what sshd would expand
+// in it is taken to be expanded already. The error wraps ErrRefused.
 func CheckPath(file string) error {
 	wrong := ""
 	switch {
@@ -66,8 +77,6 @@ func CheckPath(file string) error {
 		wrong = "too long"
 	case !fs.ValidPath(strings.TrimPrefix(file, "/")), file == ".":
 		wrong = "not a clean path"
-	case strings.ContainsAny(file, `*?[]\`):
-		wrong = "it holds a character that sshd expands"
 	case strings.ContainsFunc(file, func(r rune) bool { return r < ' ' || r > '~' }):
 		wrong = "not plain ASCII"
 	case slices.ContainsFunc(strings.Split(file, "/"), func(name string) bool { return len(name) > maxElement }):

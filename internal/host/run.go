@@ -64,6 +64,12 @@ func find(name string) string {
 
 // run runs a program to its end and returns what it printed on stdout. The error says what it printed on stderr.
 func run(ctx context.Context, program string, args ...string) (string, error) {
+	out, _, err := runBoth(ctx, program, args...)
+	return out, err
+}
+
+// runBoth is run, and returns what the program printed on stderr, too.
+func runBoth(ctx context.Context, program string, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // an absolute path, and arguments as the package comment says
@@ -72,7 +78,7 @@ func run(ctx context.Context, program string, args ...string) (string, error) {
 	cmd.WaitDelay = time.Second // a child of the program may hold the pipes open
 	var out, said bounded
 	cmd.Stdout, cmd.Stderr = &out, &said
-	err := cmd.Run()
+	err = cmd.Run()
 	switch {
 	case out.over || said.over:
 		err = errTooMuch
@@ -81,9 +87,9 @@ func run(ctx context.Context, program string, args ...string) (string, error) {
 	}
 	if err != nil {
 		complaint := strings.Join(strings.FieldsFunc(said.text.String(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-		return "", fmt.Errorf("%s %s: %w%s", program, args[0], err, prefixed(": ", plain.Cut(complaint, maxSaid)))
+		return "", "", fmt.Errorf("%s %s: %w%s", program, args[0], err, prefixed(": ", plain.Cut(complaint, maxSaid)))
 	}
-	return out.text.String(), nil
+	return out.text.String(), said.text.String(), nil
 }
 
 func prefixed(prefix, text string) string {

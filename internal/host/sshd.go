@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,16 +79,18 @@ func (s *SSHD) Check() error {
 // in force in spite of it.
 func (s *SSHD) KeyFiles(a homes.Account) (homes.KeyFiles, error) {
 	if len(s.servers) == 0 {
-		return keyFiles(defaultFiles(), a), nil
+		return keyFiles(defaultFiles(), a, false), nil
 	}
 	var list []string
 	var wrong []error
+	expands := false // they are one program
 	for _, server := range s.servers {
 		more, err := server.entries(a.Name)
 		list = append(list, more...)
 		wrong = append(wrong, err)
+		expands = expands || server.expands()
 	}
-	return keyFiles(list, a), errors.Join(wrong...)
+	return keyFiles(list, a, expands), errors.Join(wrong...)
 }
 
 // Folders are the directories of the configuration files, as of the last Refresh, where a change may make another necessary.
@@ -123,6 +126,7 @@ type reading struct {
 	stamp   stamp  // of the program and the files that it came from
 	good    bool   // sshd said so
 	program string // "": this host has no sshd
+	expands bool   // glob characters
 	perUser bool
 	list    []string // for everybody, unless perUser
 	text    text
@@ -167,6 +171,9 @@ func (s *server) refresh(ctx context.Context) (changed bool, err error) {
 	if !now.good && old != nil && old.good {
 		return false, err
 	}
+	if all := slices.Concat(now.list, now.text.named); strings.ContainsAny(strings.Join(all, " "), homes.GlobCharacters) {
+		now.expands = expands(ctx, program)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.force = now
@@ -175,9 +182,15 @@ func (s *server) refresh(ctx context.Context) (changed bool, err error) {
 	return old == nil || !old.same(now), err
 }
 
+func (s *server) expands() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.force != nil && s.force.expands
+}
+
 // same reports whether two readings say the same of everybody.
 func (r *reading) same(other *reading) bool {
-	return r.good == other.good && !r.perUser && !other.perUser && slices.Equal(r.list, other.list) && slices.Equal(r.text.beside, other.text.beside)
+	return r.good == other.good && r.expands == other.expands && !r.perUser && !other.perUser && slices.Equal(r.list, other.list) && slices.Equal(r.text.beside, other.text.beside)
 }
 
 // entries are those of AuthorizedKeysFile that are in force for a user.

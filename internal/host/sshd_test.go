@@ -129,18 +129,45 @@ func TestMatchGroup(t *testing.T) {
 // What is no file of the account alone is told, and never taken for one that is.
 func TestUnkept(t *testing.T) {
 	files := keyFiles([]string{
-		"none", "/keys/all", "/keys/%x", "k%", "/keys/%u/*", "k[1]", "../k", "%h/../k", "/keys/%u", "/keys/all", "\u00e9", "%h",
-	}, alice)
+		"none", "/keys/all", "/keys/%x", "k%", "../k", "%h/../k", "/keys/%u", "/keys/all", "\u00e9", "%h",
+		"/keys/%u*", "/keys/%%/%u/../*", "/keys/%%/%u?", "k[1]", "%h/*", ".ssh/*", ".ssh/known?hosts", ".ssh/*/keys", ".ssh/[/]k", `\.ssh/k`, ".ssh/.k*", ".ssh/[[:alpha:]]", "/keys/*/%u",
+	}, alice, true)
 	if diff := cmp.Diff([]string{"/keys/alice"}, files.Paths); diff != "" {
 		t.Error(diff)
 	}
 	for path, why := range map[string]string{
-		"/keys/all": "one file for all accounts", "/keys/%x": "does not know the token", "k%": "does not know the token", "/keys/%u/*": "glob",
-		"k[1]": "glob", "../k": `".."`, "%h/../k": `".."`, "\u00e9": "ASCII", "%h": "not a clean path",
+		"/keys/all": "one file for all accounts", "/keys/%x": "does not know the token", "k%": "does not know the token", "../k": `".."`, "%h/../k": `".."`, "\u00e9": "ASCII", "%h": "not a clean path",
+		"/keys/%u*": "another user's", "/keys/%%/%u/../*": `".."`, "/keys/%%/%u?": "another user's", "k[1]": "in the home itself", "%h/*": "in the home itself",
+		".ssh/*": "private keys", ".ssh/known?hosts": "private keys", ".ssh/*/keys": "a directory's name", ".ssh/[/]k": "a directory's name",
+		`\.ssh/k`: "a directory's name", ".ssh/.k*": "begin with a dot", ".ssh/[[:alpha:]]": "a class", "/keys/*/%u": "a directory's name",
 	} {
 		i := slices.IndexFunc(files.Unkept, func(u homes.Unkept) bool { return u.Path == path })
 		if i < 0 || !strings.Contains(files.Unkept[i].Why, why) {
 			t.Errorf("%s: %+v", path, files.Unkept)
+		}
+	}
+}
+
+// OpenSSH 10 and later take an entry for a pattern; earlier ones, for the name of one file.
+func TestGlobCharacters(t *testing.T) {
+	entries := `.ssh/authorized_keys* %h/k.d/* .ssh/a[0-9]?k /keys/%u/[!.]* .ssh/k\* .ssh/x`
+	paths := []string{".ssh/authorized_keys", "k.d/authorized_keys", ".ssh/a0ak", "/keys/alice/a", ".ssh/k*", ".ssh/x"}
+	patterns := []string{".ssh/authorized_keys*", "k.d/*", ".ssh/a[0-9]?k", "/keys/alice/[!.]*"}
+	literal := []string{".ssh/authorized_keys*", "k.d/*", ".ssh/a[0-9]?k", "/keys/alice/[!.]*", `.ssh/k\*`, ".ssh/x"}
+	for version, expands := range map[string]bool{
+		"echo OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.1 >&2": true, "echo OpenSSH_11.12, LibreSSL 4 >&2": true, "echo something else": true, "exit 3": true,
+		"echo OpenSSH_9.2, OpenSSL 3.0.19 >&2": false, "(echo unknown option -- V; echo OpenSSH_8.9p1 Ubuntu-3, OpenSSL 3.0.2) >&2; exit 1": false,
+	} {
+		f := newFolder(t)
+		s := f.stand("if [ $1 = -V ]; then " + version + "; exit; fi; echo Port 22; echo 'AuthorizedKeysFile " + entries + "'\n")
+		f.refresh(s)
+		files, err := s.KeyFiles(alice)
+		want := homes.KeyFiles{Paths: literal}
+		if expands {
+			want = homes.KeyFiles{Paths: paths, Patterns: patterns}
+		}
+		if diff := cmp.Diff(want, files); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", version, err, diff)
 		}
 	}
 }
