@@ -5,7 +5,7 @@
 // in a user's home; homes have a door of their own, internal/homes.
 //
 // [Read] believes a file only when nobody but root and the daemon's own user could have written it, and when its writer has
-// finished. [Create] and [Replace] return when the bytes and the name are on the disk. [Publish] writes what others may read.
+// finished; [ReadSecret] wants more of a password or a key. [Create] and [Replace] return when the bytes and the name are on the disk. [Publish] writes what others may read.
 // [Entries] and [Remove] are for who holds a folder to a budget. [Lock] keeps a second daemon away.
 //
 // Every error names the path and what is wrong with it. Where the kernel gave the error it is wrapped, so that
@@ -26,7 +26,15 @@ import (
 // process runs as, writable by neither group nor others, open for writing by nobody, and the same before and after the
 // read. Anything else is an error: half a registry must never be taken for a registry. A FIFO or a device is refused
 // without waiting for it.
-func Read(path string, limit int64) (data []byte, err error) {
+func Read(path string, limit int64) ([]byte, error) { return read(path, limit, 0) }
+
+// ReadSecret is Read for what others must not know: it is refused as well if they may read it. The group may. That is how a key is
+// lent to services (0640, root:ssl-cert), and how the access list shows by which systemd gives a credential to the user of
+// a unit (acl(5): the group's bits of the mode are its mask).
+func ReadSecret(path string, limit int64) ([]byte, error) { return read(path, limit, 0o004) }
+
+// read is Read; bits of the mode that are not to be set make it fail.
+func read(path string, limit int64, shut fs.FileMode) (data []byte, err error) {
 	// open(O_NOFOLLOW|O_NONBLOCK) fstat fcntl(F_SETLEASE) read fstat close
 	file, err := os.OpenFile(path, readFlags, 0) //nolint:gosec // the path is the administrator's, and inspect looks at what was opened
 	if err != nil {
@@ -34,6 +42,11 @@ func Read(path string, limit int64) (data []byte, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 
+	if info, err := file.Stat(); err != nil {
+		return nil, err
+	} else if perm := info.Mode().Perm(); perm&shut != 0 {
+		return nil, fmt.Errorf("%s: mode %04o lets everybody read a secret", path, perm)
+	}
 	before, err := inspect(file, path)
 	if err != nil {
 		return nil, err

@@ -105,6 +105,47 @@ func TestReadRefusesAnotherOwner(t *testing.T) {
 	wantError(t, err, "owned by uid 65001")
 }
 
+func TestReadSecret(t *testing.T) {
+	for _, perm := range []fs.FileMode{0o400, 0o600, 0o440, 0o640} {
+		if got, err := statefile.ReadSecret(write(t, "secret", perm), limit); err != nil || string(got) != "secret" {
+			t.Errorf("mode %o: got %q, %v", perm, got, err)
+		}
+	}
+	for perm, want := range map[fs.FileMode]string{0o404: "mode 0404 lets everybody read", 0o644: "mode 0644 lets everybody read", 0o620: "mode 0620 lets group or others write"} {
+		got, err := statefile.ReadSecret(write(t, "secret", perm), limit)
+		if wantError(t, err, want); got != nil {
+			t.Errorf("mode %o: got %q with an error", perm, got)
+		}
+	}
+}
+
+// systemd keeps a service's credentials in a memory file system of its own that nobody can write to (systemd.exec(5)).
+func TestReadSecretOfSystemd(t *testing.T) {
+	testenv.Need(t, "mount")
+	dir := t.TempDir()
+	if err := syscall.Mount("none", dir, "ramfs", syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC, "mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	path := filepath.Join(dir, "ldap-password")
+	if err := os.WriteFile(path, []byte("secret"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("none", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY|syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := statefile.ReadSecret(path, limit); err != nil || string(got) != "secret" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestEnsureDir(t *testing.T) {
 	private := filepath.Join(t.TempDir(), "a", "private")
 	for range 2 { // the second time it is there
