@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -25,7 +26,7 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems),
 // "logrotate", "journald" (systemd-journald, and that it may run apart from the system's own), "fuse" (/dev/fuse, and that a user
-// may mount it in a namespace of his own).
+// may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
@@ -60,6 +61,8 @@ func lack(tb testing.TB, part string) string {
 		return lackPrograms("logrotate")
 	case "journald":
 		return cmp.Or(lackPrograms("journalctl", "unshare", "nsenter", journald), lackMount())
+	case "kdc":
+		return cmp.Or(lackPrograms("krb5kdc", "kdb5_util", "kadmin.local"), lackGSSAPI())
 	case "fuse":
 		return lackFuse(tb)
 	default:
@@ -89,6 +92,16 @@ func Program(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("the program %s is not installed", name)
+}
+
+// lackGSSAPI looks for the plug-in of Cyrus SASL where distributions put it.
+func lackGSSAPI() string {
+	for _, pattern := range []string{"/usr/lib/*/sasl2/libgssapiv2.so", "/usr/lib64/sasl2/libgssapiv2.so", "/usr/lib/sasl2/libgssapiv2.so"} {
+		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
+			return ""
+		}
+	}
+	return "the plug-in libgssapiv2.so of Cyrus SASL is not installed"
 }
 
 // lackMount looks for CAP_SYS_ADMIN (bit 21 of capabilities(7)) in this thread's effective set: /proc/self would be that of the

@@ -55,6 +55,7 @@ type Slapd struct {
 	// Base is SlapdBase.
 	Base string
 
+	setup   SlapdSetup
 	tb      testing.TB
 	dir     string // short: a unix socket's path has at most 107 bytes
 	process *exec.Cmd
@@ -68,6 +69,24 @@ type Slapd struct {
 // A client of LDAPI that binds by SASL EXTERNAL may read everything without limits, whoever runs it.
 func StartSlapd(tb testing.TB, entriesLDIF string) *Slapd {
 	tb.Helper()
+	return StartSlapdWith(tb, entriesLDIF, SlapdSetup{})
+}
+
+// SlapdSetup is what StartSlapd does not do.
+type SlapdSetup struct {
+	// Certificate is the server's; the zero value is one of its own.
+	Certificate Certificate
+	// Global and Database are more lines of slapd.conf(5), before the database and in it.
+	Global, Database string
+	// Readers are the DNs, by pattern of authz-regexp, that SASL gives to those who may read everything.
+	Readers []string
+	// Env is put into the environment of slapd.
+	Env []string
+}
+
+// StartSlapdWith is StartSlapd with a setup of one's own.
+func StartSlapdWith(tb testing.TB, entriesLDIF string, setup SlapdSetup) *Slapd {
+	tb.Helper()
 	Need(tb, "slapd")
 	dir, err := os.MkdirTemp("", "kr-slapd-") //nolint:usetesting // t.TempDir is too long for a unix socket
 	if err != nil {
@@ -78,13 +97,17 @@ func StartSlapd(tb testing.TB, entriesLDIF string) *Slapd {
 			tb.Error(err)
 		}
 	})
-	certificate := NewCertificate(tb)
+	certificate := setup.Certificate
+	if certificate.CAFile == "" {
+		certificate = NewCertificate(tb)
+	}
 	s := &Slapd{
 		LDAPI:        "ldapi://" + url.PathEscape(filepath.Join(dir, "ldapi")),
 		CAFile:       certificate.CAFile,
 		RootDN:       "cn=admin," + SlapdBase,
 		PasswordFile: putFile(tb, dir, "password", []byte("correct horse")),
 		Base:         SlapdBase,
+		setup:        setup,
 		tb:           tb,
 		dir:          dir,
 	}
@@ -120,6 +143,10 @@ func (s *Slapd) configure(certificate Certificate) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		s.tb.Fatal(err)
 	}
+	for _, pattern := range s.setup.Readers {
+		fmt.Fprintf(&conf, "authz-regexp \"%s\" \"%s\"\n", pattern, slapdReader)
+	}
+	conf.WriteString(s.setup.Global)
 	// [+] and not \+: inside quotes slapd.conf takes the backslash away.
 	fmt.Fprintf(&conf, `
 pidfile %[1]s/pid
@@ -142,6 +169,7 @@ access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="%[5]s" read by users read by * none
 index objectClass,uid eq,pres
 `, s.dir, certificate.CAFile, certificate.CertFile, certificate.KeyFile, slapdReader, SlapdBase, data, s.RootDN)
+	conf.WriteString(s.setup.Database)
 	putFile(s.tb, s.dir, "slapd.conf", []byte(conf.String()))
 }
 
@@ -194,7 +222,7 @@ func (s *Slapd) Start() {
 	// -d keeps slapd in the foreground, as a child that this process can wait for.
 	s.process = exec.Command(path, "-d", "stats", "-f", filepath.Join(s.dir, "slapd.conf"), //nolint:gosec,noctx // it ends with Stop
 		"-h", s.URL+"/ "+s.LDAPS+"/ "+s.LDAPI)
-	s.process.Stderr = s.log
+	s.process.Stderr, s.process.Env = s.log, append(os.Environ(), s.setup.Env...)
 	if err := s.process.Start(); err != nil {
 		s.tb.Fatal(err)
 	}

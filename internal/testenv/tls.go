@@ -24,11 +24,19 @@ type Certificate struct {
 	Server tls.Certificate
 }
 
-// NewCertificate makes a CA of its own and a server certificate in a folder of the test.
-func NewCertificate(tb testing.TB) Certificate {
+// CA signs certificates.
+type CA struct {
+	// File is its own certificate, PEM, mode 0600.
+	File string
+
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// NewCA makes an authority of the test's own.
+func NewCA(tb testing.TB) CA {
 	tb.Helper()
-	caKey, serverKey := newKey(tb), newKey(tb)
-	ca := &x509.Certificate{
+	ca := CA{key: newKey(tb), certificate: &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "keyreeve test CA"},
 		NotBefore:             time.Now().Add(-time.Hour),
@@ -36,19 +44,29 @@ func NewCertificate(tb testing.TB) Certificate {
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign,
-	}
-	server := &x509.Certificate{
+	}}
+	ca.File = putFile(tb, tb.TempDir(), "ca.pem", sign(tb, ca.certificate, ca.certificate, ca.key, ca.key))
+	return ca
+}
+
+// Issue makes a certificate for 127.0.0.1 and localhost, in a folder of the test, after change has had its way with it.
+func (ca CA) Issue(tb testing.TB, change func(*x509.Certificate)) Certificate {
+	tb.Helper()
+	template, key := &x509.Certificate{
 		SerialNumber: big.NewInt(2),
 		Subject:      pkix.Name{CommonName: "keyreeve test server"},
-		NotBefore:    ca.NotBefore,
-		NotAfter:     ca.NotAfter,
+		NotBefore:    ca.certificate.NotBefore,
+		NotAfter:     ca.certificate.NotAfter,
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 		DNSNames:     []string{"localhost"},
 		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}, newKey(tb)
+	if change != nil {
+		change(template)
 	}
-	caPEM, certPEM := sign(tb, ca, ca, caKey, caKey), sign(tb, server, ca, serverKey, caKey)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(serverKey)
+	certPEM := sign(tb, template, ca.certificate, key, ca.key)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -59,11 +77,17 @@ func NewCertificate(tb testing.TB) Certificate {
 	}
 	dir := tb.TempDir()
 	return Certificate{
-		CAFile:   putFile(tb, dir, "ca.pem", caPEM),
+		CAFile:   ca.File,
 		CertFile: putFile(tb, dir, "cert.pem", certPEM),
 		KeyFile:  putFile(tb, dir, "key.pem", keyPEM),
 		Server:   pair,
 	}
+}
+
+// NewCertificate makes a CA of its own and a certificate by it.
+func NewCertificate(tb testing.TB) Certificate {
+	tb.Helper()
+	return NewCA(tb).Issue(tb, nil)
 }
 
 func newKey(tb testing.TB) *ecdsa.PrivateKey {
