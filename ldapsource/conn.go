@@ -1,29 +1,20 @@
 package ldapsource
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
 
-	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
-
-	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
 const (
 	// maxStep bounds the bytes that a server may send in one step, a bind or a page. The library reads messages of up to 2
 	// GiB; its limit is a variable of the whole process, and this one is not.
 	maxStep = 32 << 20
-	// maxSecret and maxCA bound the password and the CA file, in bytes.
-	maxSecret = 4 << 10
-	maxCA     = 4 << 20
 )
 
 // errFlood is what a read gives when a server sends more than a step may need.
@@ -53,13 +44,15 @@ func (g *guard) Read(p []byte) (int, error) {
 type conn struct {
 	lib     *ldap.Conn
 	guard   *guard
+	frames  *frames
 	timeout time.Duration
 	release func() bool // ends the watch over the context
 }
 
 // newConn makes a connection of a network connection; isTLS says that raw is encrypted and guard lies under it.
 func newConn(ctx context.Context, raw net.Conn, g *guard, isTLS bool, timeout time.Duration) *conn {
-	c := &conn{lib: ldap.NewConn(&frames{Conn: raw}, isTLS), guard: g, timeout: timeout}
+	c := &conn{guard: g, frames: &frames{Conn: raw}, timeout: timeout}
+	c.lib = ldap.NewConn(c.frames, isTLS)
 	c.release = context.AfterFunc(ctx, func() { _ = g.Close() }) // whoever waits gets an error at once
 	c.lib.Start()
 	return c
@@ -83,15 +76,31 @@ func (c *conn) step(ctx context.Context, do func() error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil && c.guard.left.Load() < 0:
-		return errFlood
+		return because(Malformed, errFlood)
+	case err != nil && c.frames.broken.Load():
+		return because(Malformed, errFrame)
 	case err != nil:
-		return err
+		return because(kindOf(err), err)
 	case c.lib.GetLastError() != nil:
-		return c.lib.GetLastError()
+		return because(Malformed, c.lib.GetLastError())
 	case c.lib.IsClosing():
-		return errors.New("the connection ended")
+		return because(Lost, errors.New("the connection ended"))
 	}
 	return nil
+}
+
+// kindOf tells the server's answers from the library's own errors, which it gives numbers from 200 on where it gives any.
+func kindOf(err error) Fault {
+	answer, ok := errors.AsType[*ldap.Error](err)
+	switch {
+	case !ok || answer.ResultCode == ldap.ErrorNetwork:
+		return Lost
+	case answer.ResultCode > ldap.ErrorNetwork && answer.ResultCode < 300:
+		return Malformed
+	case answer.ResultCode == ldap.LDAPResultReferral:
+		return Referred
+	}
+	return Refused
 }
 
 // arm begins a step.
@@ -104,7 +113,7 @@ func (g *guard) arm(timeout time.Duration) error {
 func shield(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("the LDAP library failed on the server's answer: %v", r)
+			err = because(Malformed, fmt.Errorf("the LDAP library failed on the server's answer: %v", r))
 		}
 	}()
 	return do()
@@ -112,10 +121,10 @@ func shield(do func() error) (err error) {
 
 // connect opens a connection, makes it secure, and says who is asking.
 func (l *LDAP) connect(ctx context.Context, s server) (*conn, error) {
-	dialer := net.Dialer{Timeout: l.config.Timeout}
+	dialer := net.Dialer{Timeout: l.config.Timeout, Resolver: l.resolver}
 	network, err := dialer.DialContext(ctx, s.network, s.address)
 	if err != nil {
-		return nil, err
+		return nil, because(Unreachable, err)
 	}
 	g := &guard{Conn: network}
 	c, err := l.secure(ctx, s, g)
@@ -123,98 +132,9 @@ func (l *LDAP) connect(ctx context.Context, s server) (*conn, error) {
 		_ = g.Close()
 		return nil, err
 	}
-	if err := c.step(ctx, func() error { return l.bind(c.lib) }); err != nil {
+	if err := l.bind(ctx, c); err != nil {
 		c.close()
 		return nil, fmt.Errorf("bind: %w", err)
 	}
 	return c, nil
-}
-
-// secure puts TLS on a connection as the URL and the configuration want it.
-func (l *LDAP) secure(ctx context.Context, s server, g *guard) (*conn, error) {
-	if s.network == "unix" || (!s.ldaps && !l.config.StartTLS) {
-		return newConn(ctx, g, g, false, l.config.Timeout), nil
-	}
-	config, err := l.tlsConfig(s)
-	if err != nil {
-		return nil, err
-	}
-	if err := g.arm(l.config.Timeout); err != nil {
-		return nil, err
-	}
-	layer := "TLS"
-	if !s.ldaps {
-		layer = "StartTLS"
-		if err := startTLS(ctx, g); err != nil {
-			return nil, fmt.Errorf("StartTLS: %w", err)
-		}
-	}
-	encrypted := tls.Client(g, config)
-	if err := encrypted.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("%s: %w", layer, err)
-	}
-	return newConn(ctx, encrypted, g, true, l.config.Timeout), nil
-}
-
-// startTLS asks the server for TLS (RFC 4511 section 4.14). The library's own way would put its TLS under [frames], which has
-// to see what was encrypted. Nothing is read ahead, so that no word from before the handshake is believed after it.
-func startTLS(ctx context.Context, g *guard) error {
-	defer context.AfterFunc(ctx, func() { _ = g.Close() })()
-	request := ber.NewSequence("LDAPMessage")
-	request.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, 1, "messageID"))
-	operation := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationExtendedRequest, nil, "ExtendedRequest")
-	operation.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, 0, "1.3.6.1.4.1.1466.20037", "requestName"))
-	request.AppendChild(operation)
-	if _, err := g.Write(request.Bytes()); err != nil {
-		return errors.Join(err, ctx.Err())
-	}
-	return errors.Join(shield(func() error {
-		answer, err := ber.ReadPacket(&frames{Conn: g})
-		if err != nil {
-			return err
-		}
-		if len(answer.Children) < 2 || answer.Children[1].Tag != ldap.ApplicationExtendedResponse {
-			return errFrame
-		}
-		return ldap.GetLDAPError(answer)
-	}), ctx.Err())
-}
-
-// tlsConfig reads the CA file at every connection, so that a new CA needs no restart.
-func (l *LDAP) tlsConfig(s server) (*tls.Config, error) {
-	config := &tls.Config{ServerName: s.host, MinVersion: tls.VersionTLS12}
-	if l.config.ServerName != "" {
-		config.ServerName = l.config.ServerName
-	}
-	if l.config.CAFile == "" {
-		return config, nil
-	}
-	pem, err := statefile.Read(l.config.CAFile, maxCA)
-	if err != nil {
-		return nil, err
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s: holds no certificate", l.config.CAFile)
-	}
-	return config, nil
-}
-
-// bind says who is asking; without an account the connection stays anonymous.
-func (l *LDAP) bind(lib *ldap.Conn) error {
-	switch {
-	case l.config.External:
-		return lib.ExternalBind()
-	case l.config.BindDN == "":
-		return nil
-	}
-	secret, err := statefile.Read(l.config.PasswordFile, maxSecret)
-	if err != nil {
-		return err
-	}
-	secret = bytes.TrimSuffix(bytes.TrimSuffix(secret, []byte("\n")), []byte("\r"))
-	if len(secret) == 0 {
-		return fmt.Errorf("%s: holds no password", l.config.PasswordFile)
-	}
-	return lib.Bind(l.config.BindDN, string(secret))
 }

@@ -68,7 +68,7 @@ func Decode(entries []Entry, schema Schema, source string) (*registry.Snapshot, 
 		users = append(users, schema.users(e, keys)...)
 	}
 	if !seen {
-		return nil, fmt.Errorf("%s: none of %d entries has the attribute %s", source, len(entries), schema.Key)
+		return nil, because(Hidden, fmt.Errorf("%s: none of %d entries has the attribute %s", source, len(entries), schema.Key))
 	}
 	return registry.New(users, source)
 }

@@ -12,12 +12,17 @@
 //
 //   - the server answers with any result code but success (a size limit is code 4, a referral code 10);
 //   - a page of the result comes without the paging control of RFC 2696, whose empty cookie is the only proof of the end;
-//   - the server names another place to search (a search continuation, RFC 4511 section 4.5.3);
+//   - the server names another place to search (a search continuation, RFC 4511 section 4.5.3) that is not on the list of
+//     those that hold nobody;
 //   - the connection ends or stalls, a message cannot be read, or the context is done;
 //   - an entry lies outside the search base or comes twice;
-//   - the directory returned a part of the values of an attribute (the "range" option of Active Directory);
+//   - the directory returned a part of the values of an attribute (the "range" option of Active Directory) and the rest
+//     does not fit to it;
 //   - no entry at all carries the key attribute: directories hide what the reader may not see, and success proves nothing;
-//   - no user, no usable key, or one user name on two entries.
+//   - no user, no usable key, or one user name on two entries;
+//   - the [Canary] is not there.
+//
+// [Fault] tells these apart.
 //
 // One bad value costs that value only: it becomes a [registry.Reject] of its user, and the user's other keys count. An entry
 // whose account cannot be used (no uid number, two homes) stays in the registry with the uid -1 and a Reject, so that
@@ -26,7 +31,14 @@
 // # Trust
 //
 // The server is known by its certificate: ldaps, or ldap with StartTLS, against the CA of the configuration or the system's.
-// The socket ldapi is trusted because of where it lies, and so is plain ldap to a loopback port below 1024, which only
-// root can listen on. There is no switch that turns verification off. Files (LDIF, CA, password) are read
-// by internal/statefile and refused when somebody else could have written them.
+// The socket ldapi is trusted because of where it lies. There is no switch that turns verification off. Files (LDIF, CA,
+// password, key, keytab) are read by internal/statefile and refused when somebody else could have written them, or everybody read
+// a secret. Where DNS names the servers (SRV), the name in the certificate is the configuration's, or one below the
+// configured domain by the configured CA.
+//
+// # Servers
+//
+// Each reading goes to the first server that gives it, and on to the next for any [Fault] at all: a replica without the canary is
+// no better than one that is down. A server that failed is asked last for a while, which doubles with each failure and ends with
+// the first success.
 package ldapsource

@@ -2,6 +2,7 @@ package ldapsource
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -138,4 +139,26 @@ func wantError(t *testing.T, s *registry.Snapshot, err error, texts ...string) {
 			t.Errorf("error is %q, want one with %q", err, text)
 		}
 	}
+}
+
+// wantFault fails the test unless errors.Is finds the kind, and no other one.
+func wantFault(t *testing.T, err error, want Fault) {
+	t.Helper()
+	if got := FaultOf(err); got != want || !errors.Is(err, want) {
+		t.Errorf("the fault of %v is %q, want %q", err, got, want)
+	}
+}
+
+// bundle is a file with what several hold.
+func bundle(t *testing.T, paths ...string) string {
+	t.Helper()
+	var all []byte
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, data...)
+	}
+	return file(t, string(all))
 }

@@ -3,6 +3,7 @@ package ldapsource
 import (
 	"errors"
 	"net"
+	"sync/atomic"
 )
 
 // errFrame says that what came is no LDAP message (RFC 4511 section 4.1.1).
@@ -16,6 +17,8 @@ type frames struct {
 	head []byte // of the message that begins: all that came of it, until begins can judge it
 	rest int    // bytes of the message that are still to come
 	err  error
+
+	broken atomic.Bool // err came
 }
 
 // Read reads from the connection, up to the first message that is none.
@@ -39,6 +42,7 @@ func (f *frames) Read(p []byte) (int, error) {
 		}
 	}
 	if f.err != nil {
+		f.broken.Store(true)
 		return 0, f.err
 	}
 	return n, err

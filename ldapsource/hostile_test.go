@@ -46,6 +46,7 @@ func TestHonest(t *testing.T) {
 type hostileCase struct {
 	name  string
 	reply answer
+	fault Fault
 	want  []string
 }
 
@@ -55,6 +56,7 @@ func (c hostileCase) run(t *testing.T) {
 		config := hostile(t, c.reply)
 		got, err := fetch(t, config)
 		wantError(t, got, err, append(c.want, config.URLs[0])...)
+		wantFault(t, err, c.fault)
 	})
 }
 
@@ -75,24 +77,24 @@ func entry(s search, e Entry) []byte { return entryMessage(s.id, e) }
 func TestHostile(t *testing.T) {
 	u3 := crew()[2]
 	for _, c := range []hostileCase{
-		{"closes at once", func(search) ([]byte, bool) { return nil, false }, []string{"page 1", "EOF"}},
-		{"closes within page 1", func(s search) ([]byte, bool) { return entry(s, u3), false }, []string{"page 1", "EOF"}},
-		{"closes after page 1", func(s search) ([]byte, bool) { return honest(s), false }, []string{"page"}},
-		{"closes within a message", func(s search) ([]byte, bool) { return honest(s)[:100], false }, []string{"page 1", "EOF"}},
+		{"closes at once", func(search) ([]byte, bool) { return nil, false }, Lost, []string{"page 1", "EOF"}},
+		{"closes within page 1", func(s search) ([]byte, bool) { return entry(s, u3), false }, Lost, []string{"page 1", "EOF"}},
+		{"closes after page 1", func(s search) ([]byte, bool) { return honest(s), false }, Lost, []string{"page"}},
+		{"closes within a message", func(s search) ([]byte, bool) { return honest(s)[:100], false }, Lost, []string{"page 1", "EOF"}},
 		{"closes instead of page 2", func(s search) ([]byte, bool) {
 			if s.n == 2 {
 				return nil, false
 			}
 			return honest(s), true
-		}, []string{"page 2", "EOF"}},
-		{"size limit", second(func(s search) []byte { return append(entry(s, u3), doneMessage(s.id, 4)...) }), []string{"page 2", "Size Limit Exceeded"}},
-		{"busy", second(func(s search) []byte { return doneMessage(s.id, 51) }), []string{"page 2", "Busy"}},
-		{"referral", second(func(s search) []byte { return doneMessage(s.id, 10) }), []string{"page 2", "Referral"}},
-		{"continuation", second(func(s search) []byte { return append(referenceMessage(s.id), honest(s)...) }), []string{"page 2", "other places", "elsewhere.example.org"}},
-		{"no paging control", second(func(s search) []byte { return append(entry(s, u3), doneMessage(s.id, 0)...) }), []string{"page 2", "no paging control"}},
-		{"no paging control at all", func(s search) ([]byte, bool) { return append(entry(s, u3), doneMessage(s.id, 0)...), true }, []string{"page 1", "no paging control"}},
-		{"the same page again", func(s search) ([]byte, bool) { return honest(search{n: 1, id: s.id}), true }, []string{"came twice", "page 2"}},
-		{"empty pages for ever", func(s search) ([]byte, bool) { return pageMessage(s.id, "on"), true }, []string{"does not end"}},
+		}, Lost, []string{"page 2", "EOF"}},
+		{"size limit", second(func(s search) []byte { return append(entry(s, u3), doneMessage(s.id, 4)...) }), Refused, []string{"page 2", "Size Limit Exceeded"}},
+		{"busy", second(func(s search) []byte { return doneMessage(s.id, 51) }), Refused, []string{"page 2", "Busy"}},
+		{"referral", second(func(s search) []byte { return doneMessage(s.id, 10) }), Referred, []string{"page 2", "Referral"}},
+		{"continuation", second(func(s search) []byte { return append(referenceMessage(s.id), honest(s)...) }), Referred, []string{"page 2", "another place", "elsewhere.example.org"}},
+		{"no paging control", second(func(s search) []byte { return append(entry(s, u3), doneMessage(s.id, 0)...) }), Incomplete, []string{"page 2", "no paging control"}},
+		{"no paging control at all", func(s search) ([]byte, bool) { return append(entry(s, u3), doneMessage(s.id, 0)...), true }, Incomplete, []string{"page 1", "no paging control"}},
+		{"the same page again", func(s search) ([]byte, bool) { return honest(search{n: 1, id: s.id}), true }, Incomplete, []string{"came twice", "page 2"}},
+		{"empty pages for ever", func(s search) ([]byte, bool) { return pageMessage(s.id, "on"), true }, Incomplete, []string{"does not end"}},
 	} {
 		c.run(t)
 	}
@@ -104,40 +106,40 @@ func TestHostileEntries(t *testing.T) {
 	for _, c := range []hostileCase{
 		{"keys hidden", func(s search) ([]byte, bool) {
 			return bytes.Join([][]byte{entry(s, with(u3, "sshPublicKey")), pageMessage(s.id, "")}, nil), true
-		}, []string{"none of 1 entries has the attribute sshPublicKey"}},
-		{"nobody", func(s search) ([]byte, bool) { return pageMessage(s.id, ""), true }, []string{"none of 0 entries"}},
+		}, Hidden, []string{"none of 1 entries has the attribute sshPublicKey"}},
+		{"nobody", func(s search) ([]byte, bool) { return pageMessage(s.id, ""), true }, Hidden, []string{"none of 0 entries"}},
 		{"outside the base", second(func(s search) []byte {
 			other := u3
 			other.DN = "uid=u3,dc=example,dc=com"
 			return append(entry(s, other), pageMessage(s.id, "")...)
-		}), []string{"outside the base"}},
+		}), Foreign, []string{"outside the base"}},
 		{"a broken name", second(func(s search) []byte {
 			other := u3
 			other.DN = "u3"
 			return append(entry(s, other), pageMessage(s.id, "")...)
-		}), []string{`entry "u3"`}},
-		{"another's message", second(func(s search) []byte { return append(entryMessage(s.id+7, u3), pageMessage(s.id, "")...) }), []string{"page 2", "unexpected message"}},
+		}), Foreign, []string{`entry "u3"`}},
+		{"another's message", second(func(s search) []byte { return append(entryMessage(s.id+7, u3), pageMessage(s.id, "")...) }), Malformed, []string{"page 2", "unexpected message"}},
 		{"a notice of disconnection", second(func(s search) []byte {
 			return append(message(0, group(ber.ClassApplication, 24, integer(ber.TagEnumerated, 52), octets(""), octets(""))), honest(s)...)
-		}), []string{"page 2", "unexpected message 0"}},
+		}), Malformed, []string{"page 2", "unexpected message 0"}},
 		{"an entry without attributes", second(func(s search) []byte {
 			return append(message(s.id, group(ber.ClassApplication, tagEntry, octets(userDN("u3")))), pageMessage(s.id, "")...)
-		}), []string{"page 2"}},
-		{"no LDAP", func(search) ([]byte, bool) { return []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), false }, []string{"page 1"}},
-		{"a message of 2 GiB", func(search) ([]byte, bool) { return []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x02}, false }, []string{"page 1"}},
+		}), Malformed, []string{"page 2"}},
+		{"no LDAP", func(search) ([]byte, bool) { return []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), false }, Malformed, []string{"page 1"}},
+		{"a message of 2 GiB", func(search) ([]byte, bool) { return []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x02}, false }, Lost, []string{"page 1"}},
 		{"an entry that is no message", second(func(s search) []byte {
 			lost := bytes.Clone(entry(s, u3))
 			lost[0] = byte(ber.TagOctetString)
 			return append(lost, pageMessage(s.id, "")...)
-		}), []string{"page 2", "no LDAP message"}},
+		}), Malformed, []string{"page 2", "no LDAP message"}},
 		{"an entry without a number", second(func(s search) []byte {
 			whole := message(s.id, group(ber.ClassApplication, tagEntry, octets(userDN("u3"))))
 			whole[2] = byte(ber.TagOctetString)
 			return append(whole, pageMessage(s.id, "")...)
-		}), []string{"page 2", "no LDAP message"}},
+		}), Malformed, []string{"page 2", "no LDAP message"}},
 		{"a flood", func(s search) ([]byte, bool) {
 			return bytes.Repeat(entry(s, with(u3, "cn", strings.Repeat("x", 1<<20))), 40), true
-		}, []string{"page 1", "more than 32 MiB"}},
+		}, Malformed, []string{"page 1", "more than 32 MiB"}},
 	} {
 		c.run(t)
 	}

@@ -1,13 +1,11 @@
 package ldapsource
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -29,6 +27,10 @@ type LDAPConfig struct {
 	// URLs are servers of one directory, in the order in which they are tried: "ldaps://host[:636]", "ldap://host[:389]"
 	// with StartTLS, or "ldapi://" with the percent-encoded path of a socket.
 	URLs []string `yaml:"urls"`
+	// SRV is a DNS domain whose SRV records (RFC 2782) name the servers instead: _ldaps._tcp, and _ldap._tcp with StartTLS where
+	// there are none or StartTLS is set. Whoever answers for DNS may send us anywhere, so a server is believed only if
+	// its certificate carries ServerName; or, where that is empty, its own name below the domain, by an authority of CAFile.
+	SRV string `yaml:"srv"`
 	// Base is the DN below which the users are.
 	Base string `yaml:"base"`
 	// Filter (RFC 4515) chooses the entries.
@@ -43,12 +45,19 @@ type LDAPConfig struct {
 	CAFile string `yaml:"ca_file"`
 	// ServerName is the name in the server's certificate; empty is the host of the URL.
 	ServerName string `yaml:"server_name"`
+	// ClientCert and ClientKey are a certificate with its chain and its key (PEM), shown to a server that asks for one.
+	ClientCert string `yaml:"client_cert"`
+	ClientKey  string `yaml:"client_key"`
 	// BindDN and PasswordFile name the reader's account; both empty is an anonymous reader. One final newline of the
-	// file is no part of the password.
+	// file is no part of the password. It and ClientKey may be "$CREDENTIALS_DIRECTORY/NAME": a credential of systemd.
 	BindDN       string `yaml:"bind_dn"`
 	PasswordFile string `yaml:"password_file"`
-	// External binds by SASL EXTERNAL (RFC 4422 appendix A) as the user of this process, over ldapi only.
+	// External binds by SASL EXTERNAL (RFC 4422 appendix A): over ldapi as the user of this process, over TLS as the subject
+	// of ClientCert.
 	External bool `yaml:"sasl_external"`
+	// Referrals are the places, as the server writes their URLs, that hold nobody of the registry, so that a search is whole
+	// without them.
+	Referrals []string `yaml:"referrals"`
 	// PageSize is the number of entries to ask for at once (RFC 2696).
 	PageSize int `yaml:"page_size"`
 	// Timeout bounds each step: to connect, to bind, to read one page. A server that makes use of it again and again is
@@ -64,32 +73,32 @@ func DefaultLDAP() LDAPConfig {
 	}
 }
 
-// LDAP is a registry in an LDAP directory.
+// LDAP is a registry in an LDAP directory. Its exported fields are set before the first Fetch.
 type LDAP struct {
-	config  LDAPConfig
-	base    *ldap.DN
-	servers []server
-}
+	// Canary is what every reading must hold.
+	Canary Canary
+	// Credentials is the folder that $CREDENTIALS_DIRECTORY names.
+	Credentials string
+	// Report, if it is there, hears why the registry came from another server than the one before it in the order: once for
+	// each server and Fault, until that server gives the registry again, of which it hears with a nil error.
+	Report func(server string, err error)
 
-// server is one parsed URL.
-type server struct {
-	url              string
-	network, address string // for net.Dial
-	host             string // for the certificate
-	ldaps            bool
+	config   LDAPConfig
+	base     *ldap.DN
+	servers  []server // of URLs
+	resolver *net.Resolver
+	pool     pool
 }
 
 // NewLDAP checks a configuration; it neither connects nor opens a file. All that is wrong is in the error.
 func NewLDAP(config LDAPConfig) (*LDAP, error) {
 	base, err := ldap.ParseDN(config.Base)
-	errs := []error{config.check()}
+	var errs []error
 	if err != nil || len(base.RDNs) == 0 {
 		errs = append(errs, fmt.Errorf("base %q is not a distinguished name", config.Base))
 	}
+	errs = append(errs, config.check())
 	l := &LDAP{config: config, base: base}
-	if len(config.URLs) == 0 {
-		errs = append(errs, errors.New("no server's URL"))
-	}
 	for _, text := range config.URLs {
 		s, err := parseURL(text)
 		if err == nil {
@@ -98,6 +107,7 @@ func NewLDAP(config LDAPConfig) (*LDAP, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("server %q: %w", text, err))
 		}
+		s.startTLS = s.network == "tcp" && !s.ldaps
 		l.servers = append(l.servers, s)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -115,13 +125,7 @@ func (c LDAPConfig) check() error {
 	if c.Preset != OpenSSHLPK {
 		errs = append(errs, fmt.Errorf("schema %q is not one of %s", c.Preset, OpenSSHLPK))
 	}
-	errs = append(errs, c.Schema.Check())
-	if (c.BindDN == "") != (c.PasswordFile == "") {
-		errs = append(errs, errors.New("a bind DN and a password file need each other"))
-	}
-	if c.External && c.BindDN != "" {
-		errs = append(errs, errors.New("SASL EXTERNAL and a bind DN exclude each other"))
-	}
+	errs = append(errs, c.Schema.Check(), c.checkServers(), c.checkBind())
 	if c.PageSize < 1 || c.PageSize > maxPageSize {
 		errs = append(errs, fmt.Errorf("page size %d is not between 1 and %d", c.PageSize, maxPageSize))
 	}
@@ -131,69 +135,53 @@ func (c LDAPConfig) check() error {
 	return errors.Join(errs...)
 }
 
-// permits refuses a way to a server that somebody could listen to or stand in.
-func (c LDAPConfig) permits(s server) error {
-	switch {
-	case s.network == "unix":
-		return nil
-	case c.External:
-		return errors.New("SASL EXTERNAL needs ldapi")
-	case s.ldaps || c.StartTLS:
-		return nil
-	}
-	return errors.New("plain ldap is not safe: neither ldaps, nor StartTLS, nor ldapi")
-}
-
-// parseURL reads the URL of a server.
-func parseURL(text string) (server, error) {
-	if rest, ok := strings.CutPrefix(text, "ldapi://"); ok {
-		path, err := url.PathUnescape(strings.TrimSuffix(rest, "/"))
-		if err != nil {
-			return server{}, err
-		}
-		if !filepath.IsAbs(path) {
-			return server{}, errors.New("ldapi needs the absolute path of a socket, percent-encoded")
-		}
-		return server{url: text, network: "unix", address: path}, nil
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return server{}, err
-	}
-	port := map[string]string{"ldap": "389", "ldaps": "636"}[u.Scheme]
-	switch {
-	case port == "":
-		return server{}, errors.New("the scheme is none of ldap, ldaps, ldapi")
-	case u.Hostname() == "":
-		return server{}, errors.New("no host")
-	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return server{}, errors.New("more than a scheme, a host and a port")
-	}
-	return server{
-		url:     text,
-		network: "tcp",
-		address: net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port)),
-		host:    u.Hostname(),
-		ldaps:   u.Scheme == "ldaps",
-	}, nil
-}
-
-// Fetch reads the whole registry from the first server that gives it, over a connection of its own. The error holds what
-// happened at each server; it wraps the context's error when that is done.
-func (l *LDAP) Fetch(ctx context.Context) (*registry.Snapshot, error) {
+// checkServers looks at what says where the servers are.
+func (c LDAPConfig) checkServers() error {
 	var errs []error
-	for _, s := range l.servers {
-		if err := ctx.Err(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s.url, err))
-			break
+	switch {
+	case c.SRV == "" && len(c.URLs) == 0:
+		errs = append(errs, errors.New("no server's URL, and no domain with SRV records"))
+	case c.SRV != "" && len(c.URLs) > 0:
+		errs = append(errs, errors.New("URLs and a domain with SRV records exclude each other"))
+	case c.SRV != "":
+		errs = append(errs, checkDomain(c.SRV), c.permits(server{network: "tcp", ldaps: true}))
+		if c.CAFile == "" && c.ServerName == "" {
+			errs = append(errs, errors.New("SRV records need a CA file or a server name: "+
+				"DNS says where the servers are, and the system's authorities certify anybody"))
 		}
-		snapshot, err := l.fetch(ctx, s)
-		if err == nil {
-			return snapshot, nil
-		}
-		errs = append(errs, err)
 	}
-	return nil, errors.Join(errs...)
+	for _, place := range c.Referrals {
+		if u, err := url.Parse(place); err != nil || !strings.HasPrefix(u.Scheme, "ldap") || u.Host == "" {
+			errs = append(errs, fmt.Errorf("referral %q is not the URL of a directory", place))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkBind looks at what says who is asking.
+func (c LDAPConfig) checkBind() error {
+	var errs []error
+	ways := 0
+	for _, way := range []bool{c.External, c.BindDN != ""} {
+		if way {
+			ways++
+		}
+	}
+	if ways > 1 {
+		errs = append(errs, errors.New("SASL EXTERNAL and a bind DN exclude each other"))
+	}
+	if (c.BindDN == "") != (c.PasswordFile == "") {
+		errs = append(errs, errors.New("a bind DN and a password file need each other"))
+	}
+	if (c.ClientCert == "") != (c.ClientKey == "") {
+		errs = append(errs, errors.New("a client certificate and its key need each other"))
+	}
+	for _, path := range []string{c.PasswordFile, c.ClientKey} {
+		if path != "" {
+			errs = append(errs, checkSecret(path))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // fetch reads the registry from one server.
@@ -209,5 +197,5 @@ func (l *LDAP) fetch(ctx context.Context, s server) (*registry.Snapshot, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.url, err)
 	}
-	return Decode(entries, l.config.Schema, s.url)
+	return l.Canary.proven(Decode(entries, l.config.Schema, s.url))
 }

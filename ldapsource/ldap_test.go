@@ -12,6 +12,11 @@ func TestNewLDAP(t *testing.T) {
 		{URLs: []string{"ldap://ldap.example.org"}, StartTLS: true, ServerName: "ldap"},
 		{URLs: []string{"ldap://[::1]"}, StartTLS: true},
 		{URLs: []string{"ldapi://%2Frun%2Fslapd%2Fldapi", "ldapi:///run/slapd/ldapi"}, External: true},
+		{URLs: []string{"ldaps://h"}, External: true, ClientCert: "/c", ClientKey: "/k"},
+		{URLs: []string{"ldaps://h"}, BindDN: "cn=a", PasswordFile: "$CREDENTIALS_DIRECTORY/ldap"},
+		{URLs: []string{"ldaps://h"}, Referrals: []string{"ldap://ForestDnsZones.example.org/DC=ForestDnsZones,DC=example,DC=org"}},
+		{SRV: "example.org", CAFile: "/ca"},
+		{SRV: "Example.org", ServerName: "ldap.example.org", StartTLS: true},
 		{URLs: []string{"ldaps://h"}, BindDN: "cn=reader", PasswordFile: "/etc/keyreeve/password", Filter: "(&(uid=*)(ou=x))"},
 	} {
 		c.Base = base
@@ -29,6 +34,14 @@ func TestNewLDAPRefuses(t *testing.T) {
 		want   string
 	}{
 		{"no server", func(c *LDAPConfig) { c.URLs = nil }, "no server's URL"},
+		{"a server and a domain", func(c *LDAPConfig) { c.SRV, c.CAFile = "example.org", "/ca" }, "exclude each other"},
+		{"a domain and anybody's authority", func(c *LDAPConfig) { c.URLs, c.SRV = nil, "example.org" }, "need a CA file or a server name"},
+		{"no domain", func(c *LDAPConfig) { c.URLs, c.SRV, c.CAFile = nil, "_ldap._tcp.example.org", "/ca" }, "is not the name of a domain"},
+		{"EXTERNAL by SRV without a certificate", func(c *LDAPConfig) { c.URLs, c.SRV, c.CAFile, c.External = nil, "example.org", "/ca", true }, "SASL EXTERNAL needs"},
+		{"no referral", func(c *LDAPConfig) { c.Referrals = []string{"dc=example"} }, `referral "dc=example"`},
+		{"a certificate without a key", func(c *LDAPConfig) { c.ClientCert = "/c" }, "need each other"},
+		{"a relative password", func(c *LDAPConfig) { c.BindDN, c.PasswordFile = "cn=a", "password" }, "neither an absolute path"},
+		{"a password beside the credentials", func(c *LDAPConfig) { c.BindDN, c.PasswordFile = "cn=a", "$CREDENTIALS_DIRECTORY/.." }, "not the name of a credential"},
 		{"plain", url("ldap://ldap.example.org"), "plain ldap is not safe"},
 		{"plain to loopback", url("ldap://127.0.0.1"), "plain ldap is not safe"},
 		{"no filter", func(c *LDAPConfig) { c.Filter = "" }, `filter ""`},

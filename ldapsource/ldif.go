@@ -13,6 +13,9 @@ const maxLDIF = 256 << 20
 
 // LDIF is a registry in an LDIF file, such as slapcat(8) or ldapsearch(1) write.
 type LDIF struct {
+	// Canary is what every reading must hold.
+	Canary Canary
+
 	path   string
 	schema Schema
 }
@@ -37,5 +40,5 @@ func (l *LDIF) Fetch(ctx context.Context) (*registry.Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.path, err)
 	}
-	return Decode(entries, l.schema, l.path)
+	return l.Canary.proven(Decode(entries, l.schema, l.path))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -34,9 +35,12 @@ func (l *LDAP) search(ctx context.Context, c *conn) ([]Entry, error) {
 				return nil, err
 			}
 			if seen[found.DN] {
-				return nil, fmt.Errorf("entry %q came twice, again on page %d", found.DN, page)
+				return nil, because(Incomplete, fmt.Errorf("entry %q came twice, again on page %d", found.DN, page))
 			}
 			seen[found.DN] = true
+			if err := l.complete(ctx, c, found); err != nil {
+				return nil, err
+			}
 			entries = append(entries, convert(found))
 		}
 		if len(next) == 0 {
@@ -46,7 +50,7 @@ func (l *LDAP) search(ctx context.Context, c *conn) ([]Entry, error) {
 			idle = 0
 		}
 		if idle > maxIdle || len(entries) > maxEntries {
-			return nil, fmt.Errorf("the search does not end: %d entries on %d pages", len(entries), page)
+			return nil, because(Incomplete, fmt.Errorf("the search does not end: %d entries on %d pages", len(entries), page))
 		}
 		cookie = next
 	}
@@ -59,6 +63,19 @@ func (l *LDAP) page(ctx context.Context, c *conn, cookie []byte) ([]*ldap.Entry,
 	// A new request for every page: the library writes into requests.
 	request := ldap.NewSearchRequest(l.config.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
 		l.config.Filter, l.config.Schema.names(), []ldap.Control{paging})
+	result, err := l.ask(ctx, c, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	answer, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+	if !ok {
+		return nil, nil, because(Incomplete, errors.New("the answer has no paging control, so that nothing proves its end"))
+	}
+	return result.Entries, answer.Cookie, nil
+}
+
+// ask sends one search and takes only a successful answer that leaves nothing to other servers.
+func (l *LDAP) ask(ctx context.Context, c *conn, request *ldap.SearchRequest) (*ldap.SearchResult, error) {
 	var result *ldap.SearchResult
 	err := c.step(ctx, func() (err error) {
 		result, err = c.lib.Search(request)
@@ -66,27 +83,26 @@ func (l *LDAP) page(ctx context.Context, c *conn, cookie []byte) ([]*ldap.Entry,
 	})
 	switch {
 	case err != nil: // whatever the library gave with it is thrown away
-		return nil, nil, err
+		return nil, err
 	case result == nil:
-		return nil, nil, errors.New("no answer")
-	case len(result.Referrals) > 0:
-		return nil, nil, fmt.Errorf("the server names other places to search: %q", result.Referrals)
+		return nil, because(Malformed, errors.New("no answer"))
 	}
-	answer, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
-	if !ok {
-		return nil, nil, errors.New("the answer has no paging control, so that nothing proves its end")
+	for _, place := range result.Referrals {
+		if !slices.Contains(l.config.Referrals, place) {
+			return nil, because(Referred, fmt.Errorf("the server names another place to search: %q", place))
+		}
 	}
-	return result.Entries, answer.Cookie, nil
+	return result, nil
 }
 
 // belongs says whether an entry lies at or below the base (RFC 4512 section 2.3).
 func (l *LDAP) belongs(dn string) error {
 	parsed, err := ldap.ParseDN(dn)
 	if err != nil {
-		return fmt.Errorf("entry %q: %w", dn, err)
+		return because(Foreign, fmt.Errorf("entry %q: %w", dn, err))
 	}
 	if !l.base.EqualFold(parsed) && !l.base.AncestorOfFold(parsed) {
-		return fmt.Errorf("entry %q lies outside the base %q", dn, l.config.Base)
+		return because(Foreign, fmt.Errorf("entry %q lies outside the base %q", dn, l.config.Base))
 	}
 	return nil
 }

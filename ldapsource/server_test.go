@@ -16,6 +16,7 @@ import (
 
 // Tags of RFC 4511 and the object identifier of RFC 2696.
 const (
+	tagSearch    = 3
 	tagEntry     = 4
 	tagDone      = 5
 	tagReference = 19
@@ -80,6 +81,9 @@ func referenceMessage(id int64) []byte {
 type search struct {
 	id, n int64
 	conn  net.Conn
+	// base and attributes are what was asked for.
+	base       string
+	attributes []string
 }
 
 // answer says what a server sends; without more, it closes the connection then.
@@ -88,7 +92,8 @@ type answer func(search) (reply []byte, more bool)
 // hostile is an LDAPS server that answers searches as a test wants. It gives the configuration to read it.
 func hostile(t *testing.T, reply answer) LDAPConfig {
 	t.Helper()
-	t.Cleanup(func() { goleak.VerifyNone(t) }) // the last of the cleanups: neither side leaves anything behind
+	others := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, others) }) // the last of the cleanups: neither side leaves anything behind
 	certificate := testenv.NewCertificate(t)
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate.Server}})
 	if err != nil {
@@ -124,7 +129,15 @@ func converse(conn net.Conn, reply answer) {
 			return
 		}
 		id, _ := packet.Children[0].Value.(int64)
-		text, more := reply(search{id: id, n: n, conn: conn})
+		asked := search{id: id, n: n, conn: conn}
+		if request := packet.Children[1]; request.Tag == tagSearch && len(request.Children) == 8 {
+			asked.base, _ = request.Children[0].Value.(string)
+			for _, a := range request.Children[7].Children {
+				name, _ := a.Value.(string)
+				asked.attributes = append(asked.attributes, name)
+			}
+		}
+		text, more := reply(asked)
 		if _, err := conn.Write(text); err != nil || !more {
 			return
 		}

@@ -32,7 +32,7 @@ func newConfig(p process, path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := compile(c); err != nil {
+			if _, err := compile(c, nil); err != nil {
 				return fmt.Errorf("%s: %w", *path, err)
 			}
 			if err := checkNamed(c); err != nil {
@@ -61,19 +61,17 @@ func checkNamed(c config.Config) error {
 // readRegistry reads the files that the registry's configuration names.
 func readRegistry(r config.Registry) error {
 	if r.Source == config.LDIFSource {
-		return readable("registry.ldif.path", r.LDIF.Path)
-	}
-	return errors.Join(
-		readable("registry.ldap.ca_file", r.LDAP.CAFile),
-		readable("registry.ldap.password_file", r.LDAP.PasswordFile))
-}
-
-func readable(key, path string) error {
-	if path == "" {
+		if _, err := statefile.Read(r.LDIF.Path, ldifBound); err != nil {
+			return fmt.Errorf("registry.ldif.path: %w", err)
+		}
 		return nil
 	}
-	if _, err := statefile.Read(path, ldifBound); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+	directory, err := newDirectory(r)
+	if err == nil {
+		err = directory.CheckFiles()
+	}
+	if err != nil {
+		return fmt.Errorf("registry.ldap: %w", err)
 	}
 	return nil
 }

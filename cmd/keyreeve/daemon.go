@@ -74,7 +74,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	if s.config, err = loadConfig(path); err != nil {
 		return err
 	}
-	settings, err := compile(s.config)
+	settings, err := compile(s.config, s.leftServer)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -122,6 +122,15 @@ func (w ascii) Write(text []byte) (int, error) {
 		return 0, err
 	}
 	return len(text), nil
+}
+
+// leftServer tells why the registry does not come from a server, or that it does so again.
+func (s *service) leftServer(server string, err error) {
+	if err != nil {
+		s.log.Warn("the registry comes from another server", zap.String("instead_of", server), zap.Error(err))
+		return
+	}
+	s.log.Info("the registry comes from this server again", zap.String("server", server))
 }
 
 // lock keeps a second daemon away, which would plan against the first.
@@ -259,7 +268,7 @@ func (s *service) reload(ctx context.Context) error {
 	if keys := fixedKeys(s.config, c); len(keys) > 0 {
 		return fmt.Errorf("a change of %s needs a restart of the daemon", strings.Join(keys, ", "))
 	}
-	settings, err := compile(c)
+	settings, err := compile(c, s.leftServer)
 	if err != nil {
 		return err
 	}

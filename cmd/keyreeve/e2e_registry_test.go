@@ -1,12 +1,14 @@
 package main
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
@@ -120,4 +122,61 @@ func TestDaemonWithoutDirectory(t *testing.T) {
 	if now := user.read(t, "authorized_keys"); now != keys["A"]+"\n" {
 		t.Errorf("in the end the file is %q", now)
 	}
+}
+
+// A server that cannot be used is left for the next with one line in the log, however often the registry is read, and so is one
+// whose registry lacks the canary; it is named again when it is back.
+func TestDaemonLeavesServers(t *testing.T) {
+	testenv.Need(t, "slapd")
+	s := newSite(t)
+	_, keys := vectors(t)
+	user, canary := s.newMember(1, keys["A"]), s.newMember(2, keys["D"])
+	user.write(t, "authorized_keys", keys["A"]+"\n"+keys["B"]+"\n")
+	full, empty := testenv.StartSlapd(t, entries(user, canary)), testenv.StartSlapd(t, entries(s.newMember(3, keys["B"])))
+	s.configure("enforce", fmt.Sprintf("{source: ldap, refresh: 1s, canary: {user: %s, fingerprint: '%s'}, ldap: {urls: ['ldapi:///none', '%s', '%s'], base: '%s', sasl_external: true}}",
+		canary.name, fingerprintOf(t, keys["D"]), empty.LDAPI, full.LDAPI, full.Base))
+	d := s.start()
+	user.loses(t, "authorized_keys", keys["B"])
+	const left = "the registry comes from another server"
+	d.await("registry read", 4)
+	if n := d.said(left); n != 2 {
+		t.Errorf("%d lines tell of two servers that were left", n)
+	}
+	for _, why := range []string{"dial unix /none: connect: no such file", "the canary \\\"" + canary.name + "\\\" is not among its 1 users"} {
+		if n := d.said(why); n != 1 {
+			t.Errorf("%d lines say %q, want 1", n, why)
+		}
+	}
+	d.stop()
+}
+
+// What is wrong with a server's certificate is said in a line, and what to do about it in another.
+func TestAdviceOnCertificates(t *testing.T) {
+	testenv.Need(t, "slapd")
+	s := newSite(t)
+	_, keys := vectors(t)
+	server := testenv.StartSlapdWith(t, entries(s.newMember(1, keys["A"])), testenv.SlapdSetup{
+		Certificate: testenv.NewCA(t).Issue(t, func(c *x509.Certificate) {
+			c.Subject.CommonName, c.DNSNames, c.IPAddresses = "127.0.0.1", nil, nil
+		}),
+	})
+	s.configure("enforce", startTLS(server, "24h"))
+	_, stderr := s.keyreeve(statusError, "plan")
+	for _, want := range []string{
+		"keyreeve: read the registry: " + server.URL + `: StartTLS: the certificate of "CN=127.0.0.1" has no subjectAltName`,
+		"keyreeve: hint: nothing was decided and nothing was changed; ", "the server needs a certificate whose subjectAltName has that name\n",
+	} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("no %q in %q", want, stderr)
+		}
+	}
+}
+
+func fingerprintOf(t *testing.T, line string) string {
+	t.Helper()
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ssh.FingerprintSHA256(key)
 }

@@ -139,7 +139,7 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	if err != nil {
 		return nil, err
 	}
-	settings, err := compile(c)
+	settings, err := compile(c, func(_ string, err error) { p.warn(fmt.Errorf("another server was asked: %w", err)) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -147,7 +147,11 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	const untouched = "nothing was decided and nothing was changed"
 	snapshot, err := settings.Source.Fetch(ctx)
 	if err != nil {
-		return nil, withHint(fmt.Errorf("read the registry: %w", err), untouched)
+		hint := untouched
+		if advice := adviceOn(err); advice != "" {
+			hint += "; " + advice
+		}
+		return nil, withHint(fmt.Errorf("read the registry: %w", err), "%s", hint)
 	}
 	if one.exceptions, err = enforcer.OpenExceptions(exceptionsPath(c)); err != nil {
 		return nil, withHint(err, untouched)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -17,13 +18,14 @@ import (
 	"github.com/keyreeve/keyreeve/policy"
 )
 
-// compile makes of a configuration what can be made without touching a home or a server: settings that only report.
-func compile(c config.Config) (enforcer.Settings, error) {
+// compile makes of a configuration what can be made without touching a home or a server: settings that only report. left hears why a
+// server of the registry was left for the next, and with a nil error that it is asked again.
+func compile(c config.Config, left func(server string, err error)) (enforcer.Settings, error) {
 	rules, err := policy.Compile(c.Policy)
 	if err != nil {
 		return enforcer.Settings{}, err
 	}
-	source, err := newSource(c.Registry)
+	source, err := newSource(c.Registry, left)
 	if err != nil {
 		return enforcer.Settings{}, err
 	}
@@ -35,11 +37,40 @@ func compile(c config.Config) (enforcer.Settings, error) {
 	}, nil
 }
 
-func newSource(r config.Registry) (enforcer.Source, error) {
+func newSource(r config.Registry, left func(server string, err error)) (enforcer.Source, error) {
 	if r.Source == config.LDIFSource {
-		return ldapsource.NewLDIF(r.LDIF.Path, r.LDIF.Attributes), nil
+		file := ldapsource.NewLDIF(r.LDIF.Path, r.LDIF.Attributes)
+		file.Canary = r.Canary
+		return file, nil
 	}
-	return ldapsource.NewLDAP(r.LDAP)
+	directory, err := newDirectory(r)
+	if err != nil {
+		return nil, err
+	}
+	directory.Report = left
+	return directory, nil
+}
+
+func newDirectory(r config.Registry) (*ldapsource.LDAP, error) {
+	directory, err := ldapsource.NewLDAP(r.LDAP)
+	if err != nil {
+		return nil, err
+	}
+	directory.Canary, directory.Credentials = r.Canary, os.Getenv("CREDENTIALS_DIRECTORY")
+	return directory, nil
+}
+
+// adviceOn says what to do about a registry that cannot be read, where the reason tells.
+func adviceOn(err error) string {
+	return map[ldapsource.Fault]string{
+		ldapsource.CertificateName:      "registry.ldap must name the server as its certificate does (urls, server_name), or the server needs a certificate whose subjectAltName has that name",
+		ldapsource.CertificateAuthority: "registry.ldap.ca_file names the authorities that are believed",
+		ldapsource.CertificateTime:      "look at the clock of this host, then at the server's certificate",
+		ldapsource.Refused:              "limits of size are the reader's on the server; paging alone does not lift them everywhere",
+		ldapsource.Referred:             "registry.ldap.referrals lists the places that hold nobody of the registry",
+		ldapsource.Hidden:               "the reader must be allowed to read the key attribute of the entries, and the filter must find them",
+		ldapsource.NoCanary:             "a replica that is not filled, a filter or an access rule shows so; or the canary was taken out of the registry",
+	}[ldapsource.FaultOf(err)]
 }
 
 // sourceID is equal for configurations that read the same registry; how often, and with which time limit, does not

@@ -70,10 +70,12 @@ const (
 // Registry says where the centre's key registry is.
 type Registry struct {
 	// Source is LDAPSource or LDIFSource.
-	Source  string                `yaml:"source"`
-	LDAP    ldapsource.LDAPConfig `yaml:"ldap"`
-	LDIF    LDIF                  `yaml:"ldif"`
-	Refresh time.Duration         `yaml:"refresh"`
+	Source string                `yaml:"source"`
+	LDAP   ldapsource.LDAPConfig `yaml:"ldap"`
+	LDIF   LDIF                  `yaml:"ldif"`
+	// Canary must be in every reading, whatever the source.
+	Canary  ldapsource.Canary `yaml:"canary"`
+	Refresh time.Duration     `yaml:"refresh"`
 }
 
 // LDIF is a registry in a file.
@@ -208,6 +210,7 @@ func (r Registry) check() error {
 	list := []error{
 		oneOf("registry.source", r.Source, LDAPSource, LDIFSource),
 		between("registry.refresh", r.Refresh, time.Second, 24*time.Hour),
+		within("registry.canary", r.Canary.Check()),
 	}
 	switch r.Source {
 	case LDAPSource:

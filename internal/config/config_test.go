@@ -92,7 +92,7 @@ func TestExample(t *testing.T) {
 
 // uncommented turns the example's optional keys, "#key: value" and "# ldif: ...", into keys.
 func uncommented(data []byte) []byte {
-	return regexp.MustCompile(`(?m)^( +)#( ?)(ca_file|server_name|bind_dn|password_file|ldif):`).ReplaceAll(data, []byte("$1$3:"))
+	return regexp.MustCompile(`(?m)^( +)#( ?)(srv|ca_file|server_name|client_cert|client_key|bind_dn|password_file|referrals|canary|ldif):`).ReplaceAll(data, []byte("$1$3:"))
 }
 
 // paths lists the keys of a tree, with those above them.
@@ -167,6 +167,7 @@ func TestErrors(t *testing.T) {
 		"textfile":       {small + "metrics: {textfile: keyreeve.prom}\n", []string{`k.yaml: metrics.textfile: "keyreeve.prom" is not a plain absolute path`}},
 		"no prom":        {small + "metrics: {textfile: /run/keyreeve.txt}\n", []string{`k.yaml: metrics.textfile: "/run/keyreeve.txt" does not end with .prom`}},
 		"ldap":           {"registry: {source: ldap}\n", []string{`registry.ldap: base "" is not`, "registry.ldap: no server's URL"}},
+		"canary":         {"registry: {source: ldif, ldif: {path: /r}, canary: {user: x}}\n", []string{"registry.canary: a user and a fingerprint"}},
 		"scalar":         {"registry: 5\n", []string{"k.yaml:1: `5` is no group of keys"}},
 	} {
 		t.Run(name, func(t *testing.T) {

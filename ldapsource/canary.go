@@ -1,0 +1,50 @@
+package ldapsource
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// Canary is a key that every whole reading of the registry holds. A directory that answers well and lacks it, such as a replica
+// that is not filled yet, an access list or a filter that changed, says nothing about anybody. The zero value asks for none.
+type Canary struct {
+	// User is a name in the registry, Fingerprint one of that user's keys as ssh-keygen -l shows it ("SHA256:...").
+	User        string `yaml:"user"`
+	Fingerprint string `yaml:"fingerprint"`
+}
+
+// Check reports what cannot be a canary.
+func (c Canary) Check() error {
+	if c == (Canary{}) {
+		return nil
+	}
+	if c.User == "" || c.Fingerprint == "" {
+		return errors.New("a user and a fingerprint need each other")
+	}
+	digest, found := strings.CutPrefix(c.Fingerprint, "SHA256:")
+	if raw, err := base64.RawStdEncoding.Strict().DecodeString(digest); !found || err != nil || len(raw) != 32 {
+		return fmt.Errorf("%q is not a fingerprint as ssh-keygen shows it", c.Fingerprint)
+	}
+	return nil
+}
+
+// proven passes on a reading that holds the canary. Whether the policy would grant its key does not matter.
+func (c Canary) proven(s *registry.Snapshot, err error) (*registry.Snapshot, error) {
+	if err != nil || c == (Canary{}) {
+		return s, err
+	}
+	user, there := s.User(c.User)
+	if !there {
+		return nil, because(NoCanary, fmt.Errorf("%s: the canary %q is not among its %d users", s.Source(), c.User, s.Len()))
+	}
+	for _, r := range user.Records {
+		if r.Key.Fingerprint() == c.Fingerprint {
+			return s, nil
+		}
+	}
+	return nil, because(NoCanary, fmt.Errorf("%s: the canary %q has %d keys, and none is %s", s.Source(), c.User, len(user.Records), c.Fingerprint))
+}
