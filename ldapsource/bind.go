@@ -12,18 +12,20 @@ import (
 )
 
 const (
-	// maxSecret bounds a password, in bytes.
+	// maxSecret bounds a password and a keytab, in bytes.
 	maxSecret = 64 << 10
 	// credentials begins the path of a credential that systemd hands to the service (systemd.exec(5), LoadCredential=).
 	credentials = "$CREDENTIALS_DIRECTORY/"
 )
 
 // bind says who is asking; without an account the connection stays anonymous.
-func (l *LDAP) bind(ctx context.Context, c *conn) error {
+func (l *LDAP) bind(ctx context.Context, c *conn, s server) error {
 	var do func() error
 	switch {
 	case l.config.External:
 		do = c.lib.ExternalBind
+	case l.config.GSSAPI.on():
+		return l.bindKerberos(ctx, c, s)
 	case l.config.BindDN != "":
 		password, err := l.password()
 		if err != nil {
@@ -49,6 +51,10 @@ func (l *LDAP) CheckFiles() error {
 	}
 	if there(l.config.PasswordFile) {
 		_, err := l.password()
+		errs = append(errs, err)
+	}
+	if there(l.config.GSSAPI.Keytab) {
+		_, err := l.newKerberos()
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

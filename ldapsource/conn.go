@@ -132,7 +132,7 @@ func (l *LDAP) connect(ctx context.Context, s server) (*conn, error) {
 		_ = g.Close()
 		return nil, err
 	}
-	if err := l.bind(ctx, c); err != nil {
+	if err := l.bind(ctx, c, s); err != nil {
 		c.close()
 		return nil, fmt.Errorf("bind: %w", err)
 	}

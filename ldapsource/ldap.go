@@ -49,12 +49,14 @@ type LDAPConfig struct {
 	ClientCert string `yaml:"client_cert"`
 	ClientKey  string `yaml:"client_key"`
 	// BindDN and PasswordFile name the reader's account; both empty is an anonymous reader. One final newline of the
-	// file is no part of the password. It and ClientKey may be "$CREDENTIALS_DIRECTORY/NAME": a credential of systemd.
+	// file is no part of the password. It, ClientKey and the keytab may be "$CREDENTIALS_DIRECTORY/NAME": a credential of systemd.
 	BindDN       string `yaml:"bind_dn"`
 	PasswordFile string `yaml:"password_file"`
 	// External binds by SASL EXTERNAL (RFC 4422 appendix A): over ldapi as the user of this process, over TLS as the subject
 	// of ClientCert.
 	External bool `yaml:"sasl_external"`
+	// GSSAPI binds by SASL GSSAPI (RFC 4752).
+	GSSAPI GSSAPI `yaml:"gssapi"`
 	// Referrals are the places, as the server writes their URLs, that hold nobody of the registry, so that a search is whole
 	// without them.
 	Referrals []string `yaml:"referrals"`
@@ -69,7 +71,7 @@ type LDAPConfig struct {
 func DefaultLDAP() LDAPConfig {
 	return LDAPConfig{
 		Filter: "(&(objectClass=posixAccount)(objectClass=ldapPublicKey))", Preset: OpenSSHLPK, Schema: DefaultSchema(),
-		PageSize: 500, Timeout: 10 * time.Second,
+		GSSAPI: GSSAPI{KRB5Conf: "/etc/krb5.conf"}, PageSize: 500, Timeout: 10 * time.Second,
 	}
 }
 
@@ -162,13 +164,13 @@ func (c LDAPConfig) checkServers() error {
 func (c LDAPConfig) checkBind() error {
 	var errs []error
 	ways := 0
-	for _, way := range []bool{c.External, c.BindDN != ""} {
+	for _, way := range []bool{c.External, c.BindDN != "", c.GSSAPI.on()} {
 		if way {
 			ways++
 		}
 	}
 	if ways > 1 {
-		errs = append(errs, errors.New("SASL EXTERNAL and a bind DN exclude each other"))
+		errs = append(errs, errors.New("SASL EXTERNAL, GSSAPI and a bind DN exclude each other"))
 	}
 	if (c.BindDN == "") != (c.PasswordFile == "") {
 		errs = append(errs, errors.New("a bind DN and a password file need each other"))
@@ -176,7 +178,8 @@ func (c LDAPConfig) checkBind() error {
 	if (c.ClientCert == "") != (c.ClientKey == "") {
 		errs = append(errs, errors.New("a client certificate and its key need each other"))
 	}
-	for _, path := range []string{c.PasswordFile, c.ClientKey} {
+	errs = append(errs, c.GSSAPI.check())
+	for _, path := range []string{c.PasswordFile, c.ClientKey, c.GSSAPI.Keytab} {
 		if path != "" {
 			errs = append(errs, checkSecret(path))
 		}

@@ -14,6 +14,7 @@ func TestNewLDAP(t *testing.T) {
 		{URLs: []string{"ldapi://%2Frun%2Fslapd%2Fldapi", "ldapi:///run/slapd/ldapi"}, External: true},
 		{URLs: []string{"ldaps://h"}, External: true, ClientCert: "/c", ClientKey: "/k"},
 		{URLs: []string{"ldaps://h"}, BindDN: "cn=a", PasswordFile: "$CREDENTIALS_DIRECTORY/ldap"},
+		{URLs: []string{"ldaps://h"}, GSSAPI: GSSAPI{Keytab: "/k", Principal: "host/h@R", KRB5Conf: "/c"}},
 		{URLs: []string{"ldaps://h"}, Referrals: []string{"ldap://ForestDnsZones.example.org/DC=ForestDnsZones,DC=example,DC=org"}},
 		{SRV: "example.org", CAFile: "/ca"},
 		{SRV: "Example.org", ServerName: "ldap.example.org", StartTLS: true},
@@ -42,6 +43,15 @@ func TestNewLDAPRefuses(t *testing.T) {
 		{"a certificate without a key", func(c *LDAPConfig) { c.ClientCert = "/c" }, "need each other"},
 		{"a relative password", func(c *LDAPConfig) { c.BindDN, c.PasswordFile = "cn=a", "password" }, "neither an absolute path"},
 		{"a password beside the credentials", func(c *LDAPConfig) { c.BindDN, c.PasswordFile = "cn=a", "$CREDENTIALS_DIRECTORY/.." }, "not the name of a credential"},
+		{"a keytab without a principal", func(c *LDAPConfig) { c.GSSAPI.Keytab = "/k" }, "need each other"},
+		{"no principal", func(c *LDAPConfig) { c.GSSAPI = GSSAPI{Keytab: "/k", Principal: "a@", KRB5Conf: "/c"} }, `principal "a@"`},
+		{"no krb5.conf", func(c *LDAPConfig) { c.GSSAPI = GSSAPI{Keytab: "/k", Principal: "a"} }, `krb5_conf ""`},
+		{"GSSAPI over ldapi", func(c *LDAPConfig) {
+			c.URLs, c.GSSAPI = []string{"ldapi:///s"}, GSSAPI{Keytab: "/k", Principal: "a", KRB5Conf: "/c"}
+		}, "GSSAPI is for ldaps"},
+		{"GSSAPI and a DN", func(c *LDAPConfig) {
+			c.BindDN, c.PasswordFile, c.GSSAPI = "cn=a", "/p", GSSAPI{Keytab: "/k", Principal: "a", KRB5Conf: "/c"}
+		}, "exclude each other"},
 		{"plain", url("ldap://ldap.example.org"), "plain ldap is not safe"},
 		{"plain to loopback", url("ldap://127.0.0.1"), "plain ldap is not safe"},
 		{"no filter", func(c *LDAPConfig) { c.Filter = "" }, `filter ""`},

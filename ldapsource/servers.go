@@ -33,6 +33,8 @@ type server struct {
 // permits refuses a way to a server that somebody could listen to or stand in.
 func (c LDAPConfig) permits(s server) error {
 	switch {
+	case s.network == "unix" && c.GSSAPI.on():
+		return errors.New("GSSAPI is for ldaps and StartTLS, where the name of the service is that of the host; ldapi has SASL EXTERNAL")
 	case s.network == "unix":
 		return nil
 	case c.External && c.ClientCert == "":

@@ -92,7 +92,7 @@ func TestExample(t *testing.T) {
 
 // uncommented turns the example's optional keys, "#key: value" and "# ldif: ...", into keys.
 func uncommented(data []byte) []byte {
-	return regexp.MustCompile(`(?m)^( +)#( ?)(srv|ca_file|server_name|client_cert|client_key|bind_dn|password_file|referrals|canary|ldif):`).ReplaceAll(data, []byte("$1$3:"))
+	return regexp.MustCompile(`(?m)^( +)#( ?)(srv|ca_file|server_name|client_cert|client_key|bind_dn|password_file|gssapi|referrals|canary|ldif):`).ReplaceAll(data, []byte("$1$3:"))
 }
 
 // paths lists the keys of a tree, with those above them.
