@@ -59,6 +59,19 @@ quarantine_max_size: 20MiB
 	}
 }
 
+func TestLDAPValues(t *testing.T) {
+	c, err := config.Parse("k.yaml", []byte(`registry: {source: ldap, ldap: {srv: example.org, ca_file: /ca, base: dc=x, gssapi: {keytab: $CREDENTIALS_DIRECTORY/k, principal: a@B}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default().Registry.LDAP
+	want.SRV, want.CAFile, want.Base = "example.org", "/ca", "dc=x"
+	want.GSSAPI.Keytab, want.GSSAPI.Principal = "$CREDENTIALS_DIRECTORY/k", "a@B"
+	if diff := cmp.Diff(want, c.Registry.LDAP); diff != "" {
+		t.Errorf("the part that is not named must keep its default: %s", diff)
+	}
+}
+
 // The example is the reference: it names every key, and where it shows a default, that is the default.
 func TestExample(t *testing.T) {
 	const path = "../../configs/keyreeve.yaml"
