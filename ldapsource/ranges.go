@@ -29,6 +29,9 @@ type span struct {
 
 // cutRange takes the range option out of an attribute description; found says that there is one.
 func cutRange(description string) (name string, s span, found bool, err error) {
+	if !strings.Contains(description, ";") { // nearly all
+		return description, span{}, false, nil
+	}
 	var rest []string
 	for i, part := range strings.Split(description, ";") {
 		if len(part) < len("range=") || !strings.EqualFold(part[:len("range=")], "range=") || i == 0 {
