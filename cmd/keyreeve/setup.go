@@ -66,10 +66,12 @@ func adviceOn(err error) string {
 		ldapsource.CertificateName:      "registry.ldap must name the server as its certificate does (urls, server_name), or the server needs a certificate whose subjectAltName has that name",
 		ldapsource.CertificateAuthority: "registry.ldap.ca_file names the authorities that are believed",
 		ldapsource.CertificateTime:      "look at the clock of this host, then at the server's certificate",
-		ldapsource.Refused:              "limits of size are the reader's on the server; paging alone does not lift them everywhere",
-		ldapsource.Referred:             "registry.ldap.referrals lists the places that hold nobody of the registry",
-		ldapsource.Hidden:               "the reader must be allowed to read the key attribute of the entries, and the filter must find them",
-		ldapsource.NoCanary:             "a replica that is not filled, a filter or an access rule shows so; or the canary was taken out of the registry",
+		ldapsource.Credential: "a secret is a regular file of root's that not everybody may read; credentials of systemd are there for the service alone " +
+			"(systemd-run --pipe -p LoadCredential=NAME:PATH gives them to a command)",
+		ldapsource.Refused:  "limits of size are the reader's on the server; paging alone does not lift them everywhere",
+		ldapsource.Referred: "registry.ldap.referrals lists the places that hold nobody of the registry",
+		ldapsource.Hidden:   "the reader must be allowed to read the key attribute of the entries, and the filter must find them",
+		ldapsource.NoCanary: "a replica that is not filled, a filter or an access rule shows so; or the canary was taken out of the registry",
 	}[ldapsource.FaultOf(err)]
 }
 
