@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -142,6 +143,20 @@ func register(t *testing.T, change func(*registry.Record), lines map[string]stri
 			u.Records = append(u.Records, r)
 		}
 		users = append(users, u)
+	}
+	s, err := registry.New(users, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// registerAs is register with a change of each user's entry.
+func registerAs(t *testing.T, change func(*registry.User), lines map[string]string, accounts ...homes.Account) *registry.Snapshot {
+	t.Helper()
+	users := slices.Collect(register(t, nil, lines, accounts...).Users())
+	for i := range users {
+		change(&users[i])
 	}
 	s, err := registry.New(users, "test")
 	if err != nil {

@@ -24,10 +24,11 @@ type recalled struct {
 	name string // of its file, as in the plan
 	line authkeys.Line
 	at   time.Time
+	away bool // it went with the rights of its account
 }
 
 // old reports whether the line is too long gone to come back.
-func (r recalled) old() bool { return time.Since(r.at) > recallFor }
+func (r recalled) old() bool { return !r.away && time.Since(r.at) > recallFor }
 
 // remember keeps the key lines that a look removed, and those that it could not bring back.
 func (l *loop) remember(f finished) {
@@ -45,7 +46,7 @@ func (l *loop) remember(f finished) {
 		}
 		for _, d := range p.Remove {
 			if d.Reason != ReasonDuplicate {
-				gone = append(gone, recalled{name: p.Name, line: d.Line, at: time.Now()})
+				gone = append(gone, recalled{name: p.Name, line: d.Line, at: time.Now(), away: d.Reason.OfAccount()})
 			}
 		}
 	}
@@ -128,7 +129,7 @@ func went(c Copy) (list []recalled) {
 	lines := authkeys.Parse(c.Content)
 	for _, line := range c.Lines {
 		if line.Action == audit.RemoveLine && line.Reason != ReasonDuplicate && line.Line > 0 && line.Line <= len(lines) {
-			list = append(list, recalled{name: c.Name, line: lines[line.Line-1], at: c.Time})
+			list = append(list, recalled{name: c.Name, line: lines[line.Line-1], at: c.Time, away: line.Reason.OfAccount()})
 		}
 	}
 	return list

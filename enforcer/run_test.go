@@ -109,6 +109,35 @@ func TestRunner(t *testing.T) {
 				d.t.Errorf("it was told %d times", n)
 			}
 		},
+		"an account is locked": func(d *daemon, a homes.Account) {
+			d.start()
+			d.want(a, clean, "start")
+			d.source.set(registerAs(d.t, func(u *registry.User) { u.Status = registry.Locked }, onlyA, a), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(a, "# mine\n", "after the next reading")
+			if d.said("account has no keys") != 1 || d.said("account left: its home is left alone from now on") != 0 {
+				d.t.Error("nobody was told, or the home is left alone")
+			}
+			d.write(a, mixed)
+			d.hints <- "alice"
+			d.want(a, "# mine\n", "his home is still kept")
+			time.Sleep(48 * time.Hour)
+			d.source.set(register(d.t, nil, onlyA, a), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(a, clean, "unlocked, he has his key again")
+			if d.said("account counts again") != 1 {
+				d.t.Error("nobody was told that it counts again")
+			}
+		},
+		"an account ends": func(d *daemon, a homes.Account) {
+			end := time.Now().Add(90 * time.Second)
+			d.source.set(registerAs(d.t, func(u *registry.User) { u.Until = end }, onlyA, a), nil)
+			d.start()
+			time.Sleep(89 * time.Second)
+			d.want(a, clean, "before its end")
+			time.Sleep(2 * time.Second)
+			d.want(a, "# mine\n", "after its end, without another reading")
+		},
 		"report": func(d *daemon, a homes.Account) {
 			d.settings.Act = nil
 			d.start()

@@ -151,6 +151,7 @@ func (l *loop) tellWorld(old *World) {
 	}
 	for user := range l.world.Snapshot.Users() {
 		if old != nil {
+			l.tellAway(user.Name, old.Grants.Away(user.Name), l.world.Grants.Away(user.Name))
 			if before, ok := old.Snapshot.User(user.Name); ok && slices.Equal(before.Rejects, user.Rejects) {
 				continue
 			}
@@ -159,6 +160,18 @@ func (l *loop) tellWorld(old *World) {
 			l.Log.Warn("registry value not used", zap.String("user", user.Name),
 				zap.String("entry", reject.Origin), zap.String("why", reject.Detail))
 		}
+	}
+}
+
+// tellAway logs that an account has no keys any more, or has them again. At the start nobody is told of: a registry of many hosts
+// may hold thousands of accounts that are for others of them.
+func (l *loop) tellAway(user string, before, now policy.Verdict) {
+	switch {
+	case before.Reason == now.Reason:
+	case now.Reason == "":
+		l.Log.Info("account counts again", zap.String("user", user))
+	default:
+		l.Log.Warn("account has no keys", zap.String("user", user), zap.String("reason", string(now.Reason)), zap.String("why", now.Detail))
 	}
 }
 

@@ -133,7 +133,7 @@ func (g *Grants) except(exceptions []Exception, now time.Time) {
 	slices.Reverse(g.excepted)
 }
 
-// idle says why an exception grants nothing. A key that is granted already keeps the options that it has: an exception
+// idle says why an exception grants nothing. It is a word about one key, not about the account: who is locked has no keys. A key that is granted already keeps the options that it has: an exception
 // must not take those away that the registry demands.
 func (g *Grants) idle(e Exception, now time.Time) string {
 	err := errors.Join(e.Check(), g.policy.noException(e.Key))
@@ -144,6 +144,8 @@ func (g *Grants) idle(e Exception, now time.Time) string {
 		return "ended"
 	case now.Before(e.Since):
 		return "not begun"
+	case g.users[e.User].away.Reason != "":
+		return g.users[e.User].away.Detail
 	case slices.ContainsFunc(g.users[e.User].grants, func(have Grant) bool { return have.Key == e.Key }):
 		return "not needed: the key is granted without it, or by a later one"
 	}

@@ -41,18 +41,25 @@ type Grants struct {
 }
 
 type userGrants struct {
+	away   Verdict // why the account has no keys; without a reason where it counts
 	grants []Grant
 	denied []Denial
 }
 
 // Evaluate decides about every record of the snapshot, and about every exception, at the moment now. An exception may be for a
-// user whom the snapshot does not have: an account that is kept without being registered.
+// user whom the snapshot does not have: an account that is kept without being registered. An account that does not count has
+// no keys, whatever its records and exceptions say.
 func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time, exceptions ...Exception) *Grants {
 	g := &Grants{policy: p, users: make(map[string]userGrants, snapshot.Len())}
 	for user := range snapshot.Users() {
-		var of userGrants
+		of := userGrants{away: away(user, now)}
+		g.turn(user.Until, now)
 		for _, record := range user.Records {
-			if verdict := p.judge(record, now); verdict.Granted() {
+			verdict := of.away
+			if verdict.Reason == "" {
+				verdict = p.judge(record, now)
+			}
+			if verdict.Granted() {
 				of.add(Grant{Key: record.Key, Options: record.Options, Label: record.Label})
 			} else {
 				of.denied = append(of.denied, Denial{Key: record.Key, Origin: record.Origin, Verdict: verdict})
@@ -64,6 +71,21 @@ func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time, exceptions
 	}
 	g.except(exceptions, now)
 	return g
+}
+
+// away says why an account has no keys. One of an unknown status counts no more than a key of an unknown type.
+func away(user registry.User, now time.Time) Verdict {
+	switch {
+	case user.Active(now):
+		return Verdict{}
+	case user.Status == registry.Locked:
+		return Verdict{ReasonAccountLocked, "the account is locked"}
+	case user.Status == registry.Elsewhere:
+		return Verdict{ReasonAccountElsewhere, "the account is for other hosts, not for this one"}
+	case user.Status == registry.Active:
+		return Verdict{ReasonAccountExpired, "the account ended at " + moment(user.Until)}
+	}
+	return Verdict{ReasonAccountDisabled, "the account is disabled"}
 }
 
 // add leaves out what says the same as an earlier grant: two records that differ in their labels alone. The grants of one
@@ -108,6 +130,9 @@ func (g *Grants) For(user string) []Grant { return g.users[user].grants }
 
 // Denied lists the registered keys of a user that do not work now.
 func (g *Grants) Denied(user string) []Denial { return g.users[user].denied }
+
+// Away says why an account of the registry has no keys, whatever its records say; without a reason where it counts.
+func (g *Grants) Away(user string) Verdict { return g.users[user].away }
 
 // Next is the first moment after the evaluation at which time alone changes the answer; the zero time if none does.
 func (g *Grants) Next() time.Time { return g.next }

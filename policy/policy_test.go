@@ -236,6 +236,57 @@ func TestTime(t *testing.T) {
 	}
 }
 
+// An account that does not count has no key, whoever registered it or made an exception for it; its end is a moment like any other.
+func TestAccountsThatDoNotCount(t *testing.T) {
+	for name, c := range map[string]struct {
+		status registry.Status
+		until  time.Time
+		want   string
+		detail string
+		next   time.Time
+	}{
+		"active":              {registry.Active, time.Time{}, "granted", "", now.AddDate(0, 1, 0)},
+		"active, ends later":  {registry.Active, now.Add(time.Nanosecond), "granted", "", now.Add(time.Nanosecond)},
+		"ends now":            {registry.Active, now, "account-expired", "the account ended at 2026-11-21T12:00:00Z", now.AddDate(0, 1, 0)},
+		"locked":              {registry.Locked, time.Time{}, "account-locked", "the account is locked", now.AddDate(0, 1, 0)},
+		"locked, ends later":  {registry.Locked, now.Add(time.Hour), "account-locked", "the account is locked", now.Add(time.Hour)},
+		"locked, ended":       {registry.Locked, now, "account-locked", "the account is locked", now.AddDate(0, 1, 0)},
+		"disabled":            {registry.Disabled, time.Time{}, "account-disabled", "the account is disabled", now.AddDate(0, 1, 0)},
+		"elsewhere":           {registry.Elsewhere, time.Time{}, "account-elsewhere", "the account is for other hosts, not for this one", now.AddDate(0, 1, 0)},
+		"a status of no name": {registry.Status(9), time.Time{}, "account-disabled", "the account is disabled", now.AddDate(0, 1, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := policy.Compile(policy.DefaultRules())
+			if err != nil {
+				t.Fatal(err)
+			}
+			alice := user(t, "alice", lineA)
+			alice.Status, alice.Until = c.status, c.until
+			snapshot, err := registry.New([]registry.User{alice, user(t, "bob", lineA)}, "test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := p.Evaluate(snapshot, now, exception(t, "alice", lineB))
+			if got := g.Judge("alice", parse(t, lineA)); string(got.Reason) != c.want || got.Detail != c.detail {
+				t.Errorf("the registered key: %v", got)
+			}
+			if counts := c.want == "granted"; counts != alice.Active(now) || counts != (g.Away("alice").Reason == "") {
+				t.Errorf("active: %v, away: %v", alice.Active(now), g.Away("alice"))
+			}
+			granted, denied := len(g.For("alice")), g.Denied("alice")
+			if idle := g.Exceptions()[0].Idle; idle != c.detail || idle != "" && granted+len(denied) != 1 || idle == "" && granted-len(denied) != 2 {
+				t.Errorf("%d granted, %d denied, and the exception: %q", granted, len(denied), idle)
+			}
+			if len(denied) == 1 && string(denied[0].Reason) != c.want {
+				t.Errorf("denied with %v", denied[0])
+			}
+			if !g.Next().Equal(c.next) || len(g.For("bob")) != 1 {
+				t.Errorf("next %v; bob has %v", g.Next(), g.For("bob"))
+			}
+		})
+	}
+}
+
 func TestGrantsLeaveOutRepetitions(t *testing.T) {
 	g := evaluate(t, policy.DefaultRules(), now, user(t, "alice", lineA+" one", lineB, lineA+" two", "restrict "+lineA))
 	var got []string

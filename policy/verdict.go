@@ -24,11 +24,26 @@ const (
 	ReasonNotYet Reason = "not-yet-valid"
 	// ReasonExpired: registered until an earlier moment.
 	ReasonExpired Reason = "expired"
+	// ReasonAccountLocked, ReasonAccountDisabled, ReasonAccountElsewhere: registered, but the registry says that of the account.
+	ReasonAccountLocked    Reason = "account-locked"
+	ReasonAccountDisabled  Reason = "account-disabled"
+	ReasonAccountElsewhere Reason = "account-elsewhere"
+	// ReasonAccountExpired: registered, but the account ended at an earlier moment.
+	ReasonAccountExpired Reason = "account-expired"
 	// ReasonNotPlain: a comment line that is not plain text.
 	ReasonNotPlain Reason = "not-plain-text"
 	// ReasonMalformed: a line that sshd would not read as a key either.
 	ReasonMalformed Reason = "malformed"
 )
+
+// OfAccount reports whether the reason lies in the account and not in the key, so that it may end without another registration.
+func (r Reason) OfAccount() bool {
+	switch r {
+	case ReasonAccountLocked, ReasonAccountDisabled, ReasonAccountElsewhere, ReasonAccountExpired:
+		return true
+	}
+	return false
+}
 
 // Verdict is a decision about a key or a line, with a sentence for people (empty when granted).
 type Verdict struct {

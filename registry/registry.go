@@ -33,9 +33,12 @@ type Record struct {
 	Origin string
 }
 
-// Reject is one value of a user's entry that could not be used. It costs that value only.
+// Reject is one value of a user's entry that could not be used, which costs that value only, or (in User.Remarks) one that was
+// used although something is wrong with it.
 type Reject struct {
 	Origin string
+	// Code says what is wrong, for programs. Codes are a contract: one that was published never changes its meaning.
+	Code string
 	// Detail is a sentence in plain ASCII.
 	Detail string
 }
@@ -46,8 +49,19 @@ type User struct {
 	// UID and GID are -1 where the entry does not tell them.
 	UID, GID int
 	Home     string
-	Records  []Record
-	Rejects  []Reject
+	// Status says whether the account counts, Until from which moment on it no longer does; the zero time is no end. One that
+	// does not count stays an account whose home is kept: it just has no usable key.
+	Status  Status
+	Until   time.Time
+	Records []Record
+	// Rejects are values that are not used, Remarks those that are used all the same.
+	Rejects, Remarks []Reject
+}
+
+// Active reports whether the account counts at a moment. To lose all accounts by their status is to lose them as much as by their
+// entries: whoever counts losses asks this.
+func (u User) Active(now time.Time) bool {
+	return u.Status == Active && (u.Until.IsZero() || now.Before(u.Until))
 }
 
 // ErrEmpty is what New says of a registry without users or without any key: never a reason to remove a key.
@@ -73,7 +87,7 @@ func New(users []User, source string) (*Snapshot, error) {
 		if _, double := s.users[u.Name]; double {
 			return nil, fmt.Errorf("%s: two entries for the user %q", source, u.Name)
 		}
-		u.Records, u.Rejects = slices.Clone(u.Records), slices.Clone(u.Rejects)
+		u.Records, u.Rejects, u.Remarks = slices.Clone(u.Records), slices.Clone(u.Rejects), slices.Clone(u.Remarks)
 		s.users[u.Name] = u
 		s.names = append(s.names, u.Name)
 		s.keys += len(u.Records)

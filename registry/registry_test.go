@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/registry"
@@ -87,5 +88,28 @@ func TestSnapshotIsImmutable(t *testing.T) {
 	}
 	if s.Len() != 2 || s.Keys() != 2 || s.Source() != "test" || s.Rejects() != 0 {
 		t.Errorf("counts: %d users, %d keys, %d rejects", s.Len(), s.Keys(), s.Rejects())
+	}
+}
+
+func TestActive(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		status registry.Status
+		name   string
+		until  time.Time
+		want   bool
+	}{
+		{registry.Active, "active", time.Time{}, true},
+		{registry.Active, "active", now.Add(1), true},
+		{registry.Active, "active", now, false},
+		{registry.Locked, "locked", time.Time{}, false},
+		{registry.Disabled, "disabled", time.Time{}, false},
+		{registry.Elsewhere, "elsewhere", now.Add(1), false},
+		{registry.Status(7), "status-7", time.Time{}, false},
+	} {
+		u := registry.User{Status: c.status, Until: c.until}
+		if u.Active(now) != c.want || c.status.String() != c.name {
+			t.Errorf("%s until %v: active is %v", c.status, c.until, u.Active(now))
+		}
 	}
 }
