@@ -38,11 +38,7 @@ const (
 
 // OfAccount reports whether the reason lies in the account and not in the key, so that it may end without another registration.
 func (r Reason) OfAccount() bool {
-	switch r {
-	case ReasonAccountLocked, ReasonAccountDisabled, ReasonAccountElsewhere, ReasonAccountExpired:
-		return true
-	}
-	return false
+	return r == ReasonAccountLocked || r == ReasonAccountDisabled || r == ReasonAccountElsewhere || r == ReasonAccountExpired
 }
 
 // Verdict is a decision about a key or a line, with a sentence for people (empty when granted).
