@@ -57,7 +57,7 @@ func TestCanary(t *testing.T) {
 				t.Fatal(err)
 			}
 			directory.Canary = c.canary
-			ldif := NewLDIF(path, DefaultSchema())
+			ldif := NewLDIF(path, posix())
 			ldif.Canary = c.canary
 			got, err := directory.Fetch(t.Context())
 			again, errAgain := ldif.Fetch(t.Context())
@@ -158,7 +158,7 @@ func manyKeys(n int) []string {
 // Values that come in ranges are all there, whatever the size of the ranges.
 func TestRanges(t *testing.T) {
 	entries := []Entry{userEntry("few", 1, keyText(200)), userEntry("many", 2, manyKeys(20)...), userEntry("more", 3, manyKeys(31)...)}
-	want, err := Decode(entries, DefaultSchema(), "")
+	want, err := posix().Decode(entries, "")
 	if err != nil {
 		t.Fatal(err)
 	}

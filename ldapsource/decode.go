@@ -1,6 +1,7 @@
 package ldapsource
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -9,28 +10,8 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/keyreeve/keyreeve/authkeys"
-	"github.com/keyreeve/keyreeve/internal/plain"
 	"github.com/keyreeve/keyreeve/registry"
 )
-
-// Schema names the attributes of a user's entry. Names are compared without regard to case (RFC 4512 section 1.4).
-type Schema struct {
-	// User has one value: the account's name.
-	User string `yaml:"user"`
-	// Key has any number of values: one line of authorized_keys each, or the bare key blob that FreeIPA also stores.
-	Key string `yaml:"key"`
-	// UID and GID have one value each: a decimal number.
-	UID string `yaml:"uid"`
-	GID string `yaml:"gid"`
-	// Home has one value: an absolute path.
-	Home string `yaml:"home"`
-}
-
-// DefaultSchema is posixAccount (RFC 2307) with the key attribute of the openssh-lpk schema.
-func DefaultSchema() Schema {
-	return Schema{User: "uid", Key: "sshPublicKey", UID: "uidNumber", GID: "gidNumber", Home: "homeDirectory"}
-}
 
 // Entry is one entry of a directory.
 type Entry struct {
@@ -52,42 +33,71 @@ const (
 	noUID = 1<<32 - 1
 )
 
+// Layout is how users are read from entries.
+type Layout struct {
+	Schema Schema
+	Hosts  Hosts
+}
+
+// Check reports all that is wrong with a layout.
+func (l Layout) Check() error {
+	err := l.Hosts.Check()
+	if err != nil {
+		err = fmt.Errorf("hosts: %w", err)
+	}
+	return errors.Join(l.Schema.Check(), err)
+}
+
+// names lists the attributes to ask a server for.
+func (l Layout) names() []string {
+	names := l.Schema.names()
+	if l.Hosts.Attribute != "" {
+		names = append(names, l.Hosts.Attribute)
+	}
+	return names
+}
+
 // Decode makes the registry out of the complete list of entries; source names where they come from.
 //
 // Entries with neither a user name nor a key (a suffix, a folder) are passed over. Keys are compared by their blob: a key that stands
 // twice in one entry with the same options counts once. The package comment says what is an error and what a Reject.
-func Decode(entries []Entry, schema Schema, source string) (*registry.Snapshot, error) {
+func (l Layout) Decode(entries []Entry, source string) (*registry.Snapshot, error) {
 	var users []registry.User
-	seen := false
 	for _, e := range entries {
-		keys, err := e.keys(schema.Key)
+		keys, err := e.keys(l.Schema.Key)
 		if err != nil {
 			return nil, fmt.Errorf("%s: entry %q: %w", source, e.DN, err)
 		}
-		seen = seen || len(keys) > 0
-		users = append(users, schema.users(e, keys)...)
+		users = append(users, l.users(e, l.Schema.ours(keys))...)
 	}
-	if !seen {
-		return nil, because(Hidden, fmt.Errorf("%s: none of %d entries has the attribute %s", source, len(entries), schema.Key))
+	if err := l.seen(entries); err != nil {
+		return nil, because(Hidden, fmt.Errorf("%s: %w", source, err))
 	}
 	return registry.New(users, source)
 }
 
-// Check reports the names that cannot be those of attributes, all of them.
-func (s Schema) Check() error {
-	var errs []error
-	for _, name := range s.names() {
-		errs = append(errs, checkDescription(name))
+// seen refuses a list in which an attribute is on no entry at all that some must have: directories hide what the reader may not see
+// (389 Directory Server and OpenLDAP do, without a word), and so does a wrong name.
+func (l Layout) seen(entries []Entry) error {
+	needed := []string{l.Schema.Key, l.Hosts.Attribute}
+	for _, rule := range l.Schema.rules() {
+		if rule.always {
+			needed = append(needed, rule.attribute)
+		}
 	}
-	return errors.Join(errs...)
+	for _, name := range needed {
+		if name != "" && !slices.ContainsFunc(entries, func(e Entry) bool { return len(e.values(name)) > 0 }) {
+			return fmt.Errorf("none of %d entries has the attribute %s", len(entries), name)
+		}
+	}
+	if l.Schema.Prefix != "" && !slices.ContainsFunc(entries, func(e Entry) bool { return len(l.Schema.ours(e.values(l.Schema.Key))) > 0 }) {
+		return fmt.Errorf("no value of %s begins with %s", l.Schema.Key, quote([]byte(l.Schema.Prefix)))
+	}
+	return nil
 }
-
-// names lists the attributes to ask a server for.
-func (s Schema) names() []string { return []string{s.User, s.Key, s.UID, s.GID, s.Home} }
 
 // keys returns the values of the key attribute, whatever its options ("sshPublicKey;binary").
 func (e Entry) keys(name string) ([][]byte, error) {
-	var keys [][]byte
 	for _, a := range e.Attributes {
 		base, options, _ := strings.Cut(a.Name, ";")
 		if !strings.EqualFold(base, name) {
@@ -98,9 +108,33 @@ func (e Entry) keys(name string) ([][]byte, error) {
 				return nil, fmt.Errorf("the server gave a part of its keys only (%q)", a.Name)
 			}
 		}
-		keys = append(keys, a.Values...)
 	}
-	return keys, nil
+	return e.values(name), nil
+}
+
+// values returns all values of an attribute, whatever its options.
+func (e Entry) values(name string) [][]byte {
+	var values [][]byte
+	for _, a := range e.Attributes {
+		if base, _, _ := strings.Cut(a.Name, ";"); strings.EqualFold(base, name) {
+			values = append(values, a.Values...)
+		}
+	}
+	return values
+}
+
+// ours leaves those values that are meant to be keys, without the prefix that says so.
+func (s Schema) ours(values [][]byte) [][]byte {
+	if s.Prefix == "" {
+		return values
+	}
+	var keys [][]byte
+	for _, value := range values {
+		if n := len(s.Prefix); len(value) >= n && strings.EqualFold(string(value[:n]), s.Prefix) {
+			keys = append(keys, bytes.TrimLeft(value[n:], " "))
+		}
+	}
+	return keys
 }
 
 // one returns the only value of an attribute.
@@ -122,7 +156,8 @@ func (e Entry) one(name string) (string, error) {
 }
 
 // users makes the user of an entry, or none of an entry that is no user's.
-func (s Schema) users(e Entry, keys [][]byte) []registry.User {
+func (l Layout) users(e Entry, keys [][]byte) []registry.User {
+	s := l.Schema
 	name, err := e.name(s.User)
 	if err != nil && len(keys) == 0 && !e.has(s.User) {
 		return nil
@@ -131,18 +166,16 @@ func (s Schema) users(e Entry, keys [][]byte) []registry.User {
 	if err != nil {
 		// Nobody can say whose keys these are. The entry stays visible under a name that no account can have.
 		u.Name = "entry " + strconv.QuoteToASCII(e.DN)
-		u.Rejects = []registry.Reject{{Origin: e.DN, Detail: err.Error()}}
+		reject(&u, e, codeAccount, err.Error())
 		return []registry.User{u}
 	}
 	s.account(&u, e)
+	s.status(&u, e)
+	if u.Status == registry.Active && l.Hosts.Attribute != "" && !l.Hosts.admit(e.values(l.Hosts.Attribute)) {
+		u.Status = registry.Elsewhere
+	}
 	for _, value := range keys {
-		record, err := decodeKey(value)
-		if err != nil {
-			u.Rejects = append(u.Rejects, registry.Reject{Origin: e.DN, Detail: fmt.Sprintf("%s %s: %s", s.Key, quote(value), plain.Text(err.Error()))})
-			continue
-		}
-		record.Origin = e.DN
-		u.Records = append(u.Records, record)
+		s.key(&u, e, value)
 	}
 	sortUser(&u)
 	return []registry.User{u}
@@ -178,7 +211,7 @@ func (s Schema) account(u *registry.User, e Entry) {
 	for _, err := range []error{errUID, errGID, errHome} {
 		if err != nil {
 			u.UID = -1
-			u.Rejects = append(u.Rejects, registry.Reject{Origin: e.DN, Detail: err.Error()})
+			reject(u, e, codeAccount, err.Error())
 		}
 	}
 }
@@ -197,20 +230,6 @@ func (e Entry) number(attribute string) (int, error) {
 	return int(n), nil
 }
 
-// decodeKey reads one value of the key attribute.
-func decodeKey(value []byte) (registry.Record, error) {
-	// A line of text never begins with NUL; the length of a blob's type name, below 2^24, always does (RFC 4251 section 5).
-	if len(value) > 0 && value[0] == 0 {
-		key, err := authkeys.ParseBlob(value)
-		return registry.Record{Key: key}, err
-	}
-	line, err := authkeys.ParseValue(value)
-	if err != nil {
-		return registry.Record{}, err
-	}
-	return registry.Record{Key: line.Key, Options: line.Options, Label: label(line.Comment)}, nil
-}
-
 // sortUser makes a user the same whatever the order of the values, which a directory does not keep (RFC 4512 section
 // 2.2), and drops keys that stand twice.
 func sortUser(u *registry.User) {
@@ -224,27 +243,9 @@ func sortUser(u *registry.User) {
 	u.Records = slices.CompactFunc(u.Records, func(a, b registry.Record) bool {
 		return a.Key == b.Key && a.Options == b.Options
 	})
-	slices.SortFunc(u.Rejects, func(a, b registry.Reject) int { return strings.Compare(a.Detail, b.Detail) })
-}
-
-// label makes a key's comment fit for people: what does not print is a question mark.
-func label(comment string) string {
-	comment = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, comment)
-	if len(comment) > maxLabel {
-		comment = strings.ToValidUTF8(comment[:maxLabel], "")
+	for _, list := range [][]registry.Reject{u.Rejects, u.Remarks} {
+		slices.SortFunc(list, func(a, b registry.Reject) int {
+			return cmp.Or(strings.Compare(a.Code, b.Code), strings.Compare(a.Detail, b.Detail))
+		})
 	}
-	return comment
-}
-
-// quote shows the beginning of a value in plain ASCII.
-func quote(value []byte) string {
-	if len(value) > maxQuote {
-		return strconv.QuoteToASCII(string(value[:maxQuote])) + "..."
-	}
-	return strconv.QuoteToASCII(string(value))
 }

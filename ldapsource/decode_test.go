@@ -9,7 +9,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -18,22 +17,23 @@ func encode(value []byte) string { return base64.StdEncoding.EncodeToString(valu
 func TestDecode(t *testing.T) {
 	withOptions := `from="192.0.2.0/24" ` + keyText(2) + " laptop"
 	folder := Entry{DN: "ou=people," + base, Attributes: []Attribute{attribute("ou", "people")}}
-	got, err := Decode([]Entry{
+	got, err := posix().Decode([]Entry{
 		folder,
 		userEntry("bob", 3002, withOptions, keyText(1)+" a", keyText(1)+" b\n", "nonsense"),
 		userEntry("alice", 3001, keyText(3)),
 		userEntry("carol", 3003),
-	}, DefaultSchema(), "test")
+	}, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	bob := []registry.Record{record(t, "bob", keyText(1)+" a"), record(t, "bob", withOptions)}
 	slices.SortFunc(bob, func(a, b registry.Record) int { return strings.Compare(a.Key.String(), b.Key.String()) })
-	_, nonsense := authkeys.ParseValue([]byte("nonsense"))
 	want := []registry.User{
 		{Name: "alice", UID: 3001, GID: 3002, Home: "/home/alice", Records: []registry.Record{record(t, "alice", keyText(3))}},
 		{Name: "bob", UID: 3002, GID: 3003, Home: "/home/bob", Records: bob, Rejects: []registry.Reject{
-			{Origin: userDN("bob"), Detail: `sshPublicKey "nonsense": ` + nonsense.Error()},
+			{Origin: userDN("bob"), Code: "unparsable", Detail: "sshPublicKey, a value of 8 bytes with the SHA-256 999aaa8645bb...: fewer fields than a key type and a key"},
+		}, Remarks: []registry.Reject{
+			{Origin: userDN("bob"), Code: "crlf", Detail: record(t, "bob", keyText(1)).Key.Fingerprint() + ": the value ends with a line break, so that the directory takes it for another value than the same key without"},
 		}},
 		{Name: "carol", UID: 3003, GID: 3004, Home: "/home/carol"},
 	}
@@ -67,14 +67,14 @@ func TestDecodeAccount(t *testing.T) {
 		{"two homes", with(good, "homeDirectory", "/a", "/b"), "homeDirectory: 2 values, where one is needed", 3002, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Decode([]Entry{c.entry}, DefaultSchema(), "test")
+			got, err := posix().Decode([]Entry{c.entry}, "test")
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := []registry.User{{
 				Name: "alice", UID: -1, GID: c.gid, Home: c.home,
 				Records: []registry.Record{record(t, "alice", keyText(1))},
-				Rejects: []registry.Reject{{Origin: good.DN, Detail: c.reject}},
+				Rejects: []registry.Reject{{Origin: good.DN, Code: "account", Detail: c.reject}},
 			}}
 			if d := diff(want, users(got)); d != "" {
 				t.Error(d)
@@ -97,12 +97,12 @@ func TestDecodeName(t *testing.T) {
 		{"a newline", with(odd, "uid", "mal\nlory"), `uid: "mal\nlory" holds control bytes`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Decode([]Entry{good, c.entry}, DefaultSchema(), "test")
+			got, err := posix().Decode([]Entry{good, c.entry}, "test")
 			if err != nil {
 				t.Fatal(err)
 			}
 			u, ok := got.User(`entry "uid=mallory,ou=people,dc=example,dc=org"`)
-			want := registry.User{Name: u.Name, UID: -1, GID: -1, Rejects: []registry.Reject{{Origin: odd.DN, Detail: c.reject}}}
+			want := registry.User{Name: u.Name, UID: -1, GID: -1, Rejects: []registry.Reject{{Origin: odd.DN, Code: "account", Detail: c.reject}}}
 			if d := diff([]registry.User{want}, []registry.User{u}); !ok || d != "" {
 				t.Error(ok, d)
 			}
@@ -121,7 +121,7 @@ func TestDecodeAttributeNames(t *testing.T) {
 	for _, name := range []string{"SSHPUBLICKEY", "sshPublicKey;binary", "sshpublickey;x-site;binary", "sshPublicKey;range=0-*"} {
 		keyed := e
 		keyed.Attributes = append(slices.Clone(e.Attributes), attribute(name, keyText(1)))
-		got, err := Decode([]Entry{keyed}, DefaultSchema(), "test")
+		got, err := posix().Decode([]Entry{keyed}, "test")
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -130,10 +130,10 @@ func TestDecodeAttributeNames(t *testing.T) {
 		}
 	}
 	other := Schema{User: "sAMAccountName", Key: "altSecurityIdentities", UID: "u", GID: "g", Home: "unixHomeDirectory"}
-	got, err := Decode([]Entry{{DN: "cn=A", Attributes: []Attribute{
+	got, err := Layout{Schema: other}.Decode([]Entry{{DN: "cn=A", Attributes: []Attribute{
 		attribute("samaccountname", "alice"), attribute("U", "7"), attribute("g", "8"), attribute("unixHomeDirectory", "/h"),
 		attribute("altSecurityIdentities", keyText(1)), attribute("sshPublicKey", keyText(2)),
-	}}}, other, "test")
+	}}}, "test")
 	if err != nil || got.Keys() != 1 || got.Rejects() != 0 {
 		t.Error(got, err)
 	}
@@ -141,7 +141,7 @@ func TestDecodeAttributeNames(t *testing.T) {
 
 func TestDecodeBlob(t *testing.T) {
 	want := record(t, "alice", keyText(1))
-	got, err := Decode([]Entry{userEntry("alice", 3001, string(want.Key.Wire()))}, DefaultSchema(), "test")
+	got, err := posix().Decode([]Entry{userEntry("alice", 3001, string(want.Key.Wire()))}, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a part of the values", []Entry{alice, ranged}, "a part of its keys only"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Decode(c.entries, DefaultSchema(), "ldaps://server")
+			got, err := posix().Decode(c.entries, "ldaps://server")
 			wantError(t, got, err, "ldaps://server: ", c.want)
 		})
 	}
@@ -198,7 +198,7 @@ func TestDecodeOrder(t *testing.T) {
 			}), 0, 6).Draw(t, "keys")
 			entries = append(entries, userEntry(fmt.Sprint("u", i), 3000+i, append(keys, keyText(9))...))
 		}
-		first, err := Decode(entries, DefaultSchema(), "test")
+		first, err := posix().Decode(entries, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +211,7 @@ func TestDecodeOrder(t *testing.T) {
 				}
 			}
 		}
-		second, err := Decode(shuffled, DefaultSchema(), "test")
+		second, err := posix().Decode(shuffled, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,24 +221,32 @@ func TestDecodeOrder(t *testing.T) {
 	})
 }
 
-// FuzzDecode: one user's strange values never cost another user anything, and nothing that is shown is raw.
+// FuzzDecode: one user's strange values never cost another user anything, nothing that is shown is raw, and an
+// account ends at a moment that can be written down.
 func FuzzDecode(f *testing.F) {
-	f.Add("bob", "3002", "/home/bob", []byte(keyText(2)), "sshPublicKey")
-	f.Add("alice", "x", "", []byte("\x00\x00\x00\x0bssh-ed25519"), "sshPublicKey;range=0-1")
-	f.Add("", "-1", "/", []byte(`command="x" ssh-rsa AAAA`), "SSHPUBLICKEY;binary")
-	f.Add("a\x00b", "4294967295", "/home/\xff", []byte("\xff\n\n"), ";")
+	f.Add("bob", "3002", "/home/bob", []byte(keyText(2)), "sshPublicKey", "nsAccountLock", "TRUE")
+	f.Add("alice", "x", "", []byte("\x00\x00\x00\x0bssh-ed25519"), "sshPublicKey;range=0-1", "userAccountControl", "514")
+	f.Add("", "-1", "/", []byte(`command="x" ssh-rsa AAAA`), "SSHPUBLICKEY;binary", "shadowExpire", "-2")
+	f.Add("a\x00b", "4294967295", "/home/\xff", []byte("\xff\n\n"), ";", "KRBPRINCIPALEXPIRATION", "2026010100.5+0130")
+	f.Add("bob", "3002", "/home/bob", []byte("-----BEGIN OPENSSH PRIVATE KEY-----\r\nb3BlbnNzaC1rZXktdjEA"), "sshPublicKey", "accountExpires", "9223372036854775807")
+	f.Add("bob", "3002", "/home/bob", []byte(keyText(2)+"\r\n\x00"), "sshPublicKey", "pwdAccountLockedTime", "000001010000Z")
+	f.Add("bob", "3002", "/home/bob", []byte(keyText(2)), "sshPublicKey", "host", "!here")
+	schema := every()
+	schema.Control = ""
+	layout := Layout{Schema: schema}
 	alice := userEntry("alice", 3001, keyText(1))
-	f.Fuzz(func(t *testing.T, name, uid, home string, key []byte, keyName string) {
+	f.Fuzz(func(t *testing.T, name, uid, home string, key []byte, keyName, lock, value string) {
 		odd := with(with(with(userEntry("bob", 3002), "uid", name), "uidNumber", uid), "homeDirectory", home)
 		odd.Attributes = append(odd.Attributes, Attribute{Name: keyName, Values: [][]byte{key}})
-		got, err := Decode([]Entry{odd, alice}, DefaultSchema(), "test")
+		odd = withAlso(odd, lock, value)
+		got, err := layout.Decode([]Entry{odd, alice}, "test")
 		if err != nil {
-			if name != "alice" && !strings.Contains(strings.ToLower(keyName), "range=") && !strings.EqualFold(keyName, "uid") {
+			if name != "alice" && !strings.Contains(strings.ToLower(keyName+lock), "range=") && !strings.EqualFold(keyName, "uid") && !strings.EqualFold(lock, "uid") {
 				t.Fatalf("the whole registry fell: %v", err)
 			}
 			return
 		}
-		if u, _ := got.User("alice"); u.UID != 3001 || len(u.Records) != 1 || len(u.Rejects) != 0 {
+		if u, _ := got.User("alice"); u.UID != 3001 || len(u.Records) != 1 || len(u.Rejects) != 0 || u.Status != registry.Active {
 			t.Errorf("alice is now %+v", u)
 		}
 		for u := range got.Users() {
@@ -247,8 +255,11 @@ func FuzzDecode(f *testing.F) {
 					t.Errorf("%q has a record without a key", u.Name)
 				}
 			}
-			for _, r := range u.Rejects {
-				if len(r.Detail) > 1024 || strings.ContainsFunc(r.Detail, func(c rune) bool { return c < ' ' || c > '~' }) {
+			if y := u.Until.Year(); y != 1 && (y < 1970 || y > 9999) || y == 1 && !u.Until.IsZero() {
+				t.Errorf("%q ends in %v", u.Name, u.Until)
+			}
+			for _, r := range slices.Concat(u.Rejects, u.Remarks) {
+				if r.Code == "" || len(r.Detail) > 1024 || strings.ContainsFunc(r.Detail, func(c rune) bool { return c < ' ' || c > '~' }) {
 					t.Errorf("reject %q is not short plain ASCII", r.Detail)
 				}
 			}

@@ -1,9 +1,9 @@
 // Package ldapsource reads the centre's key registry from an LDAP directory or from an LDIF file.
 //
 // A user of the registry is an entry with a user name, an account (uid number, gid number, home directory: posixAccount of
-// RFC 2307) and any number of keys, one line of authorized_keys in each value (the openssh-lpk schema). [Schema] names
-// the attributes. [LDAP] asks a server, [LDIF] reads a file; both give their entries to [Decode], which is pure, so that the
-// same entries make the same registry wherever they come from.
+// RFC 2307) and any number of keys, one line of authorized_keys in each value. [Schema] names the attributes, [Preset] those of the
+// usual directories. [LDAP] asks a server, [LDIF] reads a file; both give their entries to [Layout.Decode], which is pure, so that
+// the same entries make the same registry wherever they come from.
 //
 // # All or error
 //
@@ -18,7 +18,8 @@
 //   - an entry lies outside the search base or comes twice;
 //   - the directory returned a part of the values of an attribute (the "range" option of Active Directory) and the rest
 //     does not fit to it;
-//   - no entry at all carries the key attribute: directories hide what the reader may not see, and success proves nothing;
+//   - no entry at all carries the key attribute, or the attribute that names hosts, or the one that Active Directory has for every
+//     account: directories hide what the reader may not see, and success proves nothing;
 //   - no user, no usable key, or one user name on two entries;
 //   - the [Canary] is not there.
 //
@@ -26,7 +27,16 @@
 //
 // One bad value costs that value only: it becomes a [registry.Reject] of its user, and the user's other keys count. An entry
 // whose account cannot be used (no uid number, two homes) stays in the registry with the uid -1 and a Reject, so that
-// its keys are known and its files are left alone.
+// its keys are known and its files are left alone. A value that is only ill pasted, with a newline behind it, counts, and is
+// remarked. Of a private key, whole or in pieces, nothing is repeated.
+//
+// # Accounts that do not count
+//
+// A locked, disabled or expired account stays in the registry, with its status: were it left out, its files would be left alone with
+// all of their keys. Only what an administrator has done counts as a lock. What wrong passwords bring about (pwdAccountLockedTime
+// with a time, lockoutTime) does not, since whoever knows a name can bring it about, and would take a registered user's keys
+// from him. That a reader may not see a lock cannot be told from nobody being locked, but for Active Directory, where every account
+// has its userAccountControl.
 //
 // # Trust
 //

@@ -19,6 +19,9 @@ import (
 
 const base = "dc=example,dc=org"
 
+// posix is the layout of most tests.
+func posix() Layout { return Layout{Schema: DefaultSchema()} }
+
 // keyText is the n-th key of the tests, "ssh-ed25519 base64".
 func keyText(n byte) string {
 	seed := make([]byte, ed25519.SeedSize)

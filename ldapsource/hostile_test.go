@@ -33,7 +33,7 @@ func TestHonest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := Decode(crew(), DefaultSchema(), "")
+	want, err := posix().Decode(crew(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

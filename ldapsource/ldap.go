@@ -19,9 +19,6 @@ const (
 	maxTimeouts = 20 // a whole read may last so many times LDAPConfig.Timeout
 )
 
-// OpenSSHLPK is the schema of openssh-lpk: posixAccount (RFC 2307) with the object class ldapPublicKey.
-const OpenSSHLPK = "openssh-lpk"
-
 // LDAPConfig says where the directory is and how to read it. All but URLs and Base begin with DefaultLDAP.
 type LDAPConfig struct {
 	// URLs are servers of one directory, in the order in which they are tried: "ldaps://host[:636]", "ldap://host[:389]"
@@ -35,10 +32,12 @@ type LDAPConfig struct {
 	Base string `yaml:"base"`
 	// Filter (RFC 4515) chooses the entries.
 	Filter string `yaml:"filter"`
-	// Preset names the kind of entries: OpenSSHLPK.
+	// Preset names the kind of entries, one of Presets. Who changes it takes Filter and Schema from Preset too.
 	Preset string `yaml:"schema"`
 	// Schema names their attributes.
 	Schema Schema `yaml:"attributes"`
+	// Hosts says which of the users count on this host.
+	Hosts Hosts `yaml:"hosts"`
 	// StartTLS makes ldap:// secure before anything else is said (RFC 4513 section 3).
 	StartTLS bool `yaml:"start_tls"`
 	// CAFile holds the certificates (PEM) that may sign the server's; empty is the system's.
@@ -69,11 +68,15 @@ type LDAPConfig struct {
 
 // DefaultLDAP is what holds of an LDAPConfig where nothing else is said.
 func DefaultLDAP() LDAPConfig {
+	schema, filter, _ := Preset(OpenSSHLPK)
 	return LDAPConfig{
-		Filter: "(&(objectClass=posixAccount)(objectClass=ldapPublicKey))", Preset: OpenSSHLPK, Schema: DefaultSchema(),
+		Filter: filter, Preset: OpenSSHLPK, Schema: schema,
 		GSSAPI: GSSAPI{KRB5Conf: "/etc/krb5.conf"}, PageSize: 500, Timeout: 10 * time.Second,
 	}
 }
+
+// layout is how the entries are read.
+func (c LDAPConfig) layout() Layout { return Layout{Schema: c.Schema, Hosts: c.Hosts} }
 
 // LDAP is a registry in an LDAP directory. Its exported fields are set before the first Fetch.
 type LDAP struct {
@@ -124,10 +127,7 @@ func (c LDAPConfig) check() error {
 	if _, err := ldap.CompileFilter(c.Filter); err != nil {
 		errs = append(errs, fmt.Errorf("filter %q: %w", c.Filter, err))
 	}
-	if c.Preset != OpenSSHLPK {
-		errs = append(errs, fmt.Errorf("schema %q is not one of %s", c.Preset, OpenSSHLPK))
-	}
-	errs = append(errs, c.Schema.Check(), c.checkServers(), c.checkBind())
+	errs = append(errs, checkPreset(c.Preset), c.layout().Check(), c.checkServers(), c.checkBind())
 	if c.PageSize < 1 || c.PageSize > maxPageSize {
 		errs = append(errs, fmt.Errorf("page size %d is not between 1 and %d", c.PageSize, maxPageSize))
 	}
@@ -200,5 +200,5 @@ func (l *LDAP) fetch(ctx context.Context, s server) (*registry.Snapshot, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.url, err)
 	}
-	return l.Canary.proven(Decode(entries, l.config.Schema, s.url))
+	return l.Canary.proven(l.config.layout().Decode(entries, s.url))
 }

@@ -17,12 +17,12 @@ type LDIF struct {
 	Canary Canary
 
 	path   string
-	schema Schema
+	layout Layout
 }
 
 // NewLDIF names a file; it is read by Fetch.
-func NewLDIF(path string, schema Schema) *LDIF {
-	return &LDIF{path: path, schema: schema}
+func NewLDIF(path string, layout Layout) *LDIF {
+	return &LDIF{path: path, layout: layout}
 }
 
 // Fetch reads the whole registry. The file must hold entries and no changes, in the strict form of RFC 2849, and end
@@ -40,5 +40,5 @@ func (l *LDIF) Fetch(ctx context.Context) (*registry.Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.path, err)
 	}
-	return l.Canary.proven(Decode(entries, l.schema, l.path))
+	return l.Canary.proven(l.layout.Decode(entries, l.path))
 }

@@ -71,12 +71,12 @@ func TestParseLDIFRefuses(t *testing.T) {
 func TestLDIF(t *testing.T) {
 	entries := []Entry{userEntry("alice", 3001, keyText(1)), userEntry("bob", 3002, keyText(2)+" \u00e9")}
 	path := file(t, render(entries))
-	source := NewLDIF(path, DefaultSchema())
+	source := NewLDIF(path, posix())
 	got, err := source.Fetch(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := Decode(entries, DefaultSchema(), path)
+	want, err := posix().Decode(entries, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,13 +99,13 @@ func TestLDIFRefuses(t *testing.T) {
 		"without a key": {file(t, render([]Entry{userEntry("alice", 3001)})), "none of 1 entries"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := NewLDIF(c.path, DefaultSchema()).Fetch(t.Context())
+			got, err := NewLDIF(c.path, posix()).Fetch(t.Context())
 			wantError(t, got, err, c.path, c.want)
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := NewLDIF(open, DefaultSchema()).Fetch(ctx); got != nil || !errors.Is(err, context.Canceled) {
+	if got, err := NewLDIF(open, posix()).Fetch(ctx); got != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that is done: %v, %v", got, err)
 	}
 }

@@ -62,7 +62,7 @@ func (l *LDAP) page(ctx context.Context, c *conn, cookie []byte) ([]*ldap.Entry,
 	paging.SetCookie(cookie)
 	// A new request for every page: the library writes into requests.
 	request := ldap.NewSearchRequest(l.config.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-		l.config.Filter, l.config.Schema.names(), []ldap.Control{paging})
+		l.config.Filter, l.config.layout().names(), []ldap.Control{paging})
 	result, err := l.ask(ctx, c, request)
 	if err != nil {
 		return nil, nil, err

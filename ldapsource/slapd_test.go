@@ -80,7 +80,7 @@ func TestSlapd(t *testing.T) {
 		"other case": upper, "the third server": second, "password with a newline": newline,
 	} {
 		t.Run(name, func(t *testing.T) {
-			want, err := NewLDIF(path, c.Schema).Fetch(t.Context())
+			want, err := NewLDIF(path, c.layout()).Fetch(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -39,7 +39,7 @@ func compile(c config.Config, left func(server string, err error)) (enforcer.Set
 
 func newSource(r config.Registry, left func(server string, err error)) (enforcer.Source, error) {
 	if r.Source == config.LDIFSource {
-		file := ldapsource.NewLDIF(r.LDIF.Path, r.LDIF.Attributes)
+		file := ldapsource.NewLDIF(r.LDIF.Path, r.LDIF.Layout())
 		file.Canary = r.Canary
 		return file, nil
 	}

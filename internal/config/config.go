@@ -81,8 +81,15 @@ type Registry struct {
 // LDIF is a registry in a file.
 type LDIF struct {
 	Path string `yaml:"path"`
-	// Attributes are those of the LDAP source, for a file that was taken from another schema.
+	// Preset, Attributes and Hosts are what they are for LDAP.
+	Preset     string            `yaml:"schema"`
 	Attributes ldapsource.Schema `yaml:"attributes"`
+	Hosts      ldapsource.Hosts  `yaml:"hosts"`
+}
+
+// Layout is how the file's entries are read.
+func (l LDIF) Layout() ldapsource.Layout {
+	return ldapsource.Layout{Schema: l.Attributes, Hosts: l.Hosts}
 }
 
 // Homes says whose homes are kept, and how.
@@ -135,7 +142,7 @@ func Default() Config {
 		Registry: Registry{
 			Refresh: 5 * time.Minute,
 			LDAP:    ldapsource.DefaultLDAP(),
-			LDIF:    LDIF{Attributes: ldapsource.DefaultSchema()},
+			LDIF:    LDIF{Preset: ldapsource.OpenSSHLPK, Attributes: ldapsource.DefaultSchema()},
 		},
 		Homes: Homes{
 			Accounts: fromRegistry, Install: InstallPresent, Sweep: 10 * time.Minute, FastCheck: 15 * time.Second,
@@ -153,7 +160,11 @@ func Default() Config {
 
 // Parse reads a configuration; name is the file's name in errors.
 func Parse(name string, data []byte) (Config, error) {
-	c := Default()
+	first := Default()
+	if err := decode(name, data, &first); err != nil {
+		return Config{}, err
+	}
+	c := first.Registry.defaults()
 	if err := decode(name, data, &c); err != nil {
 		return Config{}, err
 	}
@@ -163,6 +174,19 @@ func Parse(name string, data []byte) (Config, error) {
 	sum := sha256.Sum256(data)
 	c.SHA256 = hex.EncodeToString(sum[:])
 	return c, nil
+}
+
+// defaults is Default with the attributes and the filter of the schemas that a file names: whatever else it says stands above
+// them. A schema that is none leaves the usual ones; check tells of it.
+func (r Registry) defaults() Config {
+	c := Default()
+	if schema, filter, known := ldapsource.Preset(r.LDAP.Preset); known {
+		c.Registry.LDAP.Schema, c.Registry.LDAP.Filter = schema, filter
+	}
+	if schema, _, known := ldapsource.Preset(r.LDIF.Preset); known {
+		c.Registry.LDIF.Attributes = schema
+	}
+	return c
 }
 
 // prefix puts the file's name before each of several errors.
@@ -217,7 +241,8 @@ func (r Registry) check() error {
 		_, err := ldapsource.NewLDAP(r.LDAP)
 		list = append(list, within("registry.ldap", err))
 	case LDIFSource:
-		list = append(list, absolute("registry.ldif.path", r.LDIF.Path), within("registry.ldif.attributes", r.LDIF.Attributes.Check()))
+		list = append(list, absolute("registry.ldif.path", r.LDIF.Path), oneOf("registry.ldif.schema", r.LDIF.Preset, ldapsource.Presets()...),
+			within("registry.ldif", r.LDIF.Layout().Check()))
 	}
 	return errors.Join(list...)
 }

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/ldapsource"
 	"github.com/keyreeve/keyreeve/policy"
 )
 
@@ -87,7 +88,7 @@ func TestExample(t *testing.T) {
 	want.SHA256, want.Registry.Source = c.SHA256, "ldap"
 	want.Registry.LDAP.URLs = []string{"ldaps://ldap1.example.org", "ldaps://ldap2.example.org"}
 	want.Registry.LDAP.Base = "ou=people,dc=example,dc=org"
-	want.Homes.Include = []string{}
+	want.Homes.Include, want.Registry.LDAP.Hosts.Names = []string{}, []string{}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("the example differs from the defaults: %s", diff)
 	}
@@ -97,8 +98,44 @@ func TestExample(t *testing.T) {
 	}
 	shown := paths(tree)
 	for _, key := range keys(reflect.TypeFor[config.Config](), "") {
-		if !slices.Contains(shown, key) {
+		// The attributes of a file are shown once, with those of a directory.
+		same := strings.Replace(key, "registry.ldif.attributes.", "registry.ldap.attributes.", 1)
+		if !slices.Contains(shown, same) {
 			t.Errorf("the example does not show %s", key)
+		}
+	}
+}
+
+// A schema decides about the filter and the attributes, but for those that the file names itself, wherever in the file they stand.
+func TestSchemas(t *testing.T) {
+	ipa, filter, _ := ldapsource.Preset(ldapsource.FreeIPA)
+	ldap := func(more string) string {
+		return "registry: {source: ldap, ldap: {urls: [ldaps://h], base: 'dc=x', " + more + "}}\n"
+	}
+	c, err := config.Parse("k.yaml", []byte(ldap("schema: freeipa")))
+	if err != nil || c.Registry.LDAP.Schema != ipa || c.Registry.LDAP.Filter != filter {
+		t.Errorf("%+v, %v", c.Registry.LDAP, err)
+	}
+	c, err = config.Parse("k.yaml", []byte(ldap("attributes: {key: sshKey, locked: ''}, filter: (uid=*), schema: freeipa")))
+	ipa.Key, ipa.Locked = "sshKey", ""
+	if err != nil || c.Registry.LDAP.Schema != ipa || c.Registry.LDAP.Filter != "(uid=*)" {
+		t.Errorf("%+v, %v", c.Registry.LDAP, err)
+	}
+	c, err = config.Parse("k.yaml", []byte("registry: {source: ldif, ldif: {path: /r, schema: ad, attributes: {key: k, prefix: 'SSH:'}, hosts: {attribute: host, names: [a]}}}\n"))
+	ad, _, _ := ldapsource.Preset(ldapsource.ActiveDirectory)
+	ad.Key, ad.Prefix = "k", "SSH:"
+	if layout := c.Registry.LDIF.Layout(); err != nil || layout.Schema != ad || layout.Hosts.Attribute != "host" || len(layout.Hosts.Names) != 1 {
+		t.Errorf("%+v, %v", layout, err)
+	}
+	for text, want := range map[string]string{
+		ldap("schema: nis"):              `k.yaml: registry.ldap: schema "nis" is not one of openssh-lpk, freeipa, 389ds, ad`,
+		ldap("schema: ad"):               "k.yaml: registry.ldap: key: no attribute is named",
+		ldap("hosts: {attribute: host}"): "k.yaml: registry.ldap: hosts: an attribute without names, which would make every account one of other hosts",
+		"registry: {source: ldif, ldif: {path: /r, schema: nis}}\n":         `k.yaml: registry.ldif.schema: "nis" is not one of openssh-lpk, freeipa, 389ds, ad`,
+		"registry: {source: ldif, ldif: {path: /r, hosts: {names: [a]}}}\n": "k.yaml: registry.ldif: hosts: names without an attribute",
+	} {
+		if _, err := config.Parse("k.yaml", []byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
 }

@@ -1,0 +1,196 @@
+package ldapsource
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/plain"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// The codes of rejects and remarks. They are a contract (registry.Reject).
+const (
+	// codeUnparsable: the value is no line of authorized_keys and no key.
+	codeUnparsable = "unparsable"
+	// codeOptions: a key whose options sshd, or this program, does not take.
+	codeOptions = "options"
+	// codePrivate: a private key, or a part of one.
+	codePrivate = "private-key"
+	// codeSeveral: more than one key in one value.
+	codeSeveral = "several-keys"
+	// codeCRLF: the value ends with a newline or a carriage return. The key counts.
+	codeCRLF = "crlf"
+	// codeNUL: a NUL byte. The key counts where it is the last byte, as a program in C may have left it.
+	codeNUL = "nul"
+	// codeAccount: the entry does not tell what the account is.
+	codeAccount = "account"
+)
+
+// finding is what is wrong with a value.
+type finding struct{ code, detail string }
+
+// reject adds a value that is not used, with a sentence in ASCII.
+func reject(u *registry.User, e Entry, code, detail string) {
+	u.Rejects = append(u.Rejects, registry.Reject{Origin: e.DN, Code: code, Detail: detail})
+}
+
+// key adds one value of the key attribute to its user.
+func (s Schema) key(u *registry.User, e Entry, value []byte) {
+	record, remarks, err := decodeKey(value)
+	if err != nil {
+		reject(u, e, err.code, s.told(value, *err))
+		return
+	}
+	record.Origin = e.DN
+	u.Records = append(u.Records, record)
+	for _, remark := range remarks {
+		u.Remarks = append(u.Remarks, registry.Reject{Origin: e.DN, Code: remark.code, Detail: record.Key.Fingerprint() + ": " + remark.detail})
+	}
+}
+
+// told names a value by its size and digest. Nothing of it is repeated but options before a key: it may be a piece of a private key
+// that somebody has pasted line by line, which nothing tells from any other text.
+func (s Schema) told(value []byte, f finding) string {
+	sum := sha256.Sum256(value)
+	return fmt.Sprintf("%s, a value of %d bytes with the SHA-256 %x...: %s", s.Key, len(value), sum[:6], plain.Text(f.detail))
+}
+
+// decodeKey reads one value of the key attribute.
+func decodeKey(value []byte) (record registry.Record, remarks []finding, wrong *finding) {
+	if private(value) {
+		return record, nil, &finding{codePrivate, "it holds a private key or a part of one, which whoever may read the directory has now"}
+	}
+	// A line of text never begins with NUL; the length of a blob's type name, below 2^24, always does (RFC 4251 section 5).
+	if len(value) > 0 && value[0] == 0 {
+		key, err := authkeys.ParseBlob(value)
+		return registry.Record{Key: key}, nil, unparsable(err)
+	}
+	if text, ended := bytes.CutSuffix(value, []byte{0}); ended {
+		value, remarks = text, append(remarks, finding{codeNUL, "the value ends with a NUL byte, which does not count"})
+	}
+	if text := bytes.TrimRight(value, "\r\n"); len(text) < len(value) {
+		value, remarks = text, append(remarks, finding{codeCRLF, "the value ends with a line break, so that the directory takes it for another value than the same key without"})
+	}
+	switch {
+	case bytes.IndexByte(value, 0) >= 0:
+		return record, nil, &finding{codeNUL, "it holds a NUL byte"}
+	case bytes.ContainsAny(value, "\r\n"):
+		return record, nil, severalLines(value)
+	}
+	line, err := authkeys.ParseValue(value)
+	if err != nil {
+		return record, nil, unparsable(err)
+	}
+	return registry.Record{Key: line.Key, Options: line.Options, Label: label(line.Comment)}, remarks, nil
+}
+
+// unparsable says why a value is no key, in words that repeat nothing of it.
+func unparsable(err error) *finding {
+	parse, ok := errors.AsType[*authkeys.ParseError](err)
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		return &finding{codeUnparsable, err.Error()}
+	case parse.Reason == authkeys.ReasonTypeUnknown:
+		return &finding{codeUnparsable, "it has no type of key that OpenSSH knows"}
+	case parse.Reason == authkeys.ReasonMalformedOptions:
+		return &finding{codeOptions, parse.Detail}
+	}
+	return &finding{codeUnparsable, parse.Detail}
+}
+
+// severalLines says what a value of several lines is.
+func severalLines(value []byte) *finding {
+	keys := 0
+	for line := range bytes.FieldsFuncSeq(value, func(r rune) bool { return r == '\r' || r == '\n' }) {
+		if _, err := authkeys.ParseValue(line); err == nil {
+			keys++
+		}
+	}
+	_, joined := authkeys.ParseValue([]byte(strings.NewReplacer("\r", "", "\n", "").Replace(string(value))))
+	switch {
+	case keys > 1:
+		return &finding{codeSeveral, fmt.Sprintf("%d keys in one value: none of them counts, each needs a value of its own", keys)}
+	case joined == nil:
+		return &finding{codeUnparsable, "one key that was broken into several lines"}
+	case bytes.Contains(value, []byte("BEGIN SSH2 PUBLIC KEY")):
+		return &finding{codeUnparsable, "the form of RFC 4716, which ssh-keygen -i turns into a line"}
+	}
+	return &finding{codeUnparsable, "more than one line"}
+}
+
+// private says whether a value is a private key, or may be a part of one: by the marks of the forms in which ssh-keygen, PuTTY and
+// OpenSSL write them, anywhere, since a public key may stand before it in the same value.
+func private(value []byte) bool {
+	upper := bytes.ToUpper(value)
+	for _, mark := range []string{
+		"PRIVATE KEY--",           // PEM (RFC 7468, RFC 1421) and ssh-keygen
+		"PROC-TYPE:", "DEK-INFO:", // the second and third line of PEM
+		"PUTTY-USER-KEY-FILE", "PRIVATE-LINES", // PuTTY, and its line before the private part
+		"SSH PRIVATE KEY FILE FORMAT", // SSH-1
+		"BEGIN SSH2 ENCRYPTED PRIVATE",
+	} {
+		if bytes.Contains(upper, []byte(mark)) {
+			return true
+		}
+	}
+	// The first bytes of ssh-keygen's form (PROTOCOL.key of OpenSSH), bare and in base64.
+	if bytes.Contains(value, []byte("openssh-key-v1\x00")) || bytes.Contains(value, []byte("b3BlbnNzaC1rZXktdjE")) {
+		return true
+	}
+	return privateDER(value)
+}
+
+// privateDER finds PKCS #1, PKCS #8 and SEC 1 without their first line, bare or in base64: a sequence that begins with the version
+// 0 or 1 (RFC 8017 A.1.2, RFC 5958 section 2, RFC 5915 section 3), or with PKCS #5 (RFC 5958 section 3). Public keys and
+// certificates begin with another sequence or with a number of the size of the key.
+func privateDER(value []byte) bool {
+	head := value[:min(len(value), 64)]
+	if dense := bytes.Join(bytes.Fields(head), nil); len(dense) >= 16 && dense[0] == 'M' {
+		decoded := make([]byte, 48)
+		n, _ := base64.StdEncoding.Decode(decoded, dense[:len(dense)/4*4]) // what comes before an error counts
+		head = decoded[:n]
+	}
+	if len(head) < 8 || head[0] != 0x30 {
+		return false
+	}
+	rest := head[2:] // a length of one byte, or after it as many as its lower bits say
+	if size := head[1]; size > 0x80 {
+		if int(size-0x80) > len(rest) {
+			return false
+		}
+		rest = rest[size-0x80:]
+	}
+	return bytes.HasPrefix(rest, []byte{2, 1, 0}) || bytes.HasPrefix(rest, []byte{2, 1, 1}) ||
+		bytes.Contains(rest, []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5})
+}
+
+// label makes a key's comment fit for people: what does not print is a question mark.
+func label(comment string) string {
+	comment = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, comment)
+	if len(comment) > maxLabel {
+		comment = strings.ToValidUTF8(comment[:maxLabel], "")
+	}
+	return comment
+}
+
+// quote shows the beginning of a value in plain ASCII.
+func quote(value []byte) string {
+	if len(value) > maxQuote {
+		return strconv.QuoteToASCII(string(value[:maxQuote])) + "..."
+	}
+	return strconv.QuoteToASCII(string(value))
+}
