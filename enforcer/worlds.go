@@ -66,8 +66,19 @@ func (l *loop) take(f fetched) {
 	l.fetch.wait, l.meter.registry = 0, time.Now()
 	l.refresh.Reset(l.settings.Refresh)
 	l.Log.Info("registry read", zap.String("source", f.snapshot.Source()), zap.Int("users", f.snapshot.Len()),
-		zap.Int("keys", f.snapshot.Keys()), zap.Int("rejected_values", f.snapshot.Rejects()))
+		zap.Int("keys", f.snapshot.Keys()), zap.Int("inactive_users", inactive(f.snapshot)), zap.Int("rejected_values", f.snapshot.Rejects()))
 	l.enter(f.snapshot)
+}
+
+// inactive counts the accounts that do not count now.
+func inactive(snapshot *registry.Snapshot) int {
+	n, now := 0, time.Now()
+	for user := range snapshot.Users() {
+		if !user.Active(now) {
+			n++
+		}
+	}
+	return n
 }
 
 // enter makes a snapshot, judged by the present rules and time, the present world, and makes those users due for whom that
@@ -157,7 +168,7 @@ func (l *loop) tellWorld(old *World) {
 			}
 		}
 		for _, reject := range user.Rejects {
-			l.Log.Warn("registry value not used", zap.String("user", user.Name),
+			l.Log.Warn("registry value not used", zap.String("user", user.Name), zap.String("code", reject.Code),
 				zap.String("entry", reject.Origin), zap.String("why", reject.Detail))
 		}
 	}

@@ -33,7 +33,7 @@ func TestDecode(t *testing.T) {
 		{Name: "bob", UID: 3002, GID: 3003, Home: "/home/bob", Records: bob, Rejects: []registry.Reject{
 			{Origin: userDN("bob"), Code: "unparsable", Detail: "sshPublicKey, a value of 8 bytes with the SHA-256 999aaa8645bb...: fewer fields than a key type and a key"},
 		}, Remarks: []registry.Reject{
-			{Origin: userDN("bob"), Code: "crlf", Detail: record(t, "bob", keyText(1)).Key.Fingerprint() + ": the value ends with a line break, so that the directory takes it for another value than the same key without"},
+			{Origin: userDN("bob"), Code: "crlf", Detail: record(t, "bob", keyText(1)).Key.Fingerprint() + ": the value ends with a line break, which makes it another value to the directory than without"},
 		}},
 		{Name: "carol", UID: 3003, GID: 3004, Home: "/home/carol"},
 	}

@@ -76,7 +76,7 @@ func decodeKey(value []byte) (record registry.Record, remarks []finding, wrong *
 		value, remarks = text, append(remarks, finding{codeNUL, "the value ends with a NUL byte, which does not count"})
 	}
 	if text := bytes.TrimRight(value, "\r\n"); len(text) < len(value) {
-		value, remarks = text, append(remarks, finding{codeCRLF, "the value ends with a line break, so that the directory takes it for another value than the same key without"})
+		value, remarks = text, append(remarks, finding{codeCRLF, "the value ends with a line break, which makes it another value to the directory than without"})
 	}
 	switch {
 	case bytes.IndexByte(value, 0) >= 0:

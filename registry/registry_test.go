@@ -113,3 +113,19 @@ func TestActive(t *testing.T) {
 		}
 	}
 }
+
+// Twice in one entry is one person; the order is that of names, whatever the source's was.
+func TestShared(t *testing.T) {
+	s := snapshot(t, user(t, "dan", lineB), user(t, "carol", lineA, "restrict "+lineA), user(t, "bob", lineB, lineA), user(t, "alice", lineB))
+	var got []string
+	for _, shared := range s.Shared() {
+		got = append(got, shared.Key.Fingerprint()[:11]+" "+strings.Join(shared.Users, " "))
+	}
+	want := []string{record(t, lineB).Key.Fingerprint()[:11] + " alice bob dan", record(t, lineA).Key.Fingerprint()[:11] + " bob carol"}
+	if !slices.Equal(got, want) {
+		t.Errorf("shared are %q, want %q", got, want)
+	}
+	if alone := snapshot(t, user(t, "carol", lineA, "restrict "+lineA)).Shared(); len(alone) != 0 {
+		t.Errorf("one person shares %v", alone)
+	}
+}

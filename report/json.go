@@ -24,6 +24,8 @@ type jsonReport struct {
 	Accounts []jsonUser   `json:"accounts"`
 	Denied   []jsonDenied `json:"registered_but_refused"`
 	Rejected []jsonReject `json:"registry_values_rejected"`
+	Remarked []jsonReject `json:"registry_values_remarked"`
+	Shared   []jsonShared `json:"registry_keys_shared"`
 	Skipped  []jsonSkip   `json:"left_alone"`
 
 	Exceptions []jsonException `json:"exceptions"`
@@ -84,8 +86,14 @@ type jsonDenied struct {
 
 type jsonReject struct {
 	User   string `json:"user"`
+	Code   string `json:"code"` // docs/registry.md
 	Origin string `json:"origin"`
 	Detail string `json:"detail"`
+}
+
+type jsonShared struct {
+	Fingerprint string   `json:"fingerprint"`
+	Users       []string `json:"users"`
 }
 
 type jsonSkip struct {
@@ -124,8 +132,8 @@ func JSON(w io.Writer, r Report) error {
 		Version:  formatVersion,
 		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys},
 		Policy:   r.Policy, Summary: r.Count(),
-		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: []jsonReject{}, Skipped: []jsonSkip{},
-		Exceptions: []jsonException{},
+		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: rejectsOf(r.Rejects), Remarked: rejectsOf(r.Remarks),
+		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{},
 	}
 	for _, result := range r.Results {
 		out.Accounts = append(out.Accounts, userOf(result))
@@ -133,8 +141,12 @@ func JSON(w io.Writer, r Report) error {
 	for _, d := range r.Denied {
 		out.Denied = append(out.Denied, jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin)})
 	}
-	for _, j := range r.Rejects {
-		out.Rejected = append(out.Rejected, jsonReject{plain.Text(j.User), plain.Text(j.Origin), plain.Text(j.Detail)})
+	for _, shared := range r.Shared {
+		names := make([]string, len(shared.Users))
+		for i, name := range shared.Users {
+			names[i] = plain.Text(name)
+		}
+		out.Shared = append(out.Shared, jsonShared{shared.Key.Fingerprint(), names})
 	}
 	for _, s := range r.Skips {
 		out.Skipped = append(out.Skipped, jsonSkip{plain.Text(s.User), plain.Text(s.Why)})
@@ -148,6 +160,14 @@ func JSON(w io.Writer, r Report) error {
 	}
 	_, err = w.Write(append(plain.JSON(text), '\n'))
 	return err
+}
+
+func rejectsOf(list []Reject) []jsonReject {
+	out := []jsonReject{}
+	for _, j := range list {
+		out = append(out, jsonReject{plain.Text(j.User), j.Code, plain.Text(j.Origin), plain.Text(j.Detail)})
+	}
+	return out
 }
 
 func userOf(result enforcer.Result) jsonUser {

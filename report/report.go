@@ -11,6 +11,7 @@ import (
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
+	"github.com/keyreeve/keyreeve/registry"
 )
 
 // Report is what one pass over the homes found.
@@ -24,15 +25,19 @@ type Report struct {
 	// Skips are the accounts that were left alone, Rejects the registry's values that could not be used.
 	Skips   []enforcer.Skip
 	Rejects []Reject
-	// Denied are registered keys that the policy refuses.
+	// Remarks are values that are used although something is wrong with them, Shared keys that several people have registered.
+	Remarks []Reject
+	Shared  []registry.Shared
+	// Denied are registered keys that the policy refuses, or whose account does not count.
 	Denied []Denied
 	// Exceptions are all that are in force, those that grant nothing, and those that ended not long ago.
 	Exceptions []policy.Excepted
 }
 
-// Reject is a value of the registry that could not be used.
+// Reject is a value of a user's entry in the registry.
 type Reject struct {
-	User, Origin, Detail string
+	User string
+	registry.Reject
 }
 
 // Denied is a registered key that does not work.

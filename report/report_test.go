@@ -64,12 +64,18 @@ func example(t *testing.T) report.Report {
 			{Account: homes.Account{Name: "eve", UID: 2005, Home: "/home/eve"}, Unkept: odd, Plans: []enforcer.Plan{eve}},
 		},
 		Skips:   []enforcer.Skip{{User: "-x\n", Why: "not a plain login name"}},
-		Rejects: []report.Reject{{User: "alice", Origin: "uid=alice", Detail: "no key"}},
+		Rejects: []report.Reject{{User: "alice", Reject: registry.Reject{Origin: "uid=alice\x1b", Code: "unparsable", Detail: "no key"}}},
+		Remarks: []report.Reject{{User: "alice", Reject: registry.Reject{Origin: "uid=alice", Code: "crlf", Detail: strings.Repeat("a long word of ", 6) + "\x1b"}}},
+		Shared:  []registry.Shared{{Key: line.Key, Users: []string{"alice", "b\nob"}}},
 		Exceptions: []policy.Excepted{
 			{Exception: policy.Exception{ID: "E1", User: "alice", Key: line.Key, Owner: "root", Reason: "PC \u202e7", Since: began, Until: began.AddDate(0, 1, 0), Copy: "C1"}},
 			{Exception: policy.Exception{ID: "E2", User: "bob", Key: line.Key, Owner: "root", Reason: "x", Since: began, Until: began, Copy: "C2"}, Idle: "ended"},
 		},
-		Denied: []report.Denied{{User: "al\u202eice", Denial: policy.Denial{Key: line.Key, Verdict: policy.Verdict{Reason: policy.ReasonWeak, Detail: "weak"}}}},
+		Denied: []report.Denied{
+			{User: "al\u202eice", Denial: policy.Denial{Key: line.Key, Verdict: policy.Verdict{Reason: policy.ReasonWeak, Detail: "weak"}}},
+			{User: "bob", Denial: policy.Denial{Key: line.Key, Verdict: policy.Verdict{Reason: policy.ReasonAccountElsewhere}}},
+			{User: "bob", Denial: policy.Denial{Key: line.Key, Verdict: policy.Verdict{Reason: policy.ReasonAccountElsewhere}}},
+		},
 	}
 }
 
@@ -105,8 +111,20 @@ read by sshd, not kept
 registered, but not usable
   al\u202eice  weak  SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
       weak
-  alice  rejected  uid=alice
+  alice  unparsable  uid=alice\x1b
       no key
+
+registered, with a remark
+  alice  crlf  uid=alice
+      a long word of a long word of a long word of a long word of a long word of
+      a long word of \x1b
+
+one key of several people
+  SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
+      alice, b\nob
+
+registered, for other hosts
+  1 accounts with keys
 
 exceptions
   alice  SHA256:A/6bT9zHe2fDfBiRQDpy1qwL2iey16vNsroMvgEKmGo
@@ -150,9 +168,20 @@ func TestJSON(t *testing.T) {
 	if err := report.JSON(&again, r); err != nil || !bytes.Equal(out.Bytes(), again.Bytes()) {
 		t.Errorf("one report gave two texts (%v)", err)
 	}
+	type value struct {
+		Code   string `json:"code"`
+		Origin string `json:"origin"`
+	}
 	var got struct {
-		Version    int           `json:"version"`
-		Summary    report.Counts `json:"summary"`
+		Version  int           `json:"version"`
+		Summary  report.Counts `json:"summary"`
+		Denied   []struct{}    `json:"registered_but_refused"`
+		Rejected []value       `json:"registry_values_rejected"`
+		Remarked []value       `json:"registry_values_remarked"`
+		Shared   []struct {
+			Print string   `json:"fingerprint"`
+			Users []string `json:"users"`
+		} `json:"registry_keys_shared"`
 		Exceptions []struct {
 			User    string    `json:"user"`
 			Owner   string    `json:"owner"`
@@ -184,6 +213,10 @@ func TestJSON(t *testing.T) {
 	}
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
+	}
+	if j, m, k := got.Rejected, got.Remarked, got.Shared; len(j) != 1 || j[0].Code != "unparsable" || j[0].Origin != `uid=alice\x1b` ||
+		len(m) != 1 || m[0].Code != "crlf" || len(k) != 1 || len(k[0].Users) != 2 || k[0].Print == "" || len(got.Denied) != 3 {
+		t.Errorf("rejected %+v, remarked %+v, shared %+v, denied %+v", j, m, k, got.Denied)
 	}
 	wantCounts := report.Counts{Accounts: 5, Pending: 1, Remove: 2, Rewrite: 1, Add: 1, Unresolved: 1, Unkept: 1, Errors: 1, Skipped: 1}
 	if diff := cmp.Diff(wantCounts, got.Summary); diff != "" || got.Version != 1 {
@@ -245,5 +278,29 @@ func onlyASCII(t *testing.T, text string) {
 		if r != '\n' && (r < ' ' || r > '~') {
 			t.Errorf("byte %d is %q", i, r)
 		}
+	}
+}
+
+// However much is wrong with a registry, the text stays one that can be read; JSON has it all.
+func TestHygieneIsBounded(t *testing.T) {
+	r := example(t)
+	for range 1000 {
+		r.Rejects = append(r.Rejects, r.Rejects[0])
+	}
+	for range 20 {
+		r.Shared[0].Users = append(r.Shared[0].Users, "u")
+	}
+	var text, object bytes.Buffer
+	if err := errors.Join(report.Text(&text, r), report.JSON(&object, r)); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(text.String(), "alice  unparsable"); n != 49 || !strings.Contains(text.String(), "\n  ... and 952 more, which --format json has\n") {
+		t.Errorf("%d rows:\n%s", n, text.String())
+	}
+	if !strings.Contains(text.String(), "alice, b\\nob, u, u, u, u, u, u and 14 more\n") {
+		t.Errorf("names: %s", text.String())
+	}
+	if n := strings.Count(object.String(), `"code": "unparsable"`); n != 1001 {
+		t.Errorf("%d rejects in JSON", n)
 	}
 }

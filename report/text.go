@@ -26,16 +26,7 @@ func Text(w io.Writer, r Report) error {
 		textResult(out, result, r.Applied)
 	}
 	textUnkept(out, r.unkept())
-	if len(r.Denied)+len(r.Rejects) > 0 {
-		fmt.Fprintf(out, "registered, but not usable\n")
-		for _, d := range r.Denied {
-			fmt.Fprintf(out, "  %s  %s  %s\n      %s\n", plain.Text(d.User), d.Reason, d.Key.Fingerprint(), plain.Text(d.Detail))
-		}
-		for _, j := range r.Rejects {
-			fmt.Fprintf(out, "  %s  rejected  %s\n      %s\n", plain.Text(j.User), plain.Text(j.Origin), plain.Text(j.Detail))
-		}
-		fmt.Fprintln(out)
-	}
+	textHygiene(out, r)
 	textExceptions(out, r.Exceptions)
 	if len(r.Skips) > 0 {
 		fmt.Fprintf(out, "left alone\n")

@@ -69,7 +69,7 @@ func TestPlanFromEverySource(t *testing.T) {
 		return strings.Replace(out, field, `"source": ""`, 1)
 	}
 	want := plan(s.ldifRegistry(), s.path("registry.ldif"))
-	for _, part := range []string{`"reason": "unregistered"`, `"reason": "dsa"`, `"action": "rewrite"`, `"detail": "sshPublicKey `, `"user": "-rf"`} {
+	for _, part := range []string{`"reason": "unregistered"`, `"reason": "dsa"`, `"action": "rewrite"`, `"detail": "sshPublicKey, a value of `, `"user": "-rf"`} {
 		if !strings.Contains(want, part) {
 			t.Errorf("the plan has no %s, so that the comparison proves less than it should", part)
 		}

@@ -219,12 +219,15 @@ func (one *pass) run(ctx context.Context, act func(enforcer.Plan) error) (report
 	snapshot := one.world.Snapshot
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
-		Applied: act != nil, Skips: one.world.Skips(), Exceptions: one.world.Exceptions(),
+		Applied: act != nil, Skips: one.world.Skips(), Exceptions: one.world.Exceptions(), Shared: snapshot.Shared(),
 	}
 	err := look.Sweep(ctx, one.accounts, workers, func(result enforcer.Result) { r.Results = append(r.Results, result) })
 	for u := range snapshot.Users() {
 		for _, reject := range u.Rejects {
-			r.Rejects = append(r.Rejects, report.Reject{User: u.Name, Origin: reject.Origin, Detail: reject.Detail})
+			r.Rejects = append(r.Rejects, report.Reject{User: u.Name, Reject: reject})
+		}
+		for _, remark := range u.Remarks {
+			r.Remarks = append(r.Remarks, report.Reject{User: u.Name, Reject: remark})
 		}
 		for _, denial := range one.world.Grants.Denied(u.Name) {
 			r.Denied = append(r.Denied, report.Denied{User: u.Name, Denial: denial})
