@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/testenv"
 	"github.com/keyreeve/keyreeve/registry"
@@ -168,4 +169,42 @@ func TestSlapdContext(t *testing.T) {
 	if got, err := l.Fetch(ctx); got != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that is done: %v, %v", got, err)
 	}
+}
+
+// What a real directory says of accounts and of hosts is asked for by name, and one that hides it from the reader is found out where
+// it can be. The class extensibleObject lets an entry have any attribute that the server knows.
+func TestSlapdAccounts(t *testing.T) {
+	entry := func(name string, uid int, attributes ...string) Entry {
+		e := userEntry(name, uid, keyText(byte(uid)))
+		e.Attributes[0] = attribute("objectClass", "inetOrgPerson", "posixAccount", "ldapPublicKey", "extensibleObject")
+		for i := 0; i < len(attributes); i += 2 {
+			e = withAlso(e, attributes[i], attributes[i+1])
+		}
+		return e
+	}
+	s := testenv.StartSlapd(t, render([]Entry{
+		entry("here", 3001, "host", "login1"), entry("elsewhere", 3002, "host", "login2"), entry("ended", 3003, "host", "*", "shadowExpire", "15000"),
+		entry("locked", 3004, "host", "*", "pwdAccountLockedTime", "000001010000Z"),
+		entry("noise", 3005, "host", "*", "pwdAccountLockedTime", "20261121120000Z"),
+	}))
+	c := config(s)
+	c.Hosts = Hosts{Attribute: "HOST", Names: []string{"login1"}}
+	got, err := fetch(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for name, want := range map[string]registry.Status{
+		"here": registry.Active, "elsewhere": registry.Elsewhere, "ended": registry.Active, "locked": registry.Locked, "noise": registry.Active,
+	} {
+		if u, _ := got.User(name); u.Status != want || u.Active(now) != (want == registry.Active && name != "ended") || len(u.Records) != 1 {
+			t.Errorf("%s is %v until %v, %v", name, u.Status, u.Until, u.Rejects)
+		}
+	}
+	c.Hosts.Attribute = "l" // known to the server, and nobody's
+	got, err = fetch(t, c)
+	wantError(t, got, err, "none of 5 entries has the attribute l")
+	c.Hosts, c.Schema.Control = Hosts{}, "userAccountControl" // unknown to the server
+	got, err = fetch(t, c)
+	wantError(t, got, err, "none of 5 entries has the attribute userAccountControl")
 }

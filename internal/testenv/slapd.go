@@ -44,7 +44,7 @@ ou: people
 var lpkSchema []byte
 
 // Slapd is a directory server of a test: OpenLDAP's slapd on loopback, with the schemas core, cosine, nis, inetorgperson
-// and openssh-lpk and one back_mdb database. Anonymous clients may bind and use StartTLS but read nothing.
+// and openssh-lpk, one back_mdb database, and ppolicy without a policy, for its attributes. Anonymous clients may bind and use StartTLS but read nothing.
 type Slapd struct {
 	// URL is ldap://127.0.0.1:port, for StartTLS; LDAPS and LDAPI are the other two doors.
 	URL, LDAPS, LDAPI string
@@ -136,7 +136,7 @@ func (s *Slapd) configure(certificate Certificate) {
 	// Debian builds back_mdb as a module; elsewhere it is a part of slapd.
 	for _, dir := range []string{"/usr/lib/ldap", "/usr/lib64/openldap", "/usr/lib/openldap"} {
 		if _, err := os.Stat(dir + "/back_mdb.la"); err == nil {
-			fmt.Fprintf(&conf, "modulepath %s\nmoduleload back_mdb\n", dir)
+			fmt.Fprintf(&conf, "modulepath %s\nmoduleload back_mdb\nmoduleload ppolicy\n", dir)
 		}
 	}
 	data := filepath.Join(s.dir, "data")
@@ -168,6 +168,7 @@ limits dn.exact="%[5]s" size=unlimited
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="%[5]s" read by users read by * none
 index objectClass,uid eq,pres
+overlay ppolicy
 `, s.dir, certificate.CAFile, certificate.CertFile, certificate.KeyFile, slapdReader, SlapdBase, data, s.RootDN)
 	conf.WriteString(s.setup.Database)
 	putFile(s.tb, s.dir, "slapd.conf", []byte(conf.String()))
