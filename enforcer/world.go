@@ -19,6 +19,8 @@ type Scope struct {
 	Include []string
 	// Lookup finds an included account that the registry does not know.
 	Lookup func(name string) (homes.Account, error)
+	// Local lists the accounts that this host has of its own; nil: there are none.
+	Local func() ([]homes.Account, error)
 }
 
 // Skip is an account that is left alone although it looks like one to keep.
@@ -39,14 +41,19 @@ type World struct {
 }
 
 // NewWorld finds the accounts to keep. Left alone, and listed by [World.Skips], are those whose registry entry cannot be
-// acted on: below the least uid, without uid or home, with a name or a home that is not safe to use, or with the home of
-// another account, where one user's file would be judged by another's keys.
+// acted on: below the least uid, without uid or home, with a name or a home that is not safe to use, with the home of another
+// account, where one user's file would be judged by another's keys, or with the name of an account of this host that is another one.
 func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope) *World {
 	w := &World{Snapshot: snapshot, Grants: grants, accounts: make(map[string]homes.Account, snapshot.Len())}
+	local := w.local(scope)
 	for user := range snapshot.Users() {
 		account := homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: user.Home}
 		if user.UID >= 0 && user.UID < scope.MinUID && !slices.Contains(scope.Include, user.Name) {
 			w.skip(user.Name, fmt.Sprintf("its uid %d is below %d", user.UID, scope.MinUID))
+			continue
+		}
+		if claim := local.claims(account); claim != "" && user.UID >= 0 {
+			w.skip(user.Name, claim)
 			continue
 		}
 		w.add(account)
@@ -69,6 +76,18 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope) *
 	}
 	slices.SortFunc(w.skips, func(a, b Skip) int { return strings.Compare(a.User, b.User) })
 	return w
+}
+
+// local reads the accounts of this host. Without them nothing can be held against an entry; that is told.
+func (w *World) local(scope Scope) locals {
+	if scope.Local == nil {
+		return nil
+	}
+	list, err := scope.Local()
+	if err != nil {
+		w.skip("(this host's)", "no entry was compared with the accounts of this host: "+err.Error())
+	}
+	return list
 }
 
 func (w *World) add(account homes.Account) {

@@ -66,3 +66,75 @@ func TestNewWorld(t *testing.T) {
 		t.Errorf("%d accounts are left alone: %v", len(w.Skips()), w.Skips())
 	}
 }
+
+// No entry can be an account that this host has of its own, take its home, or be root.
+func TestNewWorldBesideLocalAccounts(t *testing.T) {
+	here := []homes.Account{
+		{Name: "root", UID: 0, Home: "/root"},
+		{Name: "daemon", UID: 1, Home: "/usr/sbin"},
+		{Name: "nobody", UID: 65534, Home: "/nonexistent"},
+		{Name: "ubuntu", UID: 1000, Home: "/home/ubuntu"},
+		{Name: "synced", UID: 2020, Home: "/home/synced"},
+		{Name: "toor", UID: 0, Home: "/root2"},
+		{Name: "double", UID: 2021, Home: "/home/d1"},
+		{Name: "double", UID: 2022, Home: "/home/d2"},
+	}
+	for name, c := range map[string]struct {
+		uid  int
+		home string
+		want string // "" for kept
+	}{
+		"alice":  {2001, "/home/alice", ""},
+		"root":   {5000, "/home/r", "its name is that of an account of this host with the uid 0"},
+		"daemon": {5001, "/home/daemon", "its name is that of an account of this host with the uid 1"},
+		"ubuntu": {5002, "/home/ubuntu", "its name is that of an account of this host with the uid 1000"},
+		"eve":    {5003, "/root", "its home /root is that of root, an account of this host"},
+		"bob":    {5004, "/home/ubuntu", "its home /home/ubuntu is that of ubuntu, an account of this host"},
+		"synced": {2020, "/home/synced", ""},
+		"moved":  {1000, "/home/moved", ""}, // a uid twice is no claim: his own home has to have it
+		"double": {2022, "/home/d2", ""},
+		"homely": {5005, "/nonexistent", ""}, // sshd may read a file of his elsewhere
+		"svc":    {0, "/home/svc", "its uid is 0, and this host has no such account"},
+		"toor":   {0, "/root2", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			snapshot, err := registry.New([]registry.User{{Name: name, UID: c.uid, GID: 100, Home: c.home, Records: []registry.Record{{}}}}, "test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			scope := enforcer.Scope{MinUID: 1000, Include: []string{"svc", "toor"}, Lookup: lookupNobody, Local: func() ([]homes.Account, error) { return here, nil }}
+			w := enforcer.NewWorld(snapshot, mustCompile(t, policy.DefaultRules()).Evaluate(snapshot, time.Now()), scope)
+			_, kept := w.Account(name)
+			at := slices.IndexFunc(w.Skips(), func(s enforcer.Skip) bool { return s.User == name })
+			if kept != (c.want == "") || !kept && w.Skips()[at].Why != c.want {
+				t.Errorf("kept: %v, left alone: %v; want %q", kept, w.Skips(), c.want)
+			}
+		})
+	}
+	// The list that cannot be read is told, and takes nobody's home out of the daemon's care.
+	snapshot, err := registry.New([]registry.User{{Name: "alice", UID: 2001, GID: 1, Home: "/home/alice", Records: []registry.Record{{}}}}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope := enforcer.Scope{MinUID: 1000, Local: func() ([]homes.Account, error) { return nil, errors.New("permission denied") }}
+	w := enforcer.NewWorld(snapshot, mustCompile(t, policy.DefaultRules()).Evaluate(snapshot, time.Now()), scope)
+	if len(w.Accounts()) != 1 || len(w.Skips()) != 1 || !strings.Contains(w.Skips()[0].Why, "permission denied") {
+		t.Errorf("kept %v, told %v", w.Accounts(), w.Skips())
+	}
+}
+
+func lookupNobody(string) (homes.Account, error) { return homes.Account{}, errors.New("unknown user") }
+
+// Two entries with one uid and homes of their own are both kept: each file is judged by the keys of its own name.
+func TestNewWorldOfOneUID(t *testing.T) {
+	snapshot, err := registry.New([]registry.User{
+		{Name: "one", UID: 2001, GID: 1, Home: "/home/one", Records: []registry.Record{{}}}, {Name: "two", UID: 2001, GID: 1, Home: "/home/two"},
+	}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := enforcer.NewWorld(snapshot, mustCompile(t, policy.DefaultRules()).Evaluate(snapshot, time.Now()), enforcer.Scope{MinUID: 1000})
+	if len(w.Accounts()) != 2 || len(w.Skips()) != 0 {
+		t.Errorf("kept %v, left alone %v", w.Accounts(), w.Skips())
+	}
+}

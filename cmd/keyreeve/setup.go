@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/keyreeve/keyreeve/enforcer"
@@ -31,7 +32,7 @@ func compile(c config.Config, left func(server string, err error)) (enforcer.Set
 	}
 	return enforcer.Settings{
 		Source: source, SourceID: sourceID(c.Registry), Policy: rules,
-		Scope:   enforcer.Scope{MinUID: c.Homes.MinUID, Include: c.Homes.Include, Lookup: lookup},
+		Scope:   enforcer.Scope{MinUID: c.Homes.MinUID, Include: c.Homes.Include, Lookup: lookup, Local: localAccounts},
 		Install: c.Homes.Install == config.InstallAll,
 		Refresh: c.Registry.Refresh, Sweep: c.Homes.Sweep, FastCheck: c.Homes.FastCheck,
 	}, nil
@@ -97,6 +98,27 @@ func lookup(name string) (homes.Account, error) {
 		return homes.Account{}, err
 	}
 	return homes.Account{Name: name, UID: uid, GID: gid, Home: u.HomeDir}, nil
+}
+
+// localAccounts lists the accounts of this host (passwd(5)). Lines that are none, such as those of NIS, are passed over.
+func localAccounts() ([]homes.Account, error) {
+	text, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return nil, err
+	}
+	var list []homes.Account
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Split(strings.TrimSuffix(line, "\n"), ":")
+		if len(fields) != 7 || strings.HasPrefix(line, "+") || strings.HasPrefix(line, "-") {
+			continue
+		}
+		uid, uidErr := strconv.Atoi(fields[2])
+		gid, gidErr := strconv.Atoi(fields[3])
+		if uidErr == nil && gidErr == nil {
+			list = append(list, homes.Account{Name: fields[0], UID: uid, GID: gid, Home: fields[5]})
+		}
+	}
+	return list, nil
 }
 
 // workers is how many homes are looked at side by side: enough to hide the latency of a file server.

@@ -1,0 +1,36 @@
+package enforcer
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/keyreeve/keyreeve/internal/homes"
+)
+
+// locals are the accounts that this host has of its own, in /etc/passwd. sshd finds them before those of the directory ("files" is
+// the first word of nsswitch.conf everywhere), so that no entry of the registry can be one of them, but with their uid.
+type locals []homes.Account
+
+// claims says what an account of the registry claims of this host's own, in a few words; empty when nothing.
+func (l locals) claims(a homes.Account) string {
+	own := slices.DeleteFunc(slices.Clone(l), func(local homes.Account) bool { return local.Name != a.Name })
+	same := slices.ContainsFunc(own, func(local homes.Account) bool { return local.UID == a.UID })
+	switch {
+	case len(own) > 0 && !same:
+		return fmt.Sprintf("its name is that of an account of this host with the uid %d", own[0].UID)
+	case a.UID == 0 && !same:
+		return "its uid is 0, and this host has no such account"
+	}
+	for _, local := range l {
+		if local.Name != a.Name && local.Home == a.Home && !nobodysHome(local.Home) {
+			return fmt.Sprintf("its home %s is that of %s, an account of this host", a.Home, local.Name)
+		}
+	}
+	return ""
+}
+
+// nobodysHome reports whether a home is one that distributions give to accounts without any (Debian policy 9.2.3, the BSDs). Whoever
+// has it claims nothing.
+func nobodysHome(home string) bool {
+	return slices.Contains([]string{"/nonexistent", "/var/empty", "/dev/null"}, home)
+}
