@@ -146,11 +146,13 @@ func (h Hosts) admit(values [][]byte) bool {
 	admitted := false
 	for _, value := range values {
 		name, excluded := strings.CutPrefix(strings.TrimSpace(string(value)), "!")
-		ours := slices.ContainsFunc(h.Names, func(own string) bool { return strings.EqualFold(own, name) })
-		if excluded && ours {
+		if name != "*" && !slices.ContainsFunc(h.Names, func(own string) bool { return strings.EqualFold(own, name) }) {
+			continue
+		}
+		if excluded {
 			return false
 		}
-		admitted = admitted || !excluded && (ours || name == "*")
+		admitted = true
 	}
 	return admitted
 }

@@ -126,6 +126,7 @@ func TestStatusOfSeveral(t *testing.T) {
 		until int
 	}{
 		"one of two locks": {with(alice, "userAccountControl", "514"), registry.Disabled, 0},
+		"both locks":       {with(with(alice, "nsAccountLock", "TRUE"), "userAccountControl", "514"), registry.Locked, 0},
 		"two ends":         {withAlso(withAlso(alice, "krbPrincipalExpiration", "20290101000000Z"), "shadowExpire", "20820"), registry.Active, 2027},
 		"two ends, other":  {withAlso(withAlso(alice, "krbPrincipalExpiration", "20260101000000Z"), "shadowExpire", "20820"), registry.Active, 2026},
 		"an end and none":  {withAlso(withAlso(alice, "krbPrincipalExpiration", "20290101000000Z"), "accountExpires", "0"), registry.Active, 2029},
@@ -165,6 +166,7 @@ func TestHosts(t *testing.T) {
 		"*|!head-nodes":                        registry.Elsewhere,
 		"!head-nodes|head-nodes":               registry.Elsewhere,
 		"login1.example.org|!HEAD-NODES":       registry.Elsewhere,
+		"!*|login1.example.org":                registry.Elsewhere,
 		"!login2":                              registry.Elsewhere,
 		"login1":                               registry.Elsewhere,
 		"login1.example.org.evil.example":      registry.Elsewhere,
