@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -156,11 +157,11 @@ func (q *Quarantine) List(user string) ([]Copy, error) {
 	return list, nil
 }
 
-// Since yields the copies that were put there since a time, the oldest of each user first, one in memory at a time. One that
-// cannot be read is an error, and the next one follows.
-func (q *Quarantine) Since(t time.Time) iter.Seq2[Copy, error] {
+// Since yields the copies of a user, of all where the name is empty, that were put there since a time: the oldest of each user first,
+// one in memory at a time. One that cannot be read is an error, and the next one follows.
+func (q *Quarantine) Since(user string, t time.Time) iter.Seq2[Copy, error] {
 	return func(yield func(Copy, error) bool) {
-		paths, err := q.paths(filepath.Join("*", "*"))
+		paths, err := q.paths(filepath.Join(cmp.Or(user, "*"), "*"))
 		if err != nil {
 			yield(Copy{}, err)
 			return

@@ -90,38 +90,57 @@ type passed struct {
 	lines []recalled
 }
 
-// recollect reads the quarantine in the background, for what an earlier daemon removed.
+// recollect reads the quarantine in the background, for what an earlier daemon removed not long ago.
 func (l *loop) recollect() {
 	began := time.Now()
+	go l.collect("", began.Add(-recallFor), began, func(r recalled) bool { return !r.old() })
+}
+
+// recollectAway does so, at the first reading of the registry, for the keys of accounts that do not count, however long they are gone.
+func (l *loop) recollectAway() {
+	var names []string
+	for _, account := range l.world.order {
+		if l.world.Grants.Away(account.Name).Reason != "" {
+			names = append(names, account.Name)
+		}
+	}
+	began := time.Now()
 	go func() {
-		var wrong error
-		var p passed
-		tell := func() {
-			if len(p.lines) > 0 {
-				select {
-				case l.copies <- p:
-				case <-l.gone:
-				}
-			}
-		}
-		for c, err := range l.Copies(began.Add(-recallFor)) {
-			switch {
-			case err != nil:
-				wrong = err
-				continue
-			case c.Time.After(began):
-				continue // it is of a look of ours
-			case c.User != p.user:
-				tell() // all of his together, since the first line of a key that is told comes back
-				p = passed{user: c.User}
-			}
-			p.lines = merge(p.lines, went(c))
-		}
-		tell()
-		if wrong != nil {
-			l.Log.Warn("not all of what an earlier daemon removed is known: it does not come back by itself", zap.Error(wrong))
+		for _, name := range names {
+			l.collect(name, time.Time{}, began, func(r recalled) bool { return r.away })
 		}
 	}()
+}
+
+// collect takes lines into memory that went between two moments.
+func (l *loop) collect(user string, since, began time.Time, wanted func(recalled) bool) {
+	var wrong error
+	var p passed
+	tell := func() {
+		if len(p.lines) > 0 {
+			select {
+			case l.copies <- p:
+			case <-l.gone:
+			}
+		}
+	}
+	for c, err := range l.Copies(user, since) {
+		switch {
+		case err != nil:
+			wrong = err
+			continue
+		case c.Time.After(began):
+			continue // it is of a look of ours
+		case c.User != p.user:
+			tell() // all of his together, since the first line of a key that is told comes back
+			p = passed{user: c.User}
+		}
+		p.lines = merge(p.lines, slices.DeleteFunc(went(c), func(r recalled) bool { return !wanted(r) }))
+	}
+	tell()
+	if wrong != nil {
+		l.Log.Warn("not all of what an earlier daemon removed is known: it does not come back by itself", zap.Error(wrong))
+	}
 }
 
 // went lists the lines that went with a change.

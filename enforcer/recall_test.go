@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/registry"
 )
 
 // A key that was removed before its registration was read comes back, though the daemon was started again in between.
@@ -81,6 +82,33 @@ func TestRunnerRecallsOverARestart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Keys that went with an account come back when it counts again, however long that was and however often the daemon was started;
+// what went before for another reason stays away.
+func TestRunnerRecallsWithTheAccount(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", clean+lineB+" gone for long\n")
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		d.source.set(register(t, nil, onlyA, a), nil)
+		d.start()
+		d.want(a, clean, "without the key that is not registered")
+		d.source.set(registerAs(t, func(u *registry.User) { u.Status = registry.Locked }, onlyA, a), nil)
+		time.Sleep(6 * time.Minute)
+		d.want(a, "# mine\n", "locked")
+		for range 2 {
+			d.end()
+			time.Sleep(30 * 24 * time.Hour)
+			d.equip()
+			d.start()
+		}
+		d.want(a, "# mine\n", "still locked")
+		d.source.set(twoKeys(t, a), nil)
+		time.Sleep(6 * time.Minute)
+		d.want(a, clean, "unlocked")
+		d.end()
+	})
 }
 
 // Of a line that an earlier daemon removed more than once, the last form comes back, to each of its users.

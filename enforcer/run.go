@@ -55,8 +55,8 @@ type Runner struct {
 	Exceptions func() ([]policy.Exception, error)
 	// Active lists the uids that have a process on this host.
 	Active func() (map[int]bool, error)
-	// Copies yields what was put into quarantine since a time, the oldest of each user first.
-	Copies func(since time.Time) iter.Seq2[Copy, error]
+	// Copies yields what was put into quarantine since a time, of a user or, without a name, of all: the oldest of each first.
+	Copies func(user string, since time.Time) iter.Seq2[Copy, error]
 	// Ready is called once, when the registry was read for the first time and every home is due.
 	Ready func()
 	// Observe is told whenever the observation has changed, from the loop: it must not wait.

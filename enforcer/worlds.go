@@ -98,6 +98,7 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 		l.all()
 	}
 	if old == nil {
+		l.recollectAway()
 		l.Ready()
 		return
 	}
