@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Two head nodes share one home, each with a daemon of its own. Equal plans from equal inputs let them agree: the unknown
@@ -40,6 +41,56 @@ func TestTwoDaemonsOnOneHome(t *testing.T) {
 	}
 	if odd := user.leftovers(t, "authorized_keys"); len(odd) > 0 {
 		t.Errorf("the daemons left %q in the home", odd)
+	}
+}
+
+// One of the two reads a registry that lags behind, and does not know a key that the other one grants. What they do to each other's
+// work is bounded, and over when it knows the key: both come to the same file, with the key.
+func TestTwoDaemonsWithUnequalRegistries(t *testing.T) {
+	for _, install := range []string{"present", "all"} {
+		t.Run("install "+install, func(t *testing.T) {
+			s := newSite(t)
+			_, keys := vectors(t)
+			user := s.newMember(1, keys["A"], keys["D"])
+			late := user
+			late.keys = late.keys[:1]
+			want := keys["A"] + "\n" + keys["D"] + "\n"
+			user.write(t, "authorized_keys", want)
+			first, second := s.node("first"), s.node("second")
+			begun := time.Now()
+			var daemons []*child
+			for node, known := range map[site]member{first: user, second: late} {
+				node.put("registry.ldif", entries(known))
+				node.configure("enforce", node.ldifRegistry())
+				node.edit("homes: {", "homes: {install: "+install+", ")
+				daemons = append(daemons, node.start())
+			}
+			said := func(text string) int { return daemons[0].said(text) + daemons[1].said(text) }
+			eventually(t, "both have begun", func() bool { return said("every home was looked at") == 2 })
+			eventually(t, "the late one takes the key away", func() bool { return second.removals("unregistered")[user.name].done > 0 })
+			if install == "all" {
+				eventually(t, "the fight is told of", func() bool { return said("changed again and again") > 0 })
+			}
+			second.put("registry.ldif", entries(user))
+			eventually(t, "both know the key", func() bool { return said("registry read") == 3 })
+			eventually(t, "the key is there", func() bool { return user.read(t, "authorized_keys") == want })
+			for _, d := range daemons {
+				d.stop()
+			}
+			if text := user.read(t, "authorized_keys"); text != want {
+				t.Errorf("in the end the file is %q", text)
+			}
+			bound := 1
+			if install == "all" { // ten at once, and then one a second (rest.go in enforcer)
+				bound = 12 + int(time.Since(begun)/time.Second)
+			}
+			if n := second.removals("unregistered")[user.name].intents; n > bound {
+				t.Errorf("%d removals of one key, want %d at most", n, bound)
+			}
+			if odd := user.leftovers(t, "authorized_keys"); len(odd) > 0 {
+				t.Errorf("the daemons left %q in the home", odd)
+			}
+		})
 	}
 }
 

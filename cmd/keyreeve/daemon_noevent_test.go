@@ -23,11 +23,8 @@ import (
 // checks sets how often the daemon looks without having been told to.
 func (s site) checks(sweep, fast string) {
 	s.t.Helper()
-	text, err := os.ReadFile(s.path("keyreeve.yaml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.put("keyreeve.yaml", strings.NewReplacer("sweep: 1h", "sweep: "+sweep, "fast_check: 0s", "fast_check: "+fast).Replace(string(text)))
+	s.edit("sweep: 1h", "sweep: "+sweep)
+	s.edit("fast_check: 0s", "fast_check: "+fast)
 }
 
 // holder is a process of a user's that holds a file: "mapped", or "open". What it is told it writes there.
