@@ -364,14 +364,47 @@ func TestDefaultACL(t *testing.T) {
 		t.Error("a .ssh that another may write is tidy")
 	}
 	h.enforce(file)
+	h.outOfAnothersReach()
+}
+
+// One that takes all rights from the owner himself would keep sshd, which reads as he, from the new file.
+func TestDefaultACLAgainstTheOwner(t *testing.T) {
+	h := newSSH(t, bad)
+	acl := bytes.Clone(strangersACL)
+	acl[6] = 0 // user::---
+	h.must(unix.Setxattr(h.path(".ssh"), "system.posix_acl_default", acl, 0))
+	h.enforce(h.expect(Regular))
+	h.outOfAnothersReach()
+}
+
+// An ACL on the file itself stays with the inode, when only the mode is put right: its mask lets nobody write then.
+func TestACLOfTheFile(t *testing.T) {
+	for _, content := range []string{good, bad} {
+		h := newSSH(t, content)
+		acl := bytes.Clone(strangersACL)
+		for _, rights := range []int{6, 14, 30} {
+			acl[rights] = 6 // rw-, of the owner, the other one and the mask
+		}
+		h.must(unix.Setxattr(h.keys(), "system.posix_acl_access", acl, 0))
+		file := h.expect(Regular)
+		if file.Tidy {
+			t.Error("a file that another may write is tidy")
+		}
+		h.enforce(file)
+		h.outOfAnothersReach()
+	}
+}
+
+// outOfAnothersReach wants another user to be refused every write.
+func (h *home) outOfAnothersReach() {
+	h.Helper()
 	h.UID, h.GID = otherUID, otherUID
-	err := h.user(func() error {
-		return errors.Join(os.WriteFile(h.path(".ssh", "planted"), nil, 0o600), os.WriteFile(h.keys(), nil, 0o600))
-	})
-	if !errors.Is(err, unix.EACCES) {
-		t.Errorf("another user's write: %v", err)
+	for _, path := range []string{h.path(".ssh", "planted"), h.keys()} {
+		if err := h.user(func() error { return os.WriteFile(path, nil, 0o600) }); !errors.Is(err, unix.EACCES) {
+			h.Errorf("another user's write of %s: %v", path, err)
+		}
 	}
 	if h.content(h.keys()) != good {
-		t.Error("written by another user")
+		h.Error("written by another user")
 	}
 }
