@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -116,10 +117,7 @@ func TestTempFileSwapped(t *testing.T) {
 		})
 	}()
 	caught := 0
-	for range 300 {
-		if caught == 50 {
-			break // a machine at work elsewhere needs no more
-		}
+	for begun := time.Now(); caught < 20 && time.Since(begun) < time.Minute; {
 		err := h.door.Seize(h.Account, keyPath, []byte(good))
 		if err == nil {
 			if now := h.content(h.keys()); now != good {
@@ -133,7 +131,9 @@ func TestTempFileSwapped(t *testing.T) {
 	}
 	close(stop)
 	h.must(<-done)
-	t.Logf("%d swaps were caught", caught)
+	if caught == 0 {
+		t.Error("no swap was caught")
+	}
 }
 
 // The user moves .ssh away and back while it is looked at and written: every call
@@ -174,6 +174,58 @@ func TestSSHMovedToAndFro(t *testing.T) {
 		outcomes[err == nil]++
 	}
 	t.Logf("%d were changed, %d had to be seen again", outcomes[true], outcomes[false])
+	h.enforce(h.read())
+}
+
+// The user exchanges .ssh for a link to a directory of somebody else's, in which he may write, and back, while it is
+// looked at and written: nothing is ever made there.
+func TestSSHExchangedForALink(t *testing.T) {
+	h := newSSH(t, bad)
+	const foreign, theirs = "foreign", "ssh-ed25519 AAAAsomebodyelses\n"
+	h.mkdir(h.base+"/"+foreign, 0o777, otherUID)
+	h.write(h.base+"/"+foreign+"/"+name, theirs, 0o666, otherUID)
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- h.user(func() error {
+			for {
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+				isLink := func(path string) bool { _, err := os.Readlink(path); return err == nil }
+				if !isLink(h.path(".ssh")) && !isLink(h.path("other")) { // it was put aside
+					if err := errors.Join(os.RemoveAll(h.path("other")), os.Symlink("../"+foreign, h.path("other"))); err != nil {
+						return err
+					}
+				}
+				_ = unix.Renameat2(unix.AT_FDCWD, h.path(".ssh"), unix.AT_FDCWD, h.path("other"), unix.RENAME_EXCHANGE)
+			}
+		})
+	}()
+	begun, seen, outcomes := time.Now(), map[State]int{}, map[bool]int{}
+	for (seen[Regular] < 50 || seen[BadDir] < 50 || outcomes[true] < 10 || outcomes[false] < 10) && time.Since(begun) < time.Minute {
+		file, err := h.door.Read(h.Account, keyPath)
+		if err != nil {
+			t.Errorf("Read: %v", err)
+			break
+		}
+		seen[file.State]++
+		err = h.door.Replace(h.Account, keyPath, file.Version, []byte(good), keyPath+"2")
+		if err != nil && !errors.Is(err, ErrChanged) {
+			t.Errorf("Replace: %v", err)
+		}
+		outcomes[err == nil]++
+		if entries, err := os.ReadDir(h.base + "/" + foreign); err != nil || len(entries) != 1 || h.content(h.base+"/"+foreign+"/"+name) != theirs {
+			t.Errorf("in the other directory there is %v, %v", entries, err)
+			break
+		}
+	}
+	close(stop)
+	h.must(<-done)
+	if seen[Regular] == 0 || seen[BadDir] == 0 || outcomes[true] == 0 || outcomes[false] == 0 {
+		t.Errorf("seen: %v, changed: %v", seen, outcomes)
+	}
 	h.enforce(h.read())
 }
 
