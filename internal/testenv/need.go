@@ -25,6 +25,7 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems),
+// "ext4" (it may make and mount one in a file),
 // "logrotate", "journald" (systemd-journald, and that it may run apart from the system's own), "fuse" (/dev/fuse, and that a user
 // may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd).
 func Need(tb testing.TB, parts ...string) {
@@ -59,6 +60,8 @@ func lack(tb testing.TB, part string) string {
 		return lackMount()
 	case "logrotate":
 		return lackPrograms("logrotate")
+	case "ext4":
+		return cmp.Or(lackPrograms("mkfs.ext4", "mount"), lackMount(), lackLoop())
 	case "journald":
 		return cmp.Or(lackPrograms("journalctl", "unshare", "nsenter", journald), lackMount())
 	case "kdc":
@@ -118,6 +121,14 @@ func lackMount() string {
 		}
 	}
 	return "the test has no CAP_SYS_ADMIN"
+}
+
+// lackLoop looks for the devices by which a file is mounted, which a container may lack.
+func lackLoop() string {
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // lackFuse makes a user namespace with mounts of its own, which a container may forbid, for a program that does nothing.
