@@ -216,8 +216,7 @@ func TestFullDisk(t *testing.T) {
 	fullDisk(t, small)
 }
 
-// ext4 keeps room for root as a rule, which is not for the thread that has the user's rights; here it keeps none. It writes
-// blocks late, so that a lack of them may show at fsync(2).
+// ext4 keeps room for root as a rule, which is not for the thread that has the user's rights; here it keeps none.
 func TestFullExt4(t *testing.T) {
 	fullDisk(t, func(t *testing.T) *home { return ext4(t, "-N", "256") })
 }
