@@ -35,7 +35,7 @@ func TestTwoDaemonsOnOneHome(t *testing.T) {
 		t.Errorf("in the end the file is %q", text)
 	}
 	for _, node := range []site{first, second} {
-		if n := node.removals("unregistered")[user.name].intents; n > 2*rounds { // one that comes too late plans again
+		if n := node.removals()[user.name].intents; n > 2*rounds { // one that comes too late plans again
 			t.Errorf("the trail of %s tells of %d removals of %d keys: the daemons fight", node.dir, n, rounds)
 		}
 	}
@@ -67,7 +67,7 @@ func TestTwoDaemonsWithUnequalRegistries(t *testing.T) {
 			}
 			said := func(text string) int { return daemons[0].said(text) + daemons[1].said(text) }
 			eventually(t, "both have begun", func() bool { return said("every home was looked at") == 2 })
-			eventually(t, "the late one takes the key away", func() bool { return second.removals("unregistered")[user.name].done > 0 })
+			eventually(t, "the late one takes the key away", func() bool { return second.removals()[user.name].done > 0 })
 			if install == "all" {
 				eventually(t, "the fight is told of", func() bool { return said("changed again and again") > 0 })
 			}
@@ -84,7 +84,7 @@ func TestTwoDaemonsWithUnequalRegistries(t *testing.T) {
 			if install == "all" { // ten at once, and then one a second (rest.go in enforcer)
 				bound = 12 + int(time.Since(begun)/time.Second)
 			}
-			if n := second.removals("unregistered")[user.name].intents; n > bound {
+			if n := second.removals()[user.name].intents; n > bound {
 				t.Errorf("%d removals of one key, want %d at most", n, bound)
 			}
 			if odd := user.leftovers(t, "authorized_keys"); len(odd) > 0 {

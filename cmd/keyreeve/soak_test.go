@@ -69,7 +69,7 @@ func TestSoak(t *testing.T) {
 	if diff := cmp.Diff(before, untouched(t, quiet)); diff != "" {
 		t.Errorf("files of users who did nothing were touched: %s", diff)
 	}
-	removed := s.removals("unregistered")
+	removed := s.removals()
 	for _, m := range busy {
 		if n := removed[m.name].intents; n != soakRounds {
 			t.Errorf("the trail tells of %d removals of %s, want %d", n, m.name, soakRounds)
@@ -149,8 +149,8 @@ func (d *child) peak() int {
 // which its user has written again before the daemon looked at its work.
 type removals struct{ intents, done int }
 
-// removals counts the removals of a line for a reason, by user, in all files of the trail.
-func (s site) removals(reason string) map[string]removals {
+// removals counts the removals of an unregistered line, by user, in all files of the trail.
+func (s site) removals() map[string]removals {
 	s.t.Helper()
 	files, err := audit.Files(s.path("log", "audit.jsonl"))
 	if err != nil {
@@ -175,7 +175,7 @@ func (s site) removals(reason string) map[string]removals {
 			}
 			of := n[r.User]
 			switch {
-			case r.Action == audit.RemoveLine && r.Outcome == audit.Intent && r.Reason == reason:
+			case r.Action == audit.RemoveLine && r.Outcome == audit.Intent && r.Reason == "unregistered":
 				intents[r.ID]++
 				of.intents++
 			case r.Action == audit.ReplaceFile && r.Outcome == audit.Success:

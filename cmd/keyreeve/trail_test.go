@@ -133,7 +133,7 @@ func TestLogrotate(t *testing.T) {
 	if !strings.HasPrefix(out, "the trail is whole: ") || !strings.Contains(out, "numbers 1 to ") || !strings.Contains(out, " 0 lines cut off") {
 		t.Errorf("%s", out)
 	}
-	removed := s.removals("unregistered")
+	removed := s.removals()
 	for _, m := range members[1:] {
 		// apply and daemon may plan the same removal; one of them does it.
 		if n := removed[m.name]; n.intents < rounds || n.done > rounds {

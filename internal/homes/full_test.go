@@ -218,7 +218,10 @@ func TestFullDisk(t *testing.T) {
 
 // ext4 keeps room for root as a rule, which is not for the thread that has the user's rights; here it keeps none.
 func TestFullExt4(t *testing.T) {
-	fullDisk(t, func(t *testing.T) *home { return ext4(t, "-N", "256") })
+	fullDisk(t, func(t *testing.T) *home {
+		t.Helper()
+		return ext4(t, "-N", "256")
+	})
 }
 
 func fullDisk(t *testing.T, disk func(t *testing.T) *home) {
