@@ -72,7 +72,7 @@ func TestTwoDaemonsWithUnequalRegistries(t *testing.T) {
 				eventually(t, "the fight is told of", func() bool { return said("changed again and again") > 0 })
 			}
 			second.put("registry.ldif", entries(user))
-			eventually(t, "both know the key", func() bool { return said("registry read") == 3 })
+			eventually(t, "both know the key", func() bool { return said("registry read") >= 3 })
 			eventually(t, "the key is there", func() bool { return user.read(t, "authorized_keys") == want })
 			for _, d := range daemons {
 				d.stop()
@@ -81,8 +81,8 @@ func TestTwoDaemonsWithUnequalRegistries(t *testing.T) {
 				t.Errorf("in the end the file is %q", text)
 			}
 			bound := 1
-			if install == "all" { // ten at once, and then one a second (rest.go in enforcer)
-				bound = 12 + int(time.Since(begun)/time.Second)
+			if install == "all" { // ten at once, and then one a second (rest.go in enforcer); one that comes too late plans again
+				bound = 2 * (12 + int(time.Since(begun)/time.Second))
 			}
 			if n := second.removals()[user.name].intents; n > bound {
 				t.Errorf("%d removals of one key, want %d at most", n, bound)
