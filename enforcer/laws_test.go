@@ -42,9 +42,10 @@ func checkLaws(t interface {
 	if !bytes.Equal(enforcer.MakePlan(in).After, p.After) {
 		t.Fatalf("equal inputs gave different bytes")
 	}
-	granted := make(map[authkeys.Key][]authkeys.Options)
+	granted, registered := make(map[authkeys.Key][]authkeys.Options), make(map[authkeys.Key]bool)
 	for _, g := range in.Grants.For(in.Account.Name) {
 		granted[g.Key] = append(granted[g.Key], g.Options)
+		registered[g.Key] = registered[g.Key] || g.Held == ""
 	}
 	kept := onlyGranted(t, p.After, granted)
 	for _, line := range authkeys.Parse(in.File.Data) {
@@ -52,8 +53,13 @@ func checkLaws(t interface {
 			t.Fatalf("the granted key of line %q is lost", line.Raw)
 		}
 	}
-	if in.Install && len(kept) != len(granted) {
-		t.Fatalf("%d of %d granted keys are in the file", len(kept), len(granted))
+	for key, is := range registered {
+		if in.Install && is && !kept[key] {
+			t.Fatalf("the granted key %v is not in the file", key)
+		}
+		if !is && kept[key] && !slices.ContainsFunc(authkeys.Parse(in.File.Data), func(l authkeys.Line) bool { return l.Key == key }) {
+			t.Fatalf("the held key %v comes from nowhere", key)
+		}
 	}
 	if n := len(p.Keep) + len(p.Rewrite) + len(p.Remove); n != len(authkeys.Parse(in.File.Data)) {
 		t.Fatalf("%d lines have a reason", n)
@@ -119,9 +125,16 @@ func TestLaws(t *testing.T) {
 		for _, line := range rapid.SliceOfN(rapid.SampledFrom(registered), 0, 3).Draw(rt, "exceptions") {
 			except = append(except, exception(t, rapid.SampledFrom([]string{"alice", "zoe"}).Draw(rt, "whose"), line))
 		}
+		var former []policy.Former
+		for _, line := range rapid.SliceOfN(rapid.SampledFrom(registered), 0, 3).Draw(rt, "former") {
+			f := authkeys.Parse([]byte(line))[0]
+			former = append(former, policy.Former{
+				User: "alice", Grant: policy.Grant{Key: f.Key, Options: f.Options, Held: rapid.SampledFrom([]string{"", "held"}).Draw(rt, "held")},
+			})
+		}
 		checkLaws(rt, enforcer.Input{
-			Account: alice, Name: rapid.SampledFrom(enforcer.FileNames()).Draw(rt, "name"),
-			File: regular(text), Grants: excepting(t, except, reg...), Install: rapid.Bool().Draw(rt, "install"),
+			Account: alice, Name: rapid.SampledFrom(enforcer.FileNames()).Draw(rt, "name"), File: regular(text),
+			Grants: excepting(t, except, reg...).WithFormer(former), Install: rapid.Bool().Draw(rt, "install"),
 		})
 	})
 }

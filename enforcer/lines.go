@@ -134,10 +134,10 @@ func (w *writer) writeBound(g *group, line authkeys.Line) policy.Verdict {
 	return policy.Verdict{Reason: ReasonOptions, Detail: "the line gets the options that the key registry demands"}
 }
 
-// bring writes lines whose key is granted and not there, and returns them.
+// bring writes lines whose key is granted, not only held, and not there, and returns them.
 func (w *writer) bring(lines []authkeys.Line) (back []authkeys.Line) {
 	for _, line := range lines {
-		granted := slices.ContainsFunc(w.grants, func(g policy.Grant) bool { return loginKey(line, g.Key) })
+		granted := slices.ContainsFunc(w.grants, func(g policy.Grant) bool { return g.Held == "" && loginKey(line, g.Key) })
 		if granted && !w.present[line.Key] {
 			w.write(line)
 			back = append(back, line)
@@ -146,11 +146,11 @@ func (w *writer) bring(lines []authkeys.Line) (back []authkeys.Line) {
 	return back
 }
 
-// missing lists the grants of which the file has no line.
+// missing lists the grants of which the file has no line. What is held stays where it is, and comes nowhere else.
 func (w *writer) missing() []policy.Grant {
 	var list []policy.Grant
 	for _, g := range w.grants {
-		if !w.present[g.Key] {
+		if !w.present[g.Key] && g.Held == "" {
 			list = append(list, g)
 		}
 	}

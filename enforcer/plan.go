@@ -140,12 +140,13 @@ func MakePlan(in Input) Plan {
 
 // install plans a file of all grants where none can be read and the centre wants one.
 func (p *Plan) install(in Input, grants []policy.Grant) {
-	if !in.Install || len(grants) == 0 {
+	missing := newWriter(nil, grants).missing()
+	if !in.Install || len(missing) == 0 {
 		return
 	}
 	p.Unresolved, p.Harmless = "", false
-	p.Add = grants
-	p.After, p.Change = appendGrants(nil, grants), true
+	p.Add = missing
+	p.After, p.Change = appendGrants(nil, missing), true
 }
 
 // replace plans a file of all grants in place of one whose lines cannot be trusted or seen whole: what it hides must neither
@@ -161,7 +162,7 @@ func (p *Plan) replace(in Input, reason policy.Reason, detail string) {
 			continue
 		}
 		verdict := in.Grants.Judge(in.Account.Name, line)
-		if !verdict.Granted() {
+		if !verdict.Stays() {
 			p.Remove = append(p.Remove, Decision{line, verdict})
 			continue
 		}
@@ -214,10 +215,12 @@ func (p *Plan) lines(in Input, grants []policy.Grant) {
 	w := newWriter(lines, grants)
 	for i, line := range lines {
 		verdict := in.Grants.Judge(in.Account.Name, line)
-		if verdict.Granted() {
-			verdict = w.write(line)
+		if verdict.Stays() {
+			if written := w.write(line); !written.Granted() {
+				verdict = written
+			}
 		}
-		if verdict.Granted() && i == len(lines)-1 && !bytes.HasSuffix(in.File.Data, []byte("\n")) {
+		if verdict.Stays() && i == len(lines)-1 && !bytes.HasSuffix(in.File.Data, []byte("\n")) {
 			verdict = policy.Verdict{Reason: ReasonForm, Detail: "the last line has no newline: what is appended next would be glued to it"}
 		}
 		p.decide(Decision{line, verdict})
@@ -237,7 +240,7 @@ func (p *Plan) lines(in Input, grants []policy.Grant) {
 
 func (p *Plan) decide(d Decision) {
 	switch {
-	case d.Granted():
+	case d.Stays():
 		p.Keep = append(p.Keep, d)
 	case d.Reason == ReasonForm || d.Reason == ReasonOptions:
 		p.Rewrite = append(p.Rewrite, d)

@@ -18,6 +18,8 @@ type Grant struct {
 	Options authkeys.Options
 	// Label is the comment of a line that is written for this grant.
 	Label string
+	// Held says why a key that is no longer registered stays where it is; it is not written anew. Empty: it is registered.
+	Held string
 }
 
 // Line is the canonical line of the grant.
@@ -36,6 +38,7 @@ type Denial struct {
 type Grants struct {
 	policy   *Policy
 	users    map[string]userGrants
+	former   map[string][]Former
 	excepted []Excepted
 	next     time.Time
 }
@@ -161,7 +164,11 @@ func (g *Grants) judgeEntry(user string, line authkeys.Line) Verdict {
 	}
 	of := g.users[user]
 	for _, grant := range of.grants {
-		if grant.Key == line.Key {
+		switch {
+		case grant.Key != line.Key:
+		case grant.Held != "":
+			return Verdict{ReasonHeld, grant.Held}
+		default:
 			return Verdict{Reason: ReasonGranted}
 		}
 	}
@@ -172,6 +179,9 @@ func (g *Grants) judgeEntry(user string, line authkeys.Line) Verdict {
 		if denial.Key == line.Key {
 			return denial.Verdict
 		}
+	}
+	if verdict, ok := g.formerly(user, line.Key); ok {
+		return verdict
 	}
 	return Verdict{ReasonUnregistered, "the key registry does not list this key for the user"}
 }

@@ -10,6 +10,10 @@ const (
 	ReasonGranted Reason = "granted"
 	// ReasonUnregistered: the policy would accept the key, but the registry does not list it for this user.
 	ReasonUnregistered Reason = "unregistered"
+	// ReasonFormer: as ReasonUnregistered, but the registry listed the key for this user before.
+	ReasonFormer Reason = "no-longer-registered"
+	// ReasonHeld: the key is no longer registered, and its lines stay for the time being.
+	ReasonHeld Reason = "held"
 	// ReasonDSA: a DSA key. OpenSSH 7.0 turned them off and 10.0 dropped them.
 	ReasonDSA Reason = "dsa"
 	// ReasonType: a type that no rule accepts.
@@ -47,5 +51,8 @@ type Verdict struct {
 	Detail string
 }
 
-// Granted reports whether the key or line may stay.
+// Granted reports whether the key or line may be used.
 func (v Verdict) Granted() bool { return v.Reason == ReasonGranted }
+
+// Stays reports whether a line that is there may stay: it is granted or held.
+func (v Verdict) Stays() bool { return v.Granted() || v.Reason == ReasonHeld }

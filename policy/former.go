@@ -1,0 +1,51 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+)
+
+// Former is a key that was registered to a user and no longer is, or whose account no longer counts.
+type Former struct {
+	User string
+	// Grant is what was granted last. If it is Held, lines with the key stay for the time being, by those options.
+	Grant
+	// Since is the time of the first reading that no longer had it.
+	Since time.Time
+}
+
+// WithFormer returns grants that tell keys which were registered from those that never were, and that hold those which are to
+// stay. What the policy refuses is not held, whoever registered it; and of a key that is granted nothing is former.
+func (g *Grants) WithFormer(list []Former) *Grants {
+	with := *g
+	with.former = make(map[string][]Former)
+	with.users = maps.Clone(g.users)
+	for _, f := range list {
+		granted := slices.ContainsFunc(g.users[f.User].grants, func(have Grant) bool { return have.Key == f.Key })
+		if granted {
+			continue
+		}
+		with.former[f.User] = append(with.former[f.User], f)
+		if f.Held == "" || f.Options.CertAuthority() || !g.policy.check(f.Key).Granted() {
+			continue
+		}
+		of := with.users[f.User]
+		of.grants = slices.Clip(of.grants) // it is that of g as well
+		of.add(f.Grant)
+		with.users[f.User] = of
+	}
+	return &with
+}
+
+// formerly says since when a key is no longer registered to a user.
+func (g *Grants) formerly(user string, key authkeys.Key) (Verdict, bool) {
+	for _, f := range g.former[user] {
+		if f.Key == key {
+			return Verdict{ReasonFormer, "the key registry listed this key for the user until " + moment(f.Since)}, true
+		}
+	}
+	return Verdict{}, false
+}
