@@ -1,0 +1,266 @@
+package enforcer
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// The bounds of what is remembered. Who wants his old keys forgotten gains nothing: they are unknown then, and go.
+const (
+	// ledgerKeys is how many keys of one user are remembered that are no longer registered, the last ones.
+	ledgerKeys = 64
+	// ledgerAge is how long such a key is remembered, and a user who left.
+	ledgerAge = 400 * 24 * time.Hour
+)
+
+// Ledger is everybody and every key that was in an accepted snapshot of the registry. It tells a key that was registered from one
+// that never was, and a user who left from an account that is none of the registry's. It is safe for concurrent use.
+type Ledger struct {
+	path   string     // of its file; empty: it has none
+	saving sync.Mutex // held while the file is written
+
+	mu      sync.Mutex
+	source  string // digest of the SourceID that was read last; empty: none was
+	members map[string]*enrolled
+	changed bool // since it was written
+}
+
+// enrolled is a user. Keys that are registered come first, in the registry's order, then former ones, the last first.
+type enrolled struct {
+	uid, gid int
+	home     string
+	left     time.Time // zero: the last snapshot has him
+	keys     []known   // not written to: a copy takes their place
+}
+
+// known is a key with its options.
+type known struct {
+	key     authkeys.Key
+	options authkeys.Options
+	// end is when its registration or its account is to end, by what the registry said last; zero: not.
+	end time.Time
+	// since is when it was first missing; zero: it is registered.
+	since              time.Time
+	confirmed, settled bool
+}
+
+func (k known) former() bool { return !k.since.IsZero() }
+
+// NewLedger is one of a registry that was never read, without a file.
+func NewLedger() *Ledger { return &Ledger{members: make(map[string]*enrolled)} }
+
+// Accepted says what a snapshot changed of whom the ledger knows.
+type Accepted struct {
+	// Left are users who are in the registry no more, Forgotten those of them who left too long ago.
+	Left, Forgotten []string
+	// Others are users of another registry that was read before. What becomes of them is not known: they did not leave.
+	Others []string
+}
+
+// Accept takes an accepted snapshot into the ledger. Complete says that all of the registry was read for it: what two such
+// readings did not have is gone for sure. It is idempotent but for that.
+//
+// Another source is another configuration, such as a filter that leaves out a department. Users whom it does not have did not
+// leave and are forgotten; keys that its users do not have there are lost like others, since a configuration can be as wrong as
+// a directory. Who left before stays known.
+func (l *Ledger) Accept(snapshot *registry.Snapshot, sourceID string, complete bool, now time.Time) (a Accepted) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now = now.UTC().Round(0) // as it will be read back
+	sum := sha256.Sum256([]byte(sourceID))
+	source := hex.EncodeToString(sum[:])
+	other := l.source != "" && l.source != source
+	l.changed = l.changed || l.source != source
+	l.source = source
+	for user := range snapshot.Users() {
+		l.accept(user, complete, now)
+	}
+	for name, m := range l.members {
+		if _, there := snapshot.User(name); there {
+			continue
+		}
+		switch {
+		case m.left.IsZero() && other:
+			delete(l.members, name)
+			a.Others = append(a.Others, name)
+			l.changed = true
+		case !m.left.IsZero() && now.Sub(m.left) > ledgerAge:
+			delete(l.members, name)
+			a.Forgotten = append(a.Forgotten, name)
+			l.changed = true
+		case m.left.IsZero():
+			m.left = now
+			a.Left = append(a.Left, name)
+			l.changed = true
+			fallthrough
+		default:
+			l.renew(m, nil, complete, now)
+		}
+	}
+	for _, list := range [][]string{a.Left, a.Forgotten, a.Others} {
+		slices.Sort(list)
+	}
+	return a
+}
+
+// accept takes a user of a snapshot.
+func (l *Ledger) accept(user registry.User, complete bool, now time.Time) {
+	m := l.members[user.Name]
+	if m == nil {
+		m = &enrolled{}
+		l.members[user.Name] = m
+		l.changed = true
+	}
+	if m.uid != user.UID || m.gid != user.GID || m.home != user.Home || !m.left.IsZero() {
+		m.uid, m.gid, m.home, m.left = user.UID, user.GID, user.Home, time.Time{}
+		l.changed = true
+	}
+	l.renew(m, counting(user, now), complete, now)
+}
+
+// counting lists the keys of a user that count for the registry, whatever the policy says of them.
+func counting(user registry.User, now time.Time) []known {
+	if !user.Active(now) || len(user.Records) == 0 {
+		return nil
+	}
+	list := make([]known, 0, len(user.Records))
+	for _, r := range user.Records {
+		end := r.NotAfter
+		if end.IsZero() || !user.Until.IsZero() && user.Until.Before(end) {
+			end = user.Until
+		}
+		if now.Before(r.NotBefore) || ended(end, now) || r.Options.CertAuthority() {
+			continue
+		}
+		list = append(list, known{key: r.Key, options: r.Options, end: end.UTC()})
+	}
+	return list
+}
+
+func ended(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
+
+// renew compares the keys that count now with those that are known. A key that came to the end that the registry had given it was
+// not taken: nobody wonders that it goes.
+func (l *Ledger) renew(m *enrolled, now []known, complete bool, at time.Time) {
+	if slices.Equal(m.keys, now) {
+		return
+	}
+	keys := slices.Clone(now)
+	for _, k := range m.keys {
+		if slices.ContainsFunc(now, func(n known) bool { return n.key == k.key }) {
+			continue
+		}
+		switch {
+		case !k.former():
+			k.since = at
+			k.settled = ended(k.end, at)
+		case at.Sub(k.since) > ledgerAge:
+			continue
+		case complete:
+			k.confirmed = true
+		}
+		keys = append(keys, k)
+	}
+	slices.SortStableFunc(keys[len(now):], func(a, b known) int { return b.since.Compare(a.since) })
+	keys = slices.Clip(keys[:min(len(keys), len(now)+ledgerKeys)])
+	if !slices.Equal(m.keys, keys) {
+		m.keys = keys
+		l.changed = true
+	}
+}
+
+// Losses lists what the registry does not list any more of one user's keys.
+func (l *Ledger) Losses(user string) []Loss {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := l.members[user]; m != nil {
+		return m.losses(user)
+	}
+	return nil
+}
+
+func (m *enrolled) losses(user string) (list []Loss) {
+	for i, k := range m.keys {
+		if k.former() && !slices.ContainsFunc(m.keys[:i], func(o known) bool { return o.key == k.key }) { // once for all of its options
+			list = append(list, Loss{User: user, Key: k.key, Since: k.since, Confirmed: k.confirmed, Settled: k.settled})
+		}
+	}
+	return list
+}
+
+// AllLosses lists those of all users, in the order of their names.
+func (l *Ledger) AllLosses() (list []Loss) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for user, m := range l.members {
+		list = append(list, m.losses(user)...)
+	}
+	slices.SortStableFunc(list, func(a, b Loss) int { return cmp.Compare(a.User, b.User) })
+	return list
+}
+
+// Former lists the former keys for the policy. Held says why a key is to stay; empty: it is not.
+func (l *Ledger) Former(held func(Loss) string) (list []policy.Former) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for user, m := range l.members {
+		for _, k := range m.keys {
+			if !k.former() {
+				continue
+			}
+			list = append(list, policy.Former{User: user, Since: k.since, Grant: policy.Grant{
+				Key: k.key, Options: k.options,
+				Held: held(Loss{User: user, Key: k.key, Since: k.since, Confirmed: k.confirmed, Settled: k.settled}),
+			}})
+		}
+	}
+	return list
+}
+
+// Settle notes that a user's files were seen without some of his former keys: all but those that are still there. It reports whether
+// that is news.
+func (l *Ledger) Settle(user string, there func(authkeys.Key) bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.members[user]
+	if m == nil {
+		return false
+	}
+	keys := slices.Clone(m.keys)
+	for i, k := range keys {
+		keys[i].settled = k.settled || k.former() && !there(k.key)
+	}
+	if slices.Equal(m.keys, keys) {
+		return false
+	}
+	m.keys, l.changed = keys, true
+	return true
+}
+
+// Gone is a user who is in the registry no more.
+type Gone struct {
+	homes.Account
+	Since time.Time
+}
+
+// Departed lists the users who left, the last first.
+func (l *Ledger) Departed() (list []Gone) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, m := range l.members {
+		if !m.left.IsZero() {
+			list = append(list, Gone{homes.Account{Name: name, UID: m.uid, GID: m.gid, Home: m.home}, m.left})
+		}
+	}
+	slices.SortFunc(list, func(a, b Gone) int { return cmp.Or(b.Since.Compare(a.Since), cmp.Compare(a.Name, b.Name)) })
+	return list
+}

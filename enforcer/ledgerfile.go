@@ -1,0 +1,204 @@
+package enforcer
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+)
+
+// The ledger's file has a JSON object a line: a head, a line for each user, and an end with the digest of all before it.
+type (
+	ledgerHead struct {
+		Version int    `json:"version"` // grows when an older program would misread the file
+		Source  string `json:"source"`  // SHA-256 of what tells registries apart
+		Users   int    `json:"users"`
+	}
+	ledgerUser struct {
+		User string      `json:"user"`
+		UID  int         `json:"uid"`
+		GID  int         `json:"gid"`
+		Home string      `json:"home"`
+		Left *time.Time  `json:"left,omitempty"`
+		Keys []ledgerKey `json:"keys,omitempty"`
+	}
+	ledgerKey struct {
+		Line      string     `json:"line"` // options and key, as in a key file
+		Until     *time.Time `json:"until,omitempty"`
+		Since     *time.Time `json:"since,omitempty"` // it is no longer registered
+		Confirmed bool       `json:"confirmed,omitempty"`
+		Settled   bool       `json:"settled,omitempty"`
+	}
+	ledgerEnd struct {
+		SHA256 string `json:"sha256"`
+	}
+)
+
+const (
+	ledgerVersion = 1
+	// ledgerBound is how many bytes the file may have: more than two million users with keys.
+	ledgerBound = 1 << 30
+)
+
+// OpenLedger reads the ledger's file at path. One that is not there is one of a registry that was never read. One that cannot be
+// read is an error, which names what is wrong with it.
+func OpenLedger(path string) (*Ledger, error) {
+	text, err := statefile.Read(path, ledgerBound)
+	if errors.Is(err, fs.ErrNotExist) {
+		l := NewLedger()
+		l.path = path
+		return l, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	l, err := parseLedger(text)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %s: %w", path, err)
+	}
+	l.path = path
+	return l, nil
+}
+
+// Changed reports whether there is something to write.
+func (l *Ledger) Changed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed && l.path != ""
+}
+
+// Save writes the ledger to its file, if it has changed since it was written last.
+func (l *Ledger) Save() error {
+	l.saving.Lock()
+	defer l.saving.Unlock()
+	l.mu.Lock()
+	if !l.changed || l.path == "" {
+		l.mu.Unlock()
+		return nil
+	}
+	now := Ledger{source: l.source, members: make(map[string]*enrolled, len(l.members))}
+	for name, m := range l.members {
+		same := *m // its keys are not written to again
+		now.members[name] = &same
+	}
+	l.changed = false
+	l.mu.Unlock()
+	text, err := now.text()
+	if err == nil {
+		err = statefile.Replace(filepath.Dir(l.path), filepath.Base(l.path), text)
+	}
+	if err != nil {
+		l.mu.Lock()
+		l.changed = true
+		l.mu.Unlock()
+		return fmt.Errorf("write the ledger: %w", err)
+	}
+	return nil
+}
+
+// text is the file.
+func (l *Ledger) text() ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(ledgerHead{Version: ledgerVersion, Source: l.source, Users: len(l.members)})
+	for name, m := range l.members {
+		err = errors.Join(err, encoder.Encode(m.entry(name)))
+	}
+	sum := sha256.Sum256(b.Bytes())
+	err = errors.Join(err, encoder.Encode(ledgerEnd{SHA256: hex.EncodeToString(sum[:])}))
+	return b.Bytes(), err
+}
+
+func (m *enrolled) entry(name string) ledgerUser {
+	u := ledgerUser{User: name, UID: m.uid, GID: m.gid, Home: m.home, Left: stamp(m.left), Keys: make([]ledgerKey, len(m.keys))}
+	for i, k := range m.keys {
+		line := authkeys.Line{Kind: authkeys.Entry, Key: k.key, Options: k.options}
+		u.Keys[i] = ledgerKey{
+			Line: strings.TrimSuffix(string(line.AppendTo(nil)), "\n"), Until: stamp(k.end), Since: stamp(k.since), Confirmed: k.confirmed, Settled: k.settled,
+		}
+	}
+	return u
+}
+
+// stamp and moment give a time that may be zero a place in a file.
+func stamp(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func moment(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// parseLedger reads all of the file or nothing.
+func parseLedger(text []byte) (*Ledger, error) {
+	body := bytes.TrimSuffix(text, []byte("\n"))
+	at := bytes.LastIndexByte(body, '\n') + 1
+	var end ledgerEnd
+	if sum := sha256.Sum256(text[:at]); strictJSON(body[at:], &end) != nil || end.SHA256 != hex.EncodeToString(sum[:]) {
+		return nil, errors.New("the digest at its end is not that of its content: it was cut short or changed")
+	}
+	first, rest, _ := bytes.Cut(text[:at], []byte("\n"))
+	var head ledgerHead
+	if strictJSON(first, &head) != nil || head.Version != ledgerVersion {
+		return nil, fmt.Errorf("it is no ledger of version %d", ledgerVersion)
+	}
+	l := &Ledger{source: head.Source, members: make(map[string]*enrolled, head.Users)}
+	for line := range bytes.Lines(rest) {
+		var u ledgerUser
+		err := strictJSON(line, &u)
+		if err == nil {
+			l.members[u.User], err = u.enrolled()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("user %q: %w", u.User, err)
+		}
+	}
+	if len(l.members) != head.Users {
+		return nil, fmt.Errorf("it has %d users instead of %d", len(l.members), head.Users)
+	}
+	return l, nil
+}
+
+func (u ledgerUser) enrolled() (*enrolled, error) {
+	m := &enrolled{uid: u.UID, gid: u.GID, home: u.Home, left: moment(u.Left)}
+	if len(u.Keys) > 0 {
+		m.keys = make([]known, len(u.Keys))
+	}
+	for i, k := range u.Keys {
+		line, err := authkeys.ParseValue([]byte(k.Line))
+		if err != nil {
+			return nil, err
+		}
+		m.keys[i] = known{key: line.Key, options: line.Options, end: moment(k.Until), since: moment(k.Since), confirmed: k.Confirmed, settled: k.Settled}
+	}
+	return m, nil
+}
+
+// strictJSON decodes one JSON value with no field that is not known.
+func strictJSON(text []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if decoder.More() {
+		return errors.New("more than one value")
+	}
+	return nil
+}
