@@ -52,6 +52,9 @@ const (
 	// AddException and EndException are about one key of one user; event.id is the exception's.
 	AddException = "add-exception"
 	EndException = "end-exception"
+	// TripBrake and ReleaseBrake have a record for each person who lost a key before.
+	TripBrake    = "trip-brake"
+	ReleaseBrake = "release-brake"
 )
 
 // Record is one entry of the trail.

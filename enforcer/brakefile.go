@@ -1,0 +1,200 @@
+package enforcer
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// Brakes is the file with the brake's state, which several processes share. It is safe for concurrent use.
+type Brakes struct {
+	path string
+
+	mu   sync.Mutex
+	last BrakeState // of the last good reading
+	seen bool       // the file was there
+}
+
+// OpenBrakes reads the file at path. One that is not there is that of a brake that has counted nobody. One that cannot be read is an
+// error, since nobody knows then whether the brake holds something back.
+func OpenBrakes(path string) (*Brakes, error) {
+	b := &Brakes{path: path}
+	if _, err := b.Current(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Current reads the file again. With an error comes the state of the last good reading, which stays in force. A file that was
+// there and is gone is an error too: the brake is released by [Brakes.Release] alone.
+func (b *Brakes) Current() (BrakeState, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.current()
+}
+
+func (b *Brakes) current() (BrakeState, error) {
+	state, found, err := readBrake(b.path)
+	if err == nil && !found && b.seen {
+		err = fmt.Errorf("%s was there and is gone", b.path)
+	}
+	if err != nil {
+		return b.last, fmt.Errorf("read the state of the brake: %w", err)
+	}
+	b.last, b.seen = state, b.seen || found
+	return state, nil
+}
+
+// State is what is known of the brake, without a look at the file. One of nil is not on.
+func (b *Brakes) State() BrakeState {
+	if b == nil {
+		return BrakeState{}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last
+}
+
+// brakeBound is how many bytes the file may have.
+const brakeBound = 4 << 20
+
+// brakeDocument is the file's form. Version grows when an older program would misread it.
+type brakeDocument struct {
+	Version  int                  `json:"version"`
+	Counted  map[string]time.Time `json:"counted"`
+	Tripped  *time.Time           `json:"tripped,omitempty"`
+	People   []string             `json:"people,omitempty"`
+	Released *time.Time           `json:"released,omitempty"`
+}
+
+const brakeVersion = 1
+
+func readBrake(path string) (state BrakeState, found bool, err error) {
+	text, err := statefile.Read(path, brakeBound)
+	if errors.Is(err, fs.ErrNotExist) {
+		return BrakeState{}, false, nil
+	}
+	if err != nil {
+		return BrakeState{}, false, err
+	}
+	var d brakeDocument
+	if err := strictJSON(text, &d); err != nil {
+		return BrakeState{}, false, fmt.Errorf("%s: %w", path, err)
+	}
+	if d.Version != brakeVersion {
+		return BrakeState{}, false, fmt.Errorf("%s: is not of version %d", path, brakeVersion)
+	}
+	return BrakeState{Counted: d.Counted, Tripped: moment(d.Tripped), People: d.People, Released: moment(d.Released)}, true, nil
+}
+
+func (b *Brakes) write(s BrakeState) error {
+	d := brakeDocument{Version: brakeVersion, Counted: s.Counted, Tripped: stamp(s.Tripped), People: s.People, Released: stamp(s.Released)}
+	text, err := json.MarshalIndent(d, "", "  ")
+	if err == nil {
+		err = statefile.Replace(filepath.Dir(b.path), filepath.Base(b.path), append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("write the state of the brake: %w", err)
+	}
+	b.last, b.seen = s, true
+	return nil
+}
+
+// ReasonBrake is the reason of records about the brake.
+const ReasonBrake policy.Reason = "brake"
+
+// ErrNotBraked is what Release says where there is nothing to release.
+var ErrNotBraked = errors.New("the brake is not on")
+
+// Admit counts a plan that is about to be carried out, by the losses of its user, and refuses it where the brake holds it back: the
+// error wraps ErrBraked then. Any error keeps the plan from being carried out.
+func (e *Enforcer) Admit(b *Brakes, rules Brake, p Plan, losses []Loss) error {
+	lost := slices.DeleteFunc(p.lost(losses), func(l Loss) bool { return l.Settled })
+	if len(lost) == 0 {
+		return nil
+	}
+	var refused error
+	err := e.changeBrake(b, func(state BrakeState, now time.Time) (next BrakeState, _ []audit.Record, _ error) {
+		if next, refused = rules.Admit(state, p.Account.Name, lost, now); !next.On() || state.On() {
+			return next, nil, nil
+		}
+		return next, brakeRecords(b, audit.TripBrake, next, fmt.Sprintf("more than %d people lost a registered key within %v", rules.People, rules.Window)), nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s of %s is not changed: %w", p.Name, p.Account.Name, err)
+	}
+	return refused
+}
+
+// Release lets the removal through that the brake holds back, and gives the state from before. Losses are those that are known;
+// who and why are for the trail.
+func (e *Enforcer) Release(b *Brakes, losses []Loss, who, why string) (before BrakeState, err error) {
+	err = e.changeBrake(b, func(state BrakeState, now time.Time) (BrakeState, []audit.Record, error) {
+		if !state.On() {
+			return state, nil, ErrNotBraked
+		}
+		before = state
+		return state.Release(losses, now), brakeRecords(b, audit.ReleaseBrake, state, fmt.Sprintf("by %s: %s", who, why)), nil
+	})
+	return before, err
+}
+
+// brakeRecords are one for each of the people who tripped the brake.
+func brakeRecords(b *Brakes, action string, state BrakeState, message string) []audit.Record {
+	id := rand.Text()
+	records := make([]audit.Record, len(state.People))
+	for i, user := range state.People {
+		records[i] = audit.Record{ID: id, Action: action, User: user, UID: -1, File: b.path, Reason: string(ReasonBrake), Message: message}
+	}
+	return records
+}
+
+// The lock of the file is held for one change; who finds it taken waits that long.
+const (
+	brakeTries = 100
+	brakePause = 20 * time.Millisecond
+)
+
+// changeBrake reads, changes and writes the file as one process alone. Records that edit gives are on the trail before, with the
+// intent, and after.
+func (e *Enforcer) changeBrake(b *Brakes, edit func(BrakeState, time.Time) (BrakeState, []audit.Record, error)) (err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lock, err := statefile.Lock(b.path + ".lock")
+	for tries := 1; err != nil && tries < brakeTries; tries++ {
+		time.Sleep(brakePause)
+		lock, err = statefile.Lock(b.path + ".lock")
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	state, err := b.current()
+	if err != nil {
+		return err
+	}
+	next, records, err := edit(state, e.Now().UTC().Round(0)) // as it will be read back
+	if err != nil || next.equal(state) {
+		return err
+	}
+	if len(records) == 0 {
+		return b.write(next)
+	}
+	if err := e.tell(audit.Intent, records); err != nil {
+		return fmt.Errorf("the brake is left as it is: %w", err)
+	}
+	if err := b.write(next); err != nil {
+		return errors.Join(err, e.tell(audit.Failure, records))
+	}
+	return e.tell(audit.Success, records)
+}

@@ -1,0 +1,150 @@
+package enforcer_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+)
+
+// pad is a brake's file, and a hand that trips it: one person may lose his key.
+type pad struct {
+	*centre
+	trail  *trail
+	hand   *enforcer.Enforcer
+	brakes *enforcer.Brakes
+	path   string
+}
+
+func newPad(t *testing.T) *pad {
+	t.Helper()
+	c, tr := newCentre(t), &trail{}
+	p := &pad{centre: c, trail: tr, hand: c.enforcer(tr), path: filepath.Join(c.dir, "brake")}
+	p.hand.Now = func() time.Time { return noon }
+	var err error
+	if p.brakes, err = enforcer.OpenBrakes(p.path); err != nil || p.brakes.State().On() {
+		t.Fatalf("one that is not there: %v", err)
+	}
+	return p
+}
+
+// loses carries a plan to the brake by which a user loses the key A.
+func (p *pad) loses(user string) error {
+	p.tb.Helper()
+	a := alice
+	a.Name = user
+	plan := enforcer.MakePlan(enforcer.Input{Account: a, Name: ".ssh/authorized_keys", File: regular(lineA + "\n"), Grants: grants(p.tb, lineB).WithFormer(nil)})
+	for i := range plan.Remove {
+		plan.Remove[i].Reason = "no-longer-registered"
+	}
+	return p.hand.Admit(p.brakes, enforcer.Brake{People: 1, Window: time.Hour}, plan, []enforcer.Loss{{User: user, Key: mustKey(p.tb, lineA), Since: noon}})
+}
+
+func TestBrakes(t *testing.T) {
+	p := newPad(t)
+	if err := errors.Join(p.loses("u1"), p.loses("u1")); err != nil || p.trail.records != nil {
+		t.Fatalf("%v, and the trail has %v", err, p.trail.outcomes())
+	}
+	if err := p.loses("u2"); !errors.Is(err, enforcer.ErrBraked) {
+		t.Fatalf("one more: %v", err)
+	}
+	want := []string{"intent trip-brake brake", "intent trip-brake brake", "success trip-brake brake", "success trip-brake brake"}
+	if got := p.trail.outcomes(); !slices.Equal(got, want) || p.trail.records[3].User != "u2" || p.trail.records[0].ID != p.trail.records[3].ID {
+		t.Errorf("the trail has %v", got)
+	}
+	again, err := enforcer.OpenBrakes(p.path)
+	if err != nil || !again.State().On() || !slices.Equal(again.State().People, []string{"u1", "u2"}) || !again.State().Tripped.Equal(noon) {
+		t.Errorf("read back: %+v, %v", again.State(), err)
+	}
+	p.brakes = again
+	if err := p.loses("u1"); !errors.Is(err, enforcer.ErrBraked) || len(p.trail.records) != 4 {
+		t.Errorf("the state was counted anew by another process: %v, %v", err, p.trail.outcomes())
+	}
+	before, err := p.hand.Release(again, nil, "root", "ticket 7")
+	if err != nil || len(before.People) != 2 || again.State().On() {
+		t.Errorf("released: %v, %v", before, err)
+	}
+	if last := p.trail.records[len(p.trail.records)-1]; last.Action != audit.ReleaseBrake || last.Outcome != audit.Success || last.Message != "by root: ticket 7" {
+		t.Errorf("the trail ends with %+v", last)
+	}
+	if _, err := p.hand.Release(again, nil, "root", "ticket 7"); !errors.Is(err, enforcer.ErrNotBraked) {
+		t.Errorf("released twice: %v", err)
+	}
+	if err := errors.Join(p.loses("u1"), p.loses("u2"), p.loses("u3")); err != nil {
+		t.Errorf("what was held: %v", err)
+	}
+}
+
+// An error before the change stops the change, and leaves the brake as it was.
+func TestBrakesStop(t *testing.T) {
+	p := newPad(t)
+	full := errors.New("no space left on device")
+	if err := p.loses("u1"); err != nil {
+		t.Fatal(err)
+	}
+	p.trail.fail = func(audit.Record) error { return full }
+	if err := p.loses("u2"); !errors.Is(err, full) || errors.Is(err, enforcer.ErrBraked) || p.brakes.State().On() {
+		t.Errorf("without a trail: %v", err)
+	}
+	p.trail.fail = nil
+	lock, err := statefile.Lock(p.path + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.loses("u2"); err == nil || errors.Is(err, enforcer.ErrBraked) || !strings.Contains(err.Error(), "held by process") {
+		t.Errorf("while another process has the lock: %v", err)
+	}
+	if err := errors.Join(lock.Close(), os.Remove(p.path), os.Mkdir(p.path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.loses("u3"); err == nil || errors.Is(err, enforcer.ErrBraked) || !strings.Contains(err.Error(), "read the state of the brake") {
+		t.Errorf("with a folder in its place: %v", err)
+	}
+}
+
+// What cannot be read is not a brake that is off: the error comes with what was known.
+func TestBrakesThatCannotBeRead(t *testing.T) {
+	p := newPad(t)
+	if err := p.loses("u1"); err != nil || !errors.Is(p.loses("u2"), enforcer.ErrBraked) {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(p.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string, mode os.FileMode) func() error {
+		return func() error { return errors.Join(os.WriteFile(p.path, []byte(text), 0o600), os.Chmod(p.path, mode)) }
+	}
+	for name, spoil := range map[string]func() error{
+		"empty": write("", 0o600), "cut": write(string(good[:len(good)/2]), 0o600), "twice": write(string(good)+string(good), 0o600),
+		"a later version": write(strings.Replace(string(good), `"version": 1`, `"version": 2`, 1), 0o600),
+		"a field more":    write(strings.Replace(string(good), `{`, `{"more": 1,`, 1), 0o600), "writable by others": write(string(good), 0o622),
+		"gone": func() error { return os.Remove(p.path) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if state, err := p.brakes.Current(); err == nil || !strings.HasPrefix(err.Error(), "read the state of the brake: ") || !state.On() {
+			t.Errorf("%s: %v, and the brake is on: %v", name, err, state.On())
+		}
+		if _, err := enforcer.OpenBrakes(p.path); (err == nil) != (name == "gone") {
+			t.Errorf("%s, at the start: %v", name, err)
+		}
+		if _, err := p.hand.Release(p.brakes, nil, "root", "x"); err == nil {
+			t.Errorf("%s: released", name)
+		}
+	}
+	if err := write(string(good), 0o600)(); err != nil {
+		t.Fatal(err)
+	}
+	if state, err := p.brakes.Current(); err != nil || !state.On() {
+		t.Errorf("repaired: %v", err)
+	}
+}
