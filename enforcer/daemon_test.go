@@ -86,7 +86,7 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 	d.equip()
 	d.settings = enforcer.Settings{
 		Source: d.source, SourceID: "one", Policy: rules, Scope: enforcer.Scope{MinUID: 1},
-		Act: d.hand.Apply, Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,
+		Brake: enforcer.Brake{People: 10, Window: time.Hour}, Act: d.hand.Apply, Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,
 	}
 	return d
 }
@@ -104,6 +104,12 @@ func (d *daemon) equip() {
 	d.runner.Server = filepath.Dir
 	d.runner.Active = func() (map[int]bool, error) { return map[int]bool{int(d.active.Load()): true}, nil }
 	d.runner.Copies = d.hand.Quarantine.Since
+	ledger, err := enforcer.OpenLedger(filepath.Join(d.dir, "ledger"))
+	brakes, wrong := enforcer.OpenBrakes(filepath.Join(d.dir, "brake"))
+	if err := errors.Join(err, wrong); err != nil {
+		d.t.Fatal(err)
+	}
+	d.runner.Memory = enforcer.Memory{Ledger: ledger, Brakes: brakes, Hand: d.hand}
 	d.seen.Store(&enforcer.Observation{})
 	d.runner.Ready = func() { d.ready++ }
 	d.runner.Observe = func(o enforcer.Observation) { d.seen.Store(&o) }

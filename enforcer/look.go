@@ -25,7 +25,8 @@ type Result struct {
 	Plans []Plan
 	// Unkept are files that sshd may read beside those.
 	Unkept []homes.Unkept
-	// NoHome is set when the account has no home yet; there are no plans for files in it then.
+	// NoHome is set when the account has no home yet, or when its user left the registry and it is somebody else's by now; there
+	// are no plans for files in it then.
 	NoHome bool
 	// Err says what kept a file from being read or changed.
 	Err error
@@ -56,7 +57,8 @@ type Looker struct {
 	// one that somebody has open for writing, unless a key is to go from it.
 	Patient bool
 
-	twins map[int][]homes.Account // as in a World
+	twins    map[int][]homes.Account // as in a World
+	departed map[string]time.Time    // as in a World
 }
 
 // ErrUnsettled is in a result whose look was patient: nothing was done about a file that may not be finished.
@@ -83,7 +85,7 @@ func (l Looker) Look(account homes.Account) Result {
 			Account: account, Name: name, Grants: l.Grants, Install: l.Install && i == 0, Bring: l.Bring[name], Others: slices.Concat(files.Paths[:i], files.Paths[i+1:]),
 			Second: slices.ContainsFunc(files.Paths[:i], func(other string) bool { return path.Dir(other) == path.Dir(name) }),
 		}, result.Plans, files.Paths)
-		if errors.Is(err, homes.ErrNoHome) {
+		if _, left := l.departed[account.Name]; errors.Is(err, homes.ErrNoHome) || left && errors.Is(err, homes.ErrStranger) {
 			result.NoHome = true // sshd reads the files outside of it all the same
 			continue
 		}

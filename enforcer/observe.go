@@ -12,6 +12,10 @@ type Observation struct {
 	// Unresolved counts the files by which somebody may get in (Plan.Pressing) and of which nothing could be decided at the last
 	// look, and those that could not be read or changed, or are not kept; a silent home counts as one.
 	Unresolved int
+	// Braked says that the brake is on, HeldKeys how many keys stay that are no longer registered, by the brake or because the
+	// registry cannot be read.
+	Braked   bool
+	HeldKeys int
 	// Registry is when the registry was last read whole; zero before that.
 	Registry time.Time
 }
@@ -59,7 +63,7 @@ func (l *loop) observe() {
 	silent := l.dog.all + len(l.dog.parked)
 	now := Observation{Silent: silent, Unresolved: l.meter.all + silent, Registry: l.meter.registry}
 	if l.world != nil {
-		now.Homes = len(l.world.accounts)
+		now.Homes, now.Braked, now.HeldKeys = len(l.world.accounts), l.world.braked.On(), l.world.held
 	}
 	if now != l.meter.told {
 		l.meter.told = now

@@ -76,7 +76,8 @@ func TestRunnerObserves(t *testing.T) {
 		time.Sleep(time.Minute)
 		want("with a change that succeeds", 5, 0, 1)
 		d.source.set(register(t, nil, keys, fifo, failing, dead, fine), nil)
-		time.Sleep(6 * time.Minute)
+		d.settings.SourceID = "another one, so that he did not leave"
+		d.reload(d.settings)
 		want("without the user of the one that cannot be changed", 4, 0, 0)
 		d.end()
 	})

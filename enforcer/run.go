@@ -31,6 +31,8 @@ type Settings struct {
 	// Files lists the files that sshd reads for an account, as for a Looker.
 	Files   func(homes.Account) (homes.KeyFiles, error)
 	Install bool
+	// Brake says how many people may lose registered keys in what time.
+	Brake Brake
 	// Act carries out a plan; nil only reports what it would do.
 	Act func(Plan) error
 	// Refresh is the time between two readings of the registry, Sweep that between two looks at every home, FastCheck
@@ -53,6 +55,8 @@ type Runner struct {
 	Server func(home string) string
 	// Exceptions reads the policy's exceptions. With an error comes the list that stays in force.
 	Exceptions func() ([]policy.Exception, error)
+	// Memory is what was registered before, and whether the brake is on.
+	Memory Memory
 	// Active lists the uids that have a process on this host.
 	Active func() (map[int]bool, error)
 	// Copies yields what was put into quarantine since a time, of a user or, without a name, of all: the oldest of each first.
@@ -66,13 +70,14 @@ type Runner struct {
 	poke     chan struct{}
 	every    chan struct{}
 	excepted chan struct{}
+	braked   chan struct{}
 }
 
-// NewRunner returns a runner without its fields set, but for one that knows of no exceptions.
+// NewRunner returns a runner without its fields set, but for one that knows of no exceptions and of nothing that was.
 func NewRunner() *Runner {
 	return &Runner{
-		reload: make(chan Settings), poke: make(chan struct{}, 1), every: make(chan struct{}, 1), excepted: make(chan struct{}, 1),
-		Exceptions: func() ([]policy.Exception, error) { return nil, nil },
+		reload: make(chan Settings), poke: make(chan struct{}, 1), every: make(chan struct{}, 1), excepted: make(chan struct{}, 1), braked: make(chan struct{}, 1),
+		Exceptions: func() ([]policy.Exception, error) { return nil, nil }, Memory: Memory{Ledger: NewLedger()},
 	}
 }
 
@@ -91,6 +96,9 @@ func (r *Runner) Poke() { ask(r.poke) }
 
 // Except asks for a reading of the exceptions now: their file changed.
 func (r *Runner) Except() { ask(r.excepted) }
+
+// Brake asks for a reading of the brake's state now: its file changed.
+func (r *Runner) Brake() { ask(r.braked) }
 
 // LookAtAll makes every home due: sshd reads other files now.
 func (r *Runner) LookAtAll() { ask(r.every) }
@@ -125,6 +133,8 @@ type loop struct {
 	world *World
 	// asleep is set while another registry was configured and not read yet: nothing is looked at then either.
 	asleep bool
+	// away is set while the last attempt to read the registry has failed.
+	away bool
 	// gone is closed when Run returns, so that a look or a reading that hangs does not wait for a listener for ever.
 	gone chan struct{}
 	// epoch counts worlds and settings; a look that began in an earlier one does not act.
@@ -151,11 +161,16 @@ type loop struct {
 	lastLost                time.Time
 	refresh, sweep, due, at *time.Timer
 	lost                    *time.Timer
+	store                   *time.Timer // until the ledger is written
+	stored                  chan error
+	storing, unsaved        bool // the ledger's file waits to be written, or could not be
+	settling                bool // keys that are held are gone: a new world is to come
 }
 
 // finished is a look that came to its end.
 type finished struct {
 	user   string
+	world  *World // by which it was made
 	result Result
 	watch  error
 	bring  map[string][]authkeys.Line // what was to come back
@@ -169,7 +184,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]bool),
 		cleaned: make(map[homes.Account]bool),
 		meter:   meter{files: make(map[string]int)},
-		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(),
+		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(), store: stopped(), stored: make(chan error),
 	}
 	l.fetch.results = make(chan fetched)
 	defer close(l.gone)
@@ -183,7 +198,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 		select {
 		case <-ctx.Done():
 			cancel()
-			return l.finish()
+			return errors.Join(l.finish(), l.Memory.Ledger.Save())
 		default:
 			l.step(inner)
 			l.observe()
@@ -221,6 +236,7 @@ func (l *loop) step(ctx context.Context) {
 		l.comeBack(f.user)
 		l.tire(ctx, f)
 		l.remember(f)
+		l.settle(f.result)
 		l.account(ctx, f)
 		l.tellSwept()
 	case result := <-l.fetch.results:
@@ -233,6 +249,13 @@ func (l *loop) step(ctx context.Context) {
 		l.all()
 	case <-l.excepted:
 		l.reconsider()
+	case <-l.braked:
+		l.settling = false
+		l.reconsider()
+	case <-l.store.C:
+		l.save()
+	case err := <-l.stored:
+		l.saved(err)
 	case <-l.sweep.C:
 		l.sweep.Reset(l.settings.Sweep)
 		l.forgetRests()
@@ -325,8 +348,9 @@ func (l *loop) dispatch() {
 		look := l.looker()
 		look.Patient, look.Bring, look.Clean = l.patient(user), l.back(user), !l.cleaned[account]
 		l.cleaned[account] = l.cleaned[account] || look.Act != nil
+		world := l.world
 		go func() {
-			f := finished{user: user, watch: l.Watch(account), bring: look.Bring}
+			f := finished{user: user, world: world, watch: l.Watch(account), bring: look.Bring}
 			f.result = look.Look(account)
 			select {
 			case l.done <- f:
@@ -340,10 +364,14 @@ func (l *loop) dispatch() {
 func (l *loop) looker() Looker {
 	look := l.world.Looker(l.Homes)
 	look.Files, look.Install = l.settings.Files, l.settings.Install
+	rules := l.settings.Brake
 	if act, epoch := l.settings.Act, l.epoch.Load(); act != nil {
 		look.Act = func(p Plan) error {
 			if l.epoch.Load() != epoch {
 				return errAbandoned
+			}
+			if err := l.Memory.Admit(rules, p); err != nil {
+				return err
 			}
 			return act(p)
 		}
@@ -353,7 +381,7 @@ func (l *loop) looker() Looker {
 
 // finish waits for the looks that have begun, so that no change is cut off after its intent was recorded.
 func (l *loop) finish() error {
-	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at, l.lost, l.dog.check} {
+	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at, l.lost, l.store, l.dog.check} {
 		t.Stop()
 	}
 	limit := time.After(farewell)

@@ -298,20 +298,6 @@ func TestRunner(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			d.want(a, clean, "after the last loss")
 		},
-		"an account leaves": func(d *daemon, a homes.Account) {
-			bob := d.account("bob", mixed)
-			d.source.set(register(d.t, nil, map[string]string{"alice": lineA, "bob": lineA}, a, bob), nil)
-			d.start()
-			d.want(bob, clean, "start")
-			d.source.set(register(d.t, nil, onlyA, a), nil)
-			time.Sleep(6 * time.Minute)
-			d.write(bob, mixed)
-			d.hints <- "bob"
-			d.want(bob, mixed, "an account that the registry does not know is left alone")
-			if d.said("account left: its home is left alone from now on") != 1 {
-				d.t.Error("nobody was told")
-			}
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCentre(t)

@@ -17,7 +17,10 @@ import (
 // every look.
 func (l *loop) account(ctx context.Context, f finished) {
 	l.tellChanged(f)
-	if errors.Is(f.result.Err, errAbandoned) {
+	if errors.Is(f.result.Err, ErrBraked) {
+		l.brake()
+	}
+	if errors.Is(f.result.Err, errAbandoned) || errors.Is(f.result.Err, ErrBraked) && f.world != l.world {
 		l.queue.add(f.user)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
@@ -38,13 +39,20 @@ type World struct {
 	twins    map[int][]homes.Account // kept accounts by their uid, where several have one
 	order    []homes.Account         // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
+	departed map[string]time.Time // kept accounts whose users left the registry, and when
+	braked   BrakeState           // by which it was made
+	held     int                  // former keys that stay for the time being
 }
 
 // NewWorld finds the accounts to keep. Left alone, and listed by [World.Skips], are those whose registry entry cannot be
 // acted on: below the least uid, without uid or home, with a name or a home that is not safe to use, with the home of another
 // account, where one user's file would be judged by another's keys, or with the name of an account of this host that is another one.
-func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope) *World {
-	w := &World{Snapshot: snapshot, Grants: grants, accounts: make(map[string]homes.Account, snapshot.Len())}
+// Users who departed are kept as long as their uid and their home are no other account's; of two with one home the one who left
+// last is.
+func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, departed ...Gone) *World {
+	w := &World{
+		Snapshot: snapshot, Grants: grants, accounts: make(map[string]homes.Account, snapshot.Len()+len(departed)), departed: make(map[string]time.Time),
+	}
 	local := w.local(scope)
 	for user := range snapshot.Users() {
 		account := homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: user.Home}
@@ -64,12 +72,16 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope) *
 		}
 		account, err := scope.Lookup(name)
 		if err != nil {
+			if slices.ContainsFunc(departed, func(g Gone) bool { return g.Name == name }) {
+				continue
+			}
 			w.skip(name, "it is included by name, but "+err.Error())
 			continue
 		}
 		w.add(account)
 	}
 	w.dropShared()
+	w.keepDeparted(departed, scope, local)
 	w.findTwins()
 	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
 		w.order = append(w.order, w.accounts[name])
@@ -118,6 +130,42 @@ func (w *World) dropShared() {
 	}
 }
 
+// keepDeparted adds those who left the registry. Their keys go as soon as nobody else's are in question.
+func (w *World) keepDeparted(departed []Gone, scope Scope, local locals) {
+	if len(departed) == 0 {
+		return
+	}
+	uids, dirs := make(map[int]string), make(map[string]string)
+	for user := range w.Snapshot.Users() {
+		uids[user.UID], dirs[user.Home] = user.Name, user.Name
+	}
+	for _, a := range w.accounts {
+		uids[a.UID], dirs[a.Home] = a.Name, a.Name
+	}
+	for _, gone := range departed {
+		if _, kept := w.accounts[gone.Name]; kept {
+			continue // included by name
+		}
+		if gone.UID < scope.MinUID && !slices.Contains(scope.Include, gone.Name) {
+			continue
+		}
+		why := local.claims(gone.Account)
+		if uid := uids[gone.UID]; uid != "" {
+			why = fmt.Sprintf("its uid %d is now that of %s", gone.UID, uid)
+		} else if home := dirs[gone.Home]; home != "" {
+			why = fmt.Sprintf("its home %s is now that of %s", gone.Home, home)
+		}
+		if why != "" {
+			w.skip(gone.Name, "its user left the registry, and "+why)
+			continue
+		}
+		if w.add(gone.Account); w.accounts[gone.Name] == gone.Account {
+			w.departed[gone.Name] = gone.Since
+			dirs[gone.Home] = gone.Name
+		}
+	}
+}
+
 // findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them, and
 // their homes may be one directory.
 func (w *World) findTwins() {
@@ -129,13 +177,18 @@ func (w *World) findTwins() {
 }
 
 // Looker looks at the homes of this world by its grants.
-func (w *World) Looker(on Homes) Looker { return Looker{Homes: on, Grants: w.Grants, twins: w.twins} }
+func (w *World) Looker(on Homes) Looker {
+	return Looker{Homes: on, Grants: w.Grants, twins: w.twins, departed: w.departed}
+}
 
 // Account returns the account of a user whose home is kept.
 func (w *World) Account(user string) (homes.Account, bool) {
 	account, ok := w.accounts[user]
 	return account, ok
 }
+
+// Departed lists the kept accounts whose users left the registry, and when that was read. The map is not the caller's to change.
+func (w *World) Departed() map[string]time.Time { return w.departed }
 
 // Accounts lists the kept accounts in the order of their names. The list is not the caller's to change.
 func (w *World) Accounts() []homes.Account { return w.order }

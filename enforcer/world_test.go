@@ -138,3 +138,53 @@ func TestNewWorldOfOneUID(t *testing.T) {
 		t.Errorf("kept %v, left alone %v", w.Accounts(), w.Skips())
 	}
 }
+
+// Who left the registry is kept, unless his uid or his home is another one's by now.
+func TestNewWorldKeepsWhoLeft(t *testing.T) {
+	entry := func(name string, uid int, home string) registry.User {
+		return registry.User{Name: name, UID: uid, GID: 100, Home: home, Records: []registry.Record{{}}}
+	}
+	snapshot, err := registry.New([]registry.User{entry("alice", 2001, "/home/alice"), entry("low", 5, "/srv/low"), entry("back", 2002, "/home/back")}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := func(name string, uid int, home string, days int) enforcer.Gone {
+		return enforcer.Gone{Account: homes.Account{Name: name, UID: uid, GID: 100, Home: home}, Since: noon.AddDate(0, 0, -days)}
+	}
+	scope := enforcer.Scope{MinUID: 1000, Include: []string{"named", "local", "strange"}, Lookup: func(name string) (homes.Account, error) {
+		if name == "local" {
+			return homes.Account{Name: name, UID: 3001, GID: 100, Home: "/home/local"}, nil
+		}
+		return homes.Account{}, errors.New("unknown user")
+	}, Local: func() ([]homes.Account, error) {
+		return []homes.Account{{Name: "here", UID: 900, Home: "/var/here"}}, nil
+	}}
+	w := enforcer.NewWorld(snapshot, mustCompile(t, policy.DefaultRules()).Evaluate(snapshot, noon), scope,
+		left("bob", 2003, "/home/bob", 0), left("uid", 2001, "/home/uid", 1), left("home", 2004, "/home/alice", 2), left("skipped", 2005, "/srv/low", 3),
+		left("newer", 2006, "/home/same", 4), left("older", 2007, "/home/same", 5), left("twin", 2003, "/home/twin", 6), left("service", 7, "/home/service", 7),
+		left("named", 8, "/home/named", 8), left("local", 9, "/home/old", 9), left("taken", 3001, "/home/taken", 10), left("slash", 2010, "/", 11),
+		left("here", 2011, "/home/here", 12),
+	)
+	var kept []string
+	for _, a := range w.Accounts() {
+		if when, gone := w.Departed()[a.Name]; gone {
+			kept = append(kept, a.Name)
+			if when.After(noon) || when.IsZero() {
+				t.Errorf("%s left at %v", a.Name, when)
+			}
+		}
+	}
+	if want := []string{"bob", "named", "newer", "twin"}; !slices.Equal(kept, want) || len(w.Departed()) != len(want) || len(w.Accounts()) != 7 {
+		t.Errorf("kept of who left are %v of %v, want %v", kept, w.Accounts(), want)
+	}
+	for user, why := range map[string]string{
+		"uid": "its user left the registry, and its uid 2001 is now that of alice", "home": "its user left the registry, and its home /home/alice is now that of alice",
+		"skipped": "its home /srv/low is now that of low", "older": "its home /home/same is now that of newer", "taken": "its uid 3001 is now that of local",
+		"slash": "nobody's home", "here": "its name is that of an account of this host", "strange": "included by name, but unknown user",
+	} {
+		i := slices.IndexFunc(w.Skips(), func(s enforcer.Skip) bool { return s.User == user })
+		if i < 0 || !strings.Contains(w.Skips()[i].Why, why) {
+			t.Errorf("%s is left alone because of %v, want %q", user, w.Skips(), why)
+		}
+	}
+}

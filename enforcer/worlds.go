@@ -61,8 +61,11 @@ func (l *loop) take(f fetched) {
 			instead = "what it said last stays in force"
 		}
 		l.Log.Error("the registry could not be read; "+instead, zap.Error(f.err), zap.Duration("retry_in", l.fetch.wait))
+		l.lose()
 		return
 	}
+	l.away = false
+	l.learn(f.snapshot)
 	l.fetch.wait, l.meter.registry = 0, time.Now()
 	l.refresh.Reset(l.settings.Refresh)
 	l.Log.Info("registry read", zap.String("source", f.snapshot.Source()), zap.Int("users", f.snapshot.Len()),
@@ -85,11 +88,13 @@ func inactive(snapshot *registry.Snapshot) int {
 // changes something.
 func (l *loop) enter(snapshot *registry.Snapshot) {
 	old, woken := l.world, l.asleep
-	l.world = NewWorld(snapshot, l.settings.Policy.Evaluate(snapshot, time.Now(), l.exceptions()...), l.settings.Scope)
+	l.readBrake()
+	l.world = l.Memory.World(snapshot, l.settings.Policy.Evaluate(snapshot, time.Now(), l.exceptions()...), l.settings.Scope, l.settings.Brake, l.away)
 	l.asleep = false
 	l.resetTurn()
 	l.tellWorld(old)
 	l.tellExceptions(old)
+	l.tellBrake(old)
 	changed := l.world.changed(old)
 	for _, user := range changed {
 		l.queue.add(user)

@@ -29,6 +29,9 @@ var (
 	// owned by another uid, not a directory, behind a link that root did not
 	// make, on a mount of a user's own, or not servable by this process.
 	ErrRefused = errors.New("refused")
+	// ErrStranger is an ErrRefused for a home that belongs to another uid,
+	// neither root's nor the account's: sshd takes no key from there either.
+	ErrStranger = fmt.Errorf("%w: the home is another user's", ErrRefused)
 )
 
 // Account is one user as far as the file system is concerned: login name,

@@ -110,7 +110,7 @@ func (d *Door) home(a Account) (handle, error) {
 	case !home.is(unix.S_IFDIR):
 		err = fmt.Errorf("%w: it is %s", ErrRefused, home.kind())
 	case home.uid != uint32(a.UID) && home.uid != 0: //nolint:gosec // checked by Account.Check
-		err = fmt.Errorf("%w: owned by uid %d, while the account has uid %d", ErrRefused, home.uid, a.UID)
+		err = fmt.Errorf("%w: owned by uid %d, while the account has uid %d", ErrStranger, home.uid, a.UID)
 	}
 	if err != nil {
 		home.close()
