@@ -196,4 +196,7 @@ func TestBrakeRelease(t *testing.T) {
 	if refused := p.crowd(10, 20); refused != 7 || !p.state.On() {
 		t.Errorf("the next time %d of 10 people are refused", refused)
 	}
+	if got := p.holds(losses...); got != nil {
+		t.Errorf("what was released is held again: %v", got)
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
 // pad is a brake's file, and a hand that trips it: one person may lose his key.
@@ -146,5 +147,21 @@ func TestBrakesThatCannotBeRead(t *testing.T) {
 	}
 	if state, err := p.brakes.Current(); err != nil || !state.On() {
 		t.Errorf("repaired: %v", err)
+	}
+}
+
+// What is held stays where it is, and comes back from nowhere.
+func TestRestoreOfWhatIsHeld(t *testing.T) {
+	held := policy.Former{User: "alice", Grant: policy.Grant{Key: mustKey(t, lineA), Held: "why"}, Since: noon}
+	in := enforcer.Input{
+		Account: alice, Name: ".ssh/authorized_keys", File: regular(lineB + "\n"), Grants: grants(t, lineB).WithFormer([]policy.Former{held}), Install: true,
+	}
+	plan, verdicts := enforcer.Restore(in, enforcer.Copy{Content: []byte(lineA + "\n")})
+	if plan.Change || len(verdicts) != 1 || verdicts[0].Reason != policy.ReasonHeld || verdicts[0].Granted() {
+		t.Errorf("%+v, %v", plan, verdicts)
+	}
+	in.File = regular(lineA + " mine\n" + lineB + "\n")
+	if plan = enforcer.MakePlan(in); plan.Change || plan.Keep[0].Reason != policy.ReasonHeld || plan.Keep[0].Detail != "why" {
+		t.Errorf("%+v", plan)
 	}
 }

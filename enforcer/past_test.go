@@ -132,6 +132,9 @@ func (d *town) tripped() {
 	d.start()
 	time.Sleep(time.Minute)
 	d.without("p0", "-p1", "p2", "p3", "-p4", "p5")
+	if n := d.said("home could not be kept in line"); n != 0 {
+		d.t.Errorf("what is held is told as an error %d times", n)
+	}
 	if n := len(d.have()); n != 3 || d.said(brakeIsOn) != 1 || !d.seen.Load().Braked || d.seen.Load().HeldKeys != 3 {
 		d.t.Fatalf("%d people have their keys; told %d times; %+v", n, d.said(brakeIsOn), d.seen.Load())
 	}
@@ -286,6 +289,21 @@ func TestRunnerBrakes(t *testing.T) {
 				d.t.Errorf("%d people have their keys", n)
 			}
 		},
+		"report first, then enforce": func(d *town) {
+			act := d.settings.Act
+			d.settings.Act = nil
+			d.start()
+			d.without("p0", "-p1", "p2", "p3", "-p4", "p5")
+			if len(d.have()) != 6 || d.seen.Load().Braked {
+				d.t.Errorf("keys have %v", d.have())
+			}
+			d.settings.Act = act
+			d.reload(d.settings)
+			d.read()
+			if n := len(d.have()); n != 3 || !d.seen.Load().Braked {
+				d.t.Errorf("%d people have their keys", n)
+			}
+		},
 		"the state cannot be written": func(d *town) {
 			d.start()
 			if err := os.Mkdir(d.dir+"/brake", 0o700); err != nil {
@@ -360,17 +378,33 @@ func TestRunnerHoldsWhileTheRegistryIsAway(t *testing.T) {
 		d.want(d.people[0], gone, "put back in the next outage")
 	})
 	inTown(t, func(d *town) {
+		fails := true
+		d.settings.Act = act(d, &fails)
+		d.start()
+		d.without("p0")
+		d.without("p0")
+		d.source.set(nil, down)
+		d.read()
+		fails = false
+		time.Sleep(2 * time.Minute)
+		d.want(d.people[0], gone, "two readings did not have it")
+	})
+	inTown(t, func(d *town) {
 		d.start()
 		d.without("-p0")
 		d.want(d.people[0], gone, "one reading is enough while the registry answers")
 		d.source.set(nil, down)
 		d.read()
+		d.runner.Brake() // whatever makes the world anew
+		synctest.Wait()
 		d.puts(d.people[0], theirs)
 		d.want(d.people[0], gone, "put back in an outage, after it was removed")
 		d.source.set(d.registry(), nil)
 		d.read()
 		d.puts(d.people[0], theirs)
 		d.want(d.people[0], theirs, "registered again")
+		d.without("-p0")
+		d.want(d.people[0], gone, "one reading is enough after an outage too")
 	})
 }
 

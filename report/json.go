@@ -29,6 +29,7 @@ type jsonReport struct {
 	Skipped  []jsonSkip   `json:"left_alone"`
 
 	Exceptions []jsonException `json:"exceptions"`
+	Brake      jsonBrake       `json:"brake"`
 }
 
 type jsonRegistry struct {
@@ -37,11 +38,35 @@ type jsonRegistry struct {
 	Keys   int    `json:"keys"`
 }
 
+type jsonBrake struct {
+	On     bool       `json:"on"`
+	Since  *time.Time `json:"since,omitempty"`
+	People []string   `json:"people"` // who tripped it
+	Trips  []string   `json:"trips"`  // who would trip it
+}
+
+func brakeOf(r Report) jsonBrake {
+	s := r.Brake
+	b := jsonBrake{On: s.On(), People: []string{}, Trips: []string{}}
+	for _, user := range r.Trips {
+		b.Trips = append(b.Trips, plain.Text(user))
+	}
+	if b.On {
+		since := s.Tripped.UTC()
+		b.Since = &since
+	}
+	for _, user := range s.People {
+		b.People = append(b.People, plain.Text(user))
+	}
+	return b
+}
+
 type jsonUser struct {
 	User   string     `json:"user"`
 	UID    int        `json:"uid"`
 	Home   string     `json:"home"`
 	NoHome bool       `json:"no_home,omitempty"`
+	Left   *time.Time `json:"left_registry,omitempty"`
 	Errors []string   `json:"errors,omitempty"`
 	Files  []jsonFile `json:"files"`
 	Unkept []jsonOdd  `json:"unkept,omitempty"` // files that sshd may read beside those
@@ -133,10 +158,15 @@ func JSON(w io.Writer, r Report) error {
 		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys},
 		Policy:   r.Policy, Summary: r.Count(),
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: rejectsOf(r.Rejects), Remarked: rejectsOf(r.Remarks),
-		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{},
+		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{}, Brake: brakeOf(r),
 	}
 	for _, result := range r.Results {
-		out.Accounts = append(out.Accounts, userOf(result))
+		user := userOf(result)
+		if left, ok := r.Departed[result.Account.Name]; ok {
+			left = left.UTC()
+			user.Left = &left
+		}
+		out.Accounts = append(out.Accounts, user)
 	}
 	for _, d := range r.Denied {
 		out.Denied = append(out.Denied, jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin)})

@@ -7,6 +7,7 @@ package report
 
 import (
 	"slices"
+	"time"
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
@@ -30,6 +31,11 @@ type Report struct {
 	Shared  []registry.Shared
 	// Denied are registered keys that the policy refuses, or whose account does not count.
 	Denied []Denied
+	// Departed are the accounts whose users left the registry, and when that was read.
+	Departed map[string]time.Time
+	// Brake is the state of the brake, Trips the people by whom it would trip if the plans were carried out.
+	Brake enforcer.BrakeState
+	Trips []string
 	// Exceptions are all that are in force, those that grant nothing, and those that ended not long ago.
 	Exceptions []policy.Excepted
 }
@@ -58,18 +64,24 @@ type Counts struct {
 	Unkept     int `json:"unkept"`     // files that sshd may read beside those, each counted once
 	Errors     int `json:"errors"`     // accounts that could not be looked at, in whole or in part
 	Skipped    int `json:"skipped"`    // accounts left alone
+	Departed   int `json:"departed"`   // accounts whose users left the registry
+	Held       int `json:"held"`       // lines that stay for the time being though their key is no longer registered
 }
 
 // Count adds up a report.
 func (r Report) Count() Counts {
 	c := Counts{Accounts: len(r.Results), Skipped: len(r.Skips)}
 	c.Unkept = len(r.unkept())
+	c.Held = len(r.held())
 	for _, result := range r.Results {
 		if slices.ContainsFunc(result.Plans, func(p enforcer.Plan) bool { return p.Change && p.Done == r.Applied }) {
 			c.Pending++
 		}
 		if result.Err != nil {
 			c.Errors++
+		}
+		if !r.Departed[result.Account.Name].IsZero() {
+			c.Departed++
 		}
 		for _, p := range result.Plans {
 			if p.Unresolved != "" {
@@ -84,6 +96,25 @@ func (r Report) Count() Counts {
 		}
 	}
 	return c
+}
+
+// heldLine is a line that stays for the time being.
+type heldLine struct {
+	user, path string
+	enforcer.Decision
+}
+
+func (r Report) held() (list []heldLine) {
+	for _, result := range r.Results {
+		for _, p := range result.Plans {
+			for _, d := range p.Keep {
+				if d.Reason == policy.ReasonHeld {
+					list = append(list, heldLine{result.Account.Name, p.Path(), d})
+				}
+			}
+		}
+	}
+	return list
 }
 
 // unkept counts the accounts that a file which is not kept concerns.

@@ -23,8 +23,9 @@ func Text(w io.Writer, r Report) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "registry  %s: %d users, %d keys\npolicy    %s\n\n", plain.Text(r.Source), r.Users, r.Keys, r.Policy)
 	for _, result := range r.Results {
-		textResult(out, result, r.Applied)
+		textResult(out, result, r)
 	}
+	textHeld(out, r)
 	textUnkept(out, r.unkept())
 	textHygiene(out, r)
 	textExceptions(out, r.Exceptions)
@@ -65,6 +66,12 @@ func textCounts(out *bufio.Writer, r Report) {
 	}
 	fmt.Fprintf(out, "accounts  %d, %s: %d, errors: %d, left alone: %d\n", c.Accounts, changed, c.Pending, c.Errors, c.Skipped)
 	fmt.Fprintf(out, "lines     %s: %d, %s: %d, %s: %d\n", removed, c.Remove, rewritten, c.Rewrite, added, c.Add)
+	if c.Departed > 0 {
+		fmt.Fprintf(out, "accounts  whose user left the registry: %d\n", c.Departed)
+	}
+	if c.Held > 0 {
+		fmt.Fprintf(out, "lines     held: %d\n", c.Held)
+	}
 	if c.Unresolved > 0 {
 		fmt.Fprintf(out, "files     not decided: %d\n", c.Unresolved)
 	}
@@ -87,7 +94,31 @@ func textUnkept(out *bufio.Writer, accounts map[homes.Unkept]int) {
 	fmt.Fprintln(out)
 }
 
-func textResult(out *bufio.Writer, result enforcer.Result, applied bool) {
+// textHeld prints what stays although it is no longer registered.
+func textHeld(out *bufio.Writer, r Report) {
+	brake := "the brake is on since " + r.Brake.Tripped.UTC().Format(time.RFC3339) + ": these people have lost a registered key, and more would"
+	if len(r.Trips) > 0 {
+		brake = "this would trip the brake: these people and others would lose a registered key at once"
+	}
+	if people := slices.Concat(r.Brake.People, r.Trips); len(people) > 0 {
+		fmt.Fprintf(out, "%s\n", brake)
+		for _, user := range people {
+			fmt.Fprintf(out, "  %s\n", plain.Text(user))
+		}
+		fmt.Fprintln(out)
+	}
+	list := r.held()
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "held: no longer registered, but not removed yet\n")
+	for _, h := range list {
+		fmt.Fprintf(out, "  %s  %s\n      line %d%s\n      %s\n", plain.Text(h.user), plain.Text(h.path), h.Line.N, prefixed(", ", describe(h.Line)), plain.Text(h.Detail))
+	}
+	fmt.Fprintln(out)
+}
+
+func textResult(out *bufio.Writer, result enforcer.Result, r Report) {
 	if result.Err != nil {
 		for line := range strings.SplitSeq(result.Err.Error(), "\n") {
 			fmt.Fprintf(out, "%s: error: %s\n", plain.Text(result.Account.Name), plain.Text(line))
@@ -96,17 +127,20 @@ func textResult(out *bufio.Writer, result enforcer.Result, applied bool) {
 	}
 	for _, p := range result.Plans {
 		if p.Unresolved != "" || p.Change || p.Remark != "" {
-			textPlan(out, p, applied)
+			textPlan(out, p, r)
 		}
 	}
 }
 
-func textPlan(out *bufio.Writer, p enforcer.Plan, applied bool) {
+func textPlan(out *bufio.Writer, p enforcer.Plan, r Report) {
 	fmt.Fprintf(out, "%s  %s\n", plain.Text(p.Account.Name), plain.Text(p.Path()))
+	if left := r.Departed[p.Account.Name]; !left.IsZero() {
+		fmt.Fprintf(out, "  ! not in the registry since %s\n", left.UTC().Format(time.RFC3339))
+	}
 	switch {
 	case p.Unresolved != "":
 		fmt.Fprintf(out, "  ! not decided: %s\n", plain.Text(p.Unresolved))
-	case p.Change && p.Done != applied:
+	case p.Change && p.Done != r.Applied:
 		fmt.Fprintln(out, "  ! not carried out; the error stands above")
 	}
 	if p.Whole.Reason != "" {

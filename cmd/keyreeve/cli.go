@@ -18,11 +18,12 @@ import (
 // defaultConfig is the configuration's path unless --config names another.
 const defaultConfig = "/etc/keyreeve/keyreeve.yaml"
 
-// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode.
+// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode; attention is that of brake status.
 const (
-	statusOK      = 0
-	statusError   = 1
-	statusPending = 2
+	statusOK        = 0
+	statusError     = 1
+	statusPending   = 2
+	statusAttention = 2
 )
 
 // process is the edge of the program: what a test replaces.
@@ -67,6 +68,8 @@ func run(ctx context.Context, p process) int {
 		return statusOK
 	case errors.Is(err, errPending):
 		return statusPending
+	case errors.Is(err, errBraked):
+		return statusAttention
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		p.say(line)
@@ -88,7 +91,7 @@ func newRoot(p process) *cobra.Command {
 	}
 	config := root.PersistentFlags().String("config", defaultConfig, "configuration `file`")
 	root.AddCommand(newPlan(p, config), newApply(p, config), newDaemon(p, config), newConfig(p, config), newAudit(p, config),
-		newQuarantine(p, config), newVersion(p))
+		newQuarantine(p, config), newBrake(p, config), newVersion(p))
 	return root
 }
 

@@ -59,6 +59,8 @@ type service struct {
 	metrics *metrics
 	// exceptions is read again by the runner.
 	exceptions *enforcer.Exceptions
+	// ledger is the lock of the ledger's file.
+	ledger io.Closer
 	// unwatch ends the watch of the registry's file, unfollow that of sshd's configuration.
 	unwatch, unfollow context.CancelFunc
 	sshd              atomic.Pointer[host.SSHD]
@@ -97,6 +99,9 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	defer cancel()
 	if err := watchFile(inner, exceptionsPath(s.config), s.runner.Except); err != nil {
 		s.log.Warn("the exceptions are not watched: a change waits for the refresh", zap.Error(err))
+	}
+	if err := watchFile(inner, brakePath(s.config), s.runner.Brake); err != nil {
+		s.log.Warn("the brake's file is not watched: a release waits for the refresh", zap.Error(err))
 	}
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
@@ -170,7 +175,13 @@ func (s *service) open() (err error) {
 	if s.exceptions, err = enforcer.OpenExceptions(exceptionsPath(s.config)); err != nil {
 		return withHint(err, "repair the file, or move it away to begin without exceptions: their users' keys then go")
 	}
+	if s.ledger, err = lockLedger(s.config, ledgerTries); err != nil {
+		return err
+	}
 	s.runner = enforcer.NewRunner()
+	if s.runner.Memory, err = openMemory(s.config, s.hand); err != nil {
+		return err
+	}
 	s.runner.Exceptions = s.exceptions.Current
 	s.runner.Homes, s.runner.Log, s.runner.Workers, s.runner.Hints = s.door, s.log, workers, s.watcher.Hints()
 	s.runner.Watch, s.runner.Unwatch, s.runner.Active = s.watch, s.watcher.Drop, homes.ActiveUIDs
@@ -183,7 +194,7 @@ func (s *service) open() (err error) {
 }
 
 func (s *service) close() error {
-	return errors.Join(s.watcher.Close(), s.trail.Close(), s.door.Close())
+	return errors.Join(s.watcher.Close(), s.trail.Close(), s.door.Close(), s.ledger.Close())
 }
 
 // act is what the configured mode does with a plan: nothing, or apply it and say so.

@@ -5,6 +5,7 @@
 //	keyreeve daemon             keep it so
 //	keyreeve config check       read the configuration and say what is wrong with it
 //	keyreeve quarantine ...     list, show and restore what files held before
+//	keyreeve brake ...          say whether too many people lost a registered key, and let them
 //	keyreeve audit verify       say whether the audit trail is whole
 //	keyreeve version            say what this program is
 //

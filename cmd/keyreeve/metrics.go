@@ -99,6 +99,12 @@ func (m *metrics) text() string {
 	single("homes", "gauge", "Homes that are kept in line.", m.seen.Homes)
 	single("silent_homes", "gauge", "Homes that do not answer.", m.seen.Silent)
 	single("unresolved_files", "gauge", "Files that may hold an unregistered key and could not be decided or changed.", m.seen.Unresolved)
+	braked := 0
+	if m.seen.Braked {
+		braked = 1
+	}
+	single("brake", "gauge", "1 if the brake is on: too many people lost a registered key.", braked)
+	single("held_keys", "gauge", "Keys that stay although they are no longer registered, by the brake or because the registry cannot be read.", m.seen.HeldKeys)
 	labelled("changes_total", "outcome", "Files changed (success) or not (failure).", m.changes)
 	labelled("removed_lines_total", "reason", "Lines removed from files.", m.removed)
 	single("audit_failures_total", "counter", "Records that could not be written; what they tell of was not done.", m.failures)

@@ -82,10 +82,11 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	if err != nil {
 		return err
 	}
+	one.memory.Hand = hand
 	trimmed := hand.TrimQuarantine()
-	r, err := one.run(ctx, hand.Apply)
+	r, err := one.run(ctx, one.act(hand))
 	p.warnOf(hand.Quarantine)
-	return errors.Join(trimmed, err, report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
+	return errors.Join(trimmed, err, one.save(), report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
 }
 
 // mayChange is an error where the configuration says that nothing is changed.
@@ -107,6 +108,10 @@ func (one *pass) verdict(r report.Report, planned bool) error {
 	case c.Errors > 0:
 		wrong = append(wrong, fmt.Errorf("%d accounts could not be kept in line", c.Errors))
 	}
+	if r.Brake.On() && !planned {
+		wrong = append(wrong, withHint(fmt.Errorf("the brake is on, and holds %d lines whose key is no longer registered", c.Held),
+			"\"keyreeve brake status\" names the people; \"keyreeve brake release\" lets their keys go"))
+	}
 	if c.Pressing > 0 {
 		wrong = append(wrong, fmt.Errorf("%d files could be neither decided nor changed", c.Pressing))
 	}
@@ -126,6 +131,7 @@ type pass struct {
 	settings   enforcer.Settings
 	door       *homes.Door
 	exceptions *enforcer.Exceptions
+	memory     enforcer.Memory
 	world      *enforcer.World
 	accounts   []homes.Account
 	sshd       *host.SSHD
@@ -156,6 +162,10 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	if one.exceptions, err = enforcer.OpenExceptions(exceptionsPath(c)); err != nil {
 		return nil, withHint(err, untouched)
 	}
+	if one.memory, err = openMemory(c, nil); err != nil {
+		return nil, withHint(err, untouched)
+	}
+	one.memory.Ledger.Accept(snapshot, settings.SourceID, true, time.Now())
 	one.world = &enforcer.World{Snapshot: snapshot}
 	if err := one.judge(); err != nil {
 		return nil, err
@@ -182,8 +192,27 @@ func (one *pass) judge() error {
 		return err
 	}
 	snapshot := one.world.Snapshot
-	one.world = enforcer.NewWorld(snapshot, one.settings.Policy.Evaluate(snapshot, time.Now(), exceptions...), one.settings.Scope)
+	one.world = one.memory.World(snapshot, one.settings.Policy.Evaluate(snapshot, time.Now(), exceptions...), one.settings.Scope, one.settings.Brake, false)
 	return nil
+}
+
+// act carries plans out that the brake lets through.
+func (one *pass) act(hand *enforcer.Enforcer) func(enforcer.Plan) error {
+	return func(p enforcer.Plan) error {
+		if err := one.memory.Admit(one.settings.Brake, p); err != nil {
+			return err
+		}
+		return hand.Apply(p)
+	}
+}
+
+// save writes the ledger. Beside a daemon that is the daemon's, which has read the same registry.
+func (one *pass) save() error {
+	lock, err := lockLedger(one.config, 1)
+	if err != nil {
+		return nil //nolint:nilerr // somebody else keeps it
+	}
+	return errors.Join(one.memory.Ledger.Save(), lock.Close())
 }
 
 // choose finds the accounts of the named users, or says of each one why it is left alone.
@@ -214,14 +243,16 @@ func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
 
 // run looks at the accounts and, where act is given, carries the plans out.
 func (one *pass) run(ctx context.Context, act func(enforcer.Plan) error) (report.Report, error) {
-	look := one.world.Looker(one.door)
-	look.Files, look.Install, look.Act, look.Clean = keyFiles{one.sshd, one.door}.of, one.settings.Install, act, true
 	snapshot := one.world.Snapshot
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
 		Applied: act != nil, Skips: one.world.Skips(), Exceptions: one.world.Exceptions(), Shared: snapshot.Shared(),
 	}
-	err := look.Sweep(ctx, one.accounts, workers, func(result enforcer.Result) { r.Results = append(r.Results, result) })
+	results, err := one.sweep(ctx, act)
+	r.Results, r.Departed, r.Brake = results, one.world.Departed(), one.memory.Brakes.State()
+	if act == nil && !r.Brake.On() {
+		r.Trips = one.memory.Foresee(one.settings.Brake, results, time.Now()).People
+	}
 	for u := range snapshot.Users() {
 		for _, reject := range u.Rejects {
 			r.Rejects = append(r.Rejects, report.Reject{User: u.Name, Reject: reject})
@@ -234,4 +265,38 @@ func (one *pass) run(ctx context.Context, act func(enforcer.Plan) error) (report
 		}
 	}
 	return r, err
+}
+
+// sweep looks at the accounts. If the brake trips on the way, those that it held up are looked at once more, with what it holds.
+func (one *pass) sweep(ctx context.Context, act func(enforcer.Plan) error) (results []enforcer.Result, err error) {
+	at := make(map[string]int)
+	look := func(accounts []homes.Account) error {
+		looker := one.world.Looker(one.door)
+		looker.Files, looker.Install, looker.Act, looker.Clean = keyFiles{one.sshd, one.door}.of, one.settings.Install, act, true
+		return looker.Sweep(ctx, accounts, workers, func(result enforcer.Result) {
+			one.memory.Settle(result)
+			if i, again := at[result.Account.Name]; again {
+				results[i] = result
+				return
+			}
+			at[result.Account.Name] = len(results)
+			results = append(results, result)
+		})
+	}
+	if err := look(one.accounts); err != nil {
+		return results, err
+	}
+	var braked []homes.Account
+	for _, result := range results {
+		if errors.Is(result.Err, enforcer.ErrBraked) {
+			braked = append(braked, result.Account)
+		}
+	}
+	if len(braked) == 0 {
+		return results, nil
+	}
+	if err := one.judge(); err != nil {
+		return results, err
+	}
+	return results, look(braked)
 }

@@ -71,8 +71,9 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 		}
 	}
 	back := o.on // nothing to do is as good: the daemon may have been faster
+	one.memory.Hand = hand
 	for range restoreTries {
-		if err = bringBack(p, one, hand, c, install, back); !errors.Is(err, homes.ErrChanged) {
+		if err = bringBack(p, one, one.act(hand), c, install, back); !errors.Is(err, homes.ErrChanged) {
 			return err
 		}
 		back = true
@@ -81,7 +82,7 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 }
 
 // bringBack reads, plans and changes the file of a copy; back says that nothing to do is no error.
-func bringBack(p process, one *pass, hand *enforcer.Enforcer, c enforcer.Copy, install, back bool) error {
+func bringBack(p process, one *pass, act func(enforcer.Plan) error, c enforcer.Copy, install, back bool) error {
 	if err := one.world.Looker(one.door).SharedHome(one.accounts[0]); err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func bringBack(p process, one *pass, hand *enforcer.Enforcer, c enforcer.Copy, i
 		return fmt.Errorf("%s: %s", made.Path(), made.Unresolved)
 	}
 	if made.Change {
-		if err := hand.Apply(made); err != nil {
+		if err := act(made); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,7 @@ type Config struct {
 	Registry Registry     `yaml:"registry"`
 	Homes    Homes        `yaml:"homes"`
 	Policy   policy.Rules `yaml:"policy"`
+	Brake    Brake        `yaml:"brake"`
 	// StateDir holds the quarantine, RuntimeDir the daemon's lock.
 	StateDir string `yaml:"state_dir"`
 	// QuarantineFull is Stop or Remove: what becomes of a change when there is no room for its copy. QuarantineMaxAge is how long
@@ -113,6 +114,23 @@ type SSHD struct {
 	Configs []string `yaml:"configs"`
 }
 
+// Brake says how many people may lose registered keys in what time before their removal stops.
+type Brake struct {
+	People int           `yaml:"people"`
+	Window time.Duration `yaml:"window"`
+}
+
+// mostPeople bounds Brake.People: whoever expects more says so by releasing the brake.
+const mostPeople = 1000
+
+func (b Brake) check() error {
+	var people error
+	if b.People < 1 || b.People > mostPeople {
+		people = fmt.Errorf("brake.people: %d is not between 1 and %d", b.People, mostPeople)
+	}
+	return errors.Join(people, between("brake.window", b.Window, time.Minute, 7*24*time.Hour))
+}
+
 // Audit is the trail.
 type Audit struct {
 	File string `yaml:"file"`
@@ -149,6 +167,7 @@ func Default() Config {
 			MinUID: 1000, Guard: guardUser, SSHD: SSHD{Configs: []string{"/etc/ssh/sshd_config"}},
 		},
 		Policy:   policy.DefaultRules(),
+		Brake:    Brake{People: 10, Window: time.Hour},
 		StateDir: "/var/lib/keyreeve",
 
 		QuarantineFull: Stop, QuarantineMaxAge: Age(400 * day), QuarantineMaxSize: 4 << 30,
@@ -206,6 +225,7 @@ func (c Config) check() error {
 		c.Registry.check(),
 		c.Homes.check(),
 		rules,
+		c.Brake.check(),
 		absolute("state_dir", c.StateDir),
 		oneOf("quarantine_full", c.QuarantineFull, Stop, Remove),
 		c.bounds(),

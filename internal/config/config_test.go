@@ -39,6 +39,7 @@ func TestValues(t *testing.T) {
 mode: enforce
 homes: {install: all, include: [root], sweep: 1h, fast_check: 0s, min_uid: 500, sshd: {program: /opt/sshd, configs: []}}
 policy: {keys: [{type: rsa, min_bits: 3072}]}
+brake: {people: 30, window: 2h}
 quarantine_full: remove
 quarantine_max_age: 36h
 quarantine_max_size: 20MiB
@@ -51,6 +52,9 @@ quarantine_max_size: 20MiB
 	}
 	if c.QuarantineFull != "remove" || c.QuarantineMaxAge != config.Age(36*time.Hour) || c.QuarantineMaxSize != 20<<20 {
 		t.Errorf("quarantine: %s %v %d", c.QuarantineFull, c.QuarantineMaxAge, c.QuarantineMaxSize)
+	}
+	if c.Brake != (config.Brake{People: 30, Window: 2 * time.Hour}) {
+		t.Errorf("brake: %+v", c.Brake)
 	}
 	want := config.Default().Homes
 	want.Install, want.Include, want.Sweep, want.FastCheck, want.MinUID = "all", []string{"root"}, time.Hour, 0, 500
@@ -212,6 +216,7 @@ func TestErrors(t *testing.T) {
 		"quarantine":     {small + "quarantine_full: drop\nquarantine_max_age: 23h\nquarantine_max_size: 1MiB\n", []string{`quarantine_full: "drop" is not one of stop, remove`, "quarantine_max_age: 23h0m0s is less than 1d", "quarantine_max_size: 1048576 bytes are less than 16MiB"}},
 		"age":            {small + "quarantine_max_age: 5w\n", []string{"k.yaml:2: "}},
 		"size":           {small + "quarantine_max_size: 4GB\n", []string{"k.yaml:2: "}},
+		"brake":          {small + "brake: {people: 0, window: 30s}\n", []string{"brake.people: 0 is not between 1 and 1000", "brake.window: 30s is not between 1m0s and 168h0m0s"}},
 		"seldom":         {small + "homes: {sweep: 61m}\n", []string{"homes.sweep: 1h1m0s is not between 1s and 1h0m0s"}},
 		"uid 0":          {small + "homes: {min_uid: 0}\n", []string{"homes.min_uid: 0 is below 1"}},
 		"textfile":       {small + "metrics: {textfile: keyreeve.prom}\n", []string{`k.yaml: metrics.textfile: "keyreeve.prom" is not a plain absolute path`}},

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// The registry loses most of its keys: the daemon lets two people lose theirs and holds the others', over a restart, until an
+// administrator releases the brake. What nobody registered goes all the while.
+func TestDaemonBrake(t *testing.T) {
+	testenv.Need(t, "root") // a uid for each home
+	s := newSite(t)
+	_, keys := vectors(t)
+	var members, without []member
+	for n := 1; n <= 6; n++ {
+		m := s.newMember(n, keys["A"])
+		m.write(t, "authorized_keys", keys["A"]+" me\n")
+		members = append(members, m)
+		if n > 1 {
+			m.keys = nil
+		}
+		without = append(without, m)
+	}
+	left := without[:4] // two have no entry at all
+	s.put("registry.ldif", entries(members...))
+	s.configure("enforce", s.ldifRegistry())
+	text, err := os.ReadFile(s.path("keyreeve.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put("keyreeve.yaml", string(text)+"brake: {people: 2, window: 1h}\nmetrics: {textfile: "+s.path("keyreeve.prom")+"}\n")
+	have := func() (names []string) {
+		for _, m := range members {
+			if strings.Contains(m.read(t, "authorized_keys"), keys["A"]) {
+				names = append(names, m.name)
+			}
+		}
+		return names
+	}
+
+	d := s.start()
+	d.await("every home was looked at", 1)
+	s.measures("brake", "0")
+	s.put("registry.ldif", entries(left...))
+	d.await("the brake is on: too many people lost a registered key", 1)
+	s.measures("brake", "1")
+	s.measures("held_keys", "3")
+	held := have()
+	if len(held) != 4 || held[0] != members[0].name {
+		t.Errorf("keys have %v", held)
+	}
+	for _, name := range held[1:] {
+		eventually(t, "the status tells of "+name, func() bool {
+			out, _ := s.keyreeve(statusAttention, "brake", "status")
+			return strings.Contains(out, "\n  "+name+"  SHA256:")
+		})
+	}
+	// stays gives the daemon something to do and looks what is there after it.
+	stays := func(when string) {
+		t.Helper()
+		for _, m := range members {
+			if !slices.Contains(held, m.name) {
+				m.append(t, "authorized_keys", keys["A"]+" back\n")
+				m.loses(t, "authorized_keys", keys["A"])
+				continue
+			}
+			m.append(t, "authorized_keys", keys["B"]+" intruder\n")
+			m.loses(t, "authorized_keys", keys["B"])
+		}
+		if got := have(); !slices.Equal(got, held) {
+			t.Errorf("%s keys have %v, want %v", when, got, held)
+		}
+	}
+	stays("while the brake is on")
+	d.stop()
+	d = s.start()
+	d.await("every home was looked at", 1)
+	stays("after a restart")
+	if n := d.said("the brake is on"); n != 1 {
+		t.Errorf("the brake was told of %d times", n)
+	}
+	s.keyreeve(statusError, "apply")
+	if got := have(); !slices.Equal(got, held) {
+		t.Errorf("after apply keys have %v", got)
+	}
+	s.keyreeve(statusOK, "brake", "release", "--reason", "they were dismissed")
+	d.await("the brake was released", 1)
+	for _, m := range members[1:] {
+		m.loses(t, "authorized_keys", keys["A"])
+	}
+	s.measures("brake", "0")
+	s.measures("held_keys", "0")
+	s.keyreeve(statusOK, "brake", "status")
+	d.stop()
+
+	s.put("state/registry/ledger", "{}\n")
+	if _, stderr := s.keyreeve(statusError, "daemon"); !strings.Contains(stderr, "read the ledger: ") || !strings.Contains(stderr, "hint: ") {
+		t.Errorf("a daemon that cannot know who was registered says %q", stderr)
+	}
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+)
+
+// registryDir is what is kept of the registry.
+func registryDir(c config.Config) string { return filepath.Join(c.StateDir, "registry") }
+
+func ledgerPath(c config.Config) string { return filepath.Join(registryDir(c), "ledger") }
+func brakePath(c config.Config) string  { return filepath.Join(registryDir(c), "brake") }
+
+// openMemory reads who and what was registered before, and whether the brake is on. Hand may be nil where nothing is changed.
+//
+// Without the ledger all former keys are unknown: they would go, from everybody at once, and no brake would count them; who left
+// would be left alone with his keys. Without the brake's state nobody knows what it holds. So nothing is decided without them, and a
+// daemon that does not start is seen.
+func openMemory(c config.Config, hand *enforcer.Enforcer) (m enforcer.Memory, err error) {
+	m.Hand = hand
+	if m.Ledger, err = enforcer.OpenLedger(ledgerPath(c)); err != nil {
+		return m, withHint(err, "bring the file back, or move it away: then keys that the registry no longer lists are as unknown as any other "+
+			"and go without a brake, and users who left it are left alone")
+	}
+	if m.Brakes, err = enforcer.OpenBrakes(brakePath(c)); err != nil {
+		return m, withHint(err, "bring the file back, or move it away to begin with a brake that is not on")
+	}
+	return m, nil
+}
+
+// The ledger's file is one process's at a time: a daemon's as long as it runs, else for the moment of writing.
+const (
+	ledgerTries = 50
+	ledgerPause = 200 * time.Millisecond
+)
+
+// lockLedger takes the ledger's lock, after a while if need be. The directory is made if it is not there.
+func lockLedger(c config.Config, tries int) (lock io.Closer, err error) {
+	if err := statefile.EnsureDir(registryDir(c), 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of the registry ready: %w", err)
+	}
+	for range tries {
+		if lock, err = statefile.Lock(ledgerPath(c) + ".lock"); err == nil {
+			return lock, nil
+		}
+		time.Sleep(ledgerPause)
+	}
+	return nil, err
+}
