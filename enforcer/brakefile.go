@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
@@ -18,41 +17,17 @@ import (
 
 // Brakes is the file with the brake's state, which several processes share. It is safe for concurrent use.
 type Brakes struct {
-	path string
-
-	mu   sync.Mutex
-	last BrakeState // of the last good reading
-	seen bool       // the file was there
+	lastGood[BrakeState]
 }
 
 // OpenBrakes reads the file at path. One that is not there is that of a brake that has counted nobody. One that cannot be read is an
 // error, since nobody knows then whether the brake holds something back.
 func OpenBrakes(path string) (*Brakes, error) {
-	b := &Brakes{path: path}
+	b := &Brakes{lastGood[BrakeState]{path: path, what: "the state of the brake", read: readBrake}}
 	if _, err := b.Current(); err != nil {
 		return nil, err
 	}
 	return b, nil
-}
-
-// Current reads the file again. With an error comes the state of the last good reading, which stays in force. A file that was
-// there and is gone is an error too: the brake is released by [Brakes.Release] alone.
-func (b *Brakes) Current() (BrakeState, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.current()
-}
-
-func (b *Brakes) current() (BrakeState, error) {
-	state, found, err := readBrake(b.path)
-	if err == nil && !found && b.seen {
-		err = fmt.Errorf("%s was there and is gone", b.path)
-	}
-	if err != nil {
-		return b.last, fmt.Errorf("read the state of the brake: %w", err)
-	}
-	b.last, b.seen = state, b.seen || found
-	return state, nil
 }
 
 // State is what is known of the brake, without a look at the file. One of nil is not on.

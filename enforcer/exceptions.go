@@ -1,7 +1,6 @@
 package enforcer
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -21,37 +19,17 @@ import (
 // Exceptions is the file that holds the policy's exceptions, written by this program for root alone. It is safe for concurrent
 // use.
 type Exceptions struct {
-	path string
-
-	mu   sync.Mutex
-	last []policy.Exception // of the last good reading
-	seen bool               // the file was there
+	lastGood[[]policy.Exception]
 }
 
 // OpenExceptions reads the file at path. One that is not there holds no exception; one that cannot be read is an error, since
 // with the exceptions unknown neither a file that is changed nor one that is left alone would be right.
 func OpenExceptions(path string) (*Exceptions, error) {
-	x := &Exceptions{path: path}
+	x := &Exceptions{lastGood[[]policy.Exception]{path: path, what: "the exceptions", read: readExceptions}}
 	if _, err := x.Current(); err != nil {
 		return nil, err
 	}
 	return x, nil
-}
-
-// Current reads the file again. With an error comes the list of the last good reading, which stays in force. A file that was
-// there and is gone is an error too: nobody ends exceptions like that, and "it is gone" is not "it is empty".
-func (x *Exceptions) Current() ([]policy.Exception, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	list, found, err := readExceptions(x.path)
-	if err == nil && !found && x.seen {
-		err = fmt.Errorf("%s was there and is gone", x.path)
-	}
-	if err != nil {
-		return x.last, fmt.Errorf("read the exceptions: %w", err)
-	}
-	x.last, x.seen = list, x.seen || found
-	return list, nil
 }
 
 // exceptionsBound is how many bytes the file may have: some thousand exceptions.
@@ -86,13 +64,11 @@ func readExceptions(path string) (list []policy.Exception, found bool, err error
 		return nil, false, err
 	}
 	var d exceptionsDocument
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&d); err != nil {
+	if err := strictJSON(text, &d); err != nil {
 		return nil, false, fmt.Errorf("%s: %w", path, err)
 	}
-	if decoder.More() || d.Version != exceptionsVersion {
-		return nil, false, fmt.Errorf("%s: is not one document of version %d", path, exceptionsVersion)
+	if d.Version != exceptionsVersion {
+		return nil, false, fmt.Errorf("%s: is not of version %d", path, exceptionsVersion)
 	}
 	for i, entry := range d.Exceptions {
 		e, err := entry.exception()

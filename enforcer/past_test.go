@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -348,22 +349,23 @@ func TestRunnerBrakes(t *testing.T) {
 // While the registry cannot be read, keys stay that only its last reading did not have.
 func TestRunnerHoldsWhileTheRegistryIsAway(t *testing.T) {
 	down := errors.New("connection refused")
-	act := func(d *town, fails *bool) func(enforcer.Plan) error {
+	act := func(d *town, fails *atomic.Bool) func(enforcer.Plan) error {
 		return func(p enforcer.Plan) error {
-			if *fails {
+			if fails.Load() {
 				return errors.New("stale file handle")
 			}
 			return d.hand.Apply(p)
 		}
 	}
 	inTown(t, func(d *town) {
-		fails := true
+		var fails atomic.Bool
+		fails.Store(true)
 		d.settings.Act = act(d, &fails)
 		d.start()
 		d.without("p0") // the home does not let itself be changed
 		d.source.set(nil, down)
 		d.read()
-		fails = false
+		fails.Store(false)
 		time.Sleep(24 * time.Hour)
 		d.want(d.people[0], theirs, "one reading did not have it, and there was none since")
 		d.puts(d.people[0], theirs+lineB+"\n")
@@ -378,14 +380,15 @@ func TestRunnerHoldsWhileTheRegistryIsAway(t *testing.T) {
 		d.want(d.people[0], gone, "put back in the next outage")
 	})
 	inTown(t, func(d *town) {
-		fails := true
+		var fails atomic.Bool
+		fails.Store(true)
 		d.settings.Act = act(d, &fails)
 		d.start()
 		d.without("p0")
 		d.without("p0")
 		d.source.set(nil, down)
 		d.read()
-		fails = false
+		fails.Store(false)
 		time.Sleep(2 * time.Minute)
 		d.want(d.people[0], gone, "two readings did not have it")
 	})

@@ -20,6 +20,9 @@ type Former struct {
 // WithFormer returns grants that tell keys which were registered from those that never were, and that hold those which are to
 // stay. What the policy refuses is not held, whoever registered it; and of a key that is granted nothing is former.
 func (g *Grants) WithFormer(list []Former) *Grants {
+	if len(list) == 0 {
+		return g
+	}
 	with := *g
 	with.former = make(map[string][]Former)
 	with.users = maps.Clone(g.users)
