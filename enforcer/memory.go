@@ -54,7 +54,8 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 		}
 		return fmt.Sprintf("it is no longer registered since %s, and stays until %s", loss.Since.Format(time.RFC3339), until)
 	})
-	w := NewWorld(snapshot, grants.WithFormer(former), scope, m.Ledger.Departed()...)
+	w := NewWorld(snapshot, grants, scope, m.Ledger.Departed()...)
+	w.Grants = grants.Without(w.departed).WithFormer(former)
 	w.braked = state
 	for _, f := range former {
 		if f.Held != "" {

@@ -16,6 +16,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/testenv"
+	"github.com/keyreeve/keyreeve/policy"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -413,6 +414,16 @@ func TestRunnerHoldsWhileTheRegistryIsAway(t *testing.T) {
 
 // Who left the registry is still kept, and has no keys.
 func TestRunnerKeepsWhoLeft(t *testing.T) {
+	inTown(t, func(d *town) {
+		e := exception(d.t, "p0", lineB)
+		e.Since, e.Until = time.Now(), time.Now().AddDate(0, 1, 0)
+		d.runner.Exceptions = func() ([]policy.Exception, error) { return []policy.Exception{e}, nil }
+		d.write(d.people[0], theirs+lineB+"\n")
+		d.start()
+		d.want(d.people[0], theirs+lineB+"\n", "by an exception")
+		d.without("p0")
+		d.want(d.people[0], gone, "an exception of who left")
+	})
 	inTown(t, func(d *town) {
 		d.start()
 		d.without("p0")

@@ -43,6 +43,29 @@ func (g *Grants) WithFormer(list []Former) *Grants {
 	return &with
 }
 
+// Without returns grants in which no exception counts for users who left the registry. It is a word about one key, not about the
+// account, as it is where the account is locked.
+func (g *Grants) Without(left map[string]time.Time) *Grants {
+	ends := func(e Excepted) bool {
+		_, is := left[e.User]
+		return is && e.Idle == ""
+	}
+	if !slices.ContainsFunc(g.excepted, ends) {
+		return g
+	}
+	with := *g
+	with.users, with.excepted = maps.Clone(g.users), slices.Clone(g.excepted)
+	for i, e := range with.excepted {
+		if ends(e) {
+			with.excepted[i].Idle = "its user left the registry"
+			of := with.users[e.User]
+			of.grants = slices.DeleteFunc(slices.Clone(of.grants), func(have Grant) bool { return have.Key == e.Key })
+			with.users[e.User] = of
+		}
+	}
+	return &with
+}
+
 // formerly says since when a key is no longer registered to a user.
 func (g *Grants) formerly(user string, key authkeys.Key) (Verdict, bool) {
 	for _, f := range g.former[user] {

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"math/big"
 	"testing"
+	"time"
 
 	"github.com/keyreeve/keyreeve/policy"
 	"github.com/keyreeve/keyreeve/registry"
@@ -58,5 +59,36 @@ func TestFormer(t *testing.T) {
 	}
 	if got := before.Judge("locked", parse(t, lineA)); got.Reason != policy.ReasonAccountLocked {
 		t.Errorf("locked: %v", got)
+	}
+}
+
+// An exception of who left the registry grants nothing, and that is told.
+func TestWithout(t *testing.T) {
+	p, err := policy.Compile(policy.DefaultRules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := registry.New([]registry.User{user(t, "alice", lineA)}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := p.Evaluate(snapshot, now, exception(t, "alice", lineB), exception(t, "bob", lineB), exception(t, "root", lineB))
+	left := map[string]time.Time{"bob": now, "carol": now}
+	after := g.Without(left).WithFormer([]policy.Former{former(t, "bob", lineB, "why")})
+	for user, want := range map[string]policy.Reason{"alice": policy.ReasonGranted, "bob": policy.ReasonHeld, "root": policy.ReasonGranted} {
+		if got := after.Judge(user, parse(t, lineB)); got.Reason != want {
+			t.Errorf("%s: %v, want %s", user, got, want)
+		}
+	}
+	if got := g.Without(left).For("bob"); len(got) != 0 || len(g.For("bob")) != 1 {
+		t.Errorf("bob has %v, and had %v", got, g.For("bob"))
+	}
+	for i, want := range []string{"", "its user left the registry", ""} {
+		if got := after.Exceptions()[i].Idle; got != want || g.Exceptions()[i].Idle != "" {
+			t.Errorf("exception %d: %q, want %q", i, got, want)
+		}
+	}
+	if g.Without(nil) != g {
+		t.Error("grants are made anew without need")
 	}
 }
