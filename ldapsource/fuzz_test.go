@@ -53,7 +53,7 @@ func FuzzBER(f *testing.F) {
 		g := &guard{Conn: client}
 		c := newConn(t.Context(), g, g, false, l.config.Timeout)
 		defer c.close()
-		entries, err := l.search(t.Context(), c)
+		entries, err := l.search(t.Context(), c, l.all())
 		switch {
 		case err != nil && entries != nil:
 			t.Errorf("%d entries came with the error %v", len(entries), err)

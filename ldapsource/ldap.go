@@ -64,6 +64,10 @@ type LDAPConfig struct {
 	// Timeout bounds each step: to connect, to bind, to read one page. A server that makes use of it again and again is
 	// given up after twenty times that.
 	Timeout time.Duration `yaml:"timeout"`
+	// Notice is NoticeAuto or NoticeOff: whether Watch says which users changed. Poll is how often it asks for those whom a server
+	// does not tell of by itself.
+	Notice string        `yaml:"notice"`
+	Poll   time.Duration `yaml:"poll"`
 }
 
 // DefaultLDAP is what holds of an LDAPConfig where nothing else is said.
@@ -72,6 +76,7 @@ func DefaultLDAP() LDAPConfig {
 	return LDAPConfig{
 		Filter: filter, Preset: OpenSSHLPK, Schema: schema,
 		GSSAPI: GSSAPI{KRB5Conf: "/etc/krb5.conf"}, PageSize: 500, Timeout: 10 * time.Second,
+		Notice: NoticeAuto, Poll: 10 * time.Second,
 	}
 }
 
@@ -87,12 +92,15 @@ type LDAP struct {
 	// Report, if it is there, hears why the registry came from another server than the one before it in the order: once for
 	// each server and Fault, until that server gives the registry again, of which it hears with a nil error.
 	Report func(server string, err error)
+	// Noticing, if it is there, hears in which way Watch learns of changes, whenever that changes; with ByRefresh comes the reason.
+	Noticing func(server string, by Way, err error)
 
 	config   LDAPConfig
 	base     *ldap.DN
 	servers  []server // of URLs
 	resolver *net.Resolver
 	pool     pool
+	trust    trust
 }
 
 // NewLDAP checks a configuration; it neither connects nor opens a file. All that is wrong is in the error.
@@ -134,6 +142,7 @@ func (c LDAPConfig) check() error {
 	if c.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("timeout %s is not above 0", c.Timeout))
 	}
+	errs = append(errs, c.checkNotice())
 	return errors.Join(errs...)
 }
 
@@ -196,7 +205,7 @@ func (l *LDAP) fetch(ctx context.Context, s server) (*registry.Snapshot, error) 
 		return nil, fmt.Errorf("%s: %w", s.url, err)
 	}
 	defer conn.close()
-	entries, err := l.search(ctx, conn)
+	entries, err := l.search(ctx, conn, l.all())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.url, err)
 	}

@@ -16,9 +16,18 @@ const (
 	maxIdle = 1_000
 )
 
-// search reads all entries of the registry, page by page over one connection, because a paging cookie is good for its
-// connection only.
-func (l *LDAP) search(ctx context.Context, c *conn) ([]Entry, error) {
+// query is what is asked for below the base.
+type query struct {
+	filter     string
+	attributes []string
+}
+
+// all asks for every user of the registry.
+func (l *LDAP) all() query { return query{l.config.Filter, l.config.layout().names()} }
+
+// search reads all entries of a query, page by page over one connection, because a paging cookie is good for its connection
+// only.
+func (l *LDAP) search(ctx context.Context, c *conn, q query) ([]Entry, error) {
 	var (
 		entries []Entry
 		cookie  []byte
@@ -26,7 +35,7 @@ func (l *LDAP) search(ctx context.Context, c *conn) ([]Entry, error) {
 		idle    int
 	)
 	for page := 1; ; page++ {
-		result, next, err := l.page(ctx, c, cookie)
+		result, next, err := l.page(ctx, c, q, cookie)
 		if err != nil {
 			return nil, fmt.Errorf("page %d of the search below %q: %w", page, l.config.Base, err)
 		}
@@ -57,12 +66,12 @@ func (l *LDAP) search(ctx context.Context, c *conn) ([]Entry, error) {
 }
 
 // page asks for one page and proves that it came whole. An empty cookie says that it was the last.
-func (l *LDAP) page(ctx context.Context, c *conn, cookie []byte) ([]*ldap.Entry, []byte, error) {
+func (l *LDAP) page(ctx context.Context, c *conn, q query, cookie []byte) ([]*ldap.Entry, []byte, error) {
 	paging := ldap.NewControlPaging(uint32(l.config.PageSize)) //nolint:gosec // NewLDAP bounds it
 	paging.SetCookie(cookie)
 	// A new request for every page: the library writes into requests.
 	request := ldap.NewSearchRequest(l.config.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-		l.config.Filter, l.config.layout().names(), []ldap.Control{paging})
+		q.filter, q.attributes, []ldap.Control{paging})
 	result, err := l.ask(ctx, c, request)
 	if err != nil {
 		return nil, nil, err

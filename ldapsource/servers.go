@@ -102,6 +102,7 @@ func (l *LDAP) Fetch(ctx context.Context) (*registry.Snapshot, error) {
 		}
 		if err == nil {
 			l.tell(s.url, left)
+			l.trust.set(s, snapshot)
 			return snapshot, nil
 		}
 		left = append(left, leaving{s.url, err})

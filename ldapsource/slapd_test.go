@@ -44,7 +44,7 @@ func filled(c LDAPConfig) LDAPConfig {
 	d := DefaultLDAP()
 	c.Filter, c.Preset = cmp.Or(c.Filter, d.Filter), cmp.Or(c.Preset, d.Preset)
 	c.PageSize, c.Timeout = cmp.Or(c.PageSize, d.PageSize), cmp.Or(c.Timeout, d.Timeout)
-	c.Schema = cmp.Or(c.Schema, d.Schema)
+	c.Schema, c.Notice, c.Poll = cmp.Or(c.Schema, d.Schema), cmp.Or(c.Notice, d.Notice), cmp.Or(c.Poll, d.Poll)
 	return c
 }
 

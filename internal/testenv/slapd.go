@@ -82,6 +82,8 @@ type SlapdSetup struct {
 	Readers []string
 	// Env is put into the environment of slapd.
 	Env []string
+	// Sync makes the server tell of changes (RFC 4533, slapo-syncprov(5)).
+	Sync bool
 }
 
 // StartSlapdWith is StartSlapd with a setup of one's own.
@@ -136,7 +138,7 @@ func (s *Slapd) configure(certificate Certificate) {
 	// Debian builds back_mdb as a module; elsewhere it is a part of slapd.
 	for _, dir := range []string{"/usr/lib/ldap", "/usr/lib64/openldap", "/usr/lib/openldap"} {
 		if _, err := os.Stat(dir + "/back_mdb.la"); err == nil {
-			fmt.Fprintf(&conf, "modulepath %s\nmoduleload back_mdb\nmoduleload ppolicy\n", dir)
+			fmt.Fprintf(&conf, "modulepath %s\nmoduleload back_mdb\nmoduleload ppolicy\nmoduleload syncprov\n", dir)
 		}
 	}
 	data := filepath.Join(s.dir, "data")
@@ -171,6 +173,9 @@ index objectClass,uid eq,pres
 overlay ppolicy
 `, s.dir, certificate.CAFile, certificate.CertFile, certificate.KeyFile, slapdReader, SlapdBase, data, s.RootDN)
 	conf.WriteString(s.setup.Database)
+	if s.setup.Sync {
+		conf.WriteString("index entryCSN,entryUUID eq\noverlay syncprov\nsyncprov-sessionlog 1000\n")
+	}
 	putFile(s.tb, s.dir, "slapd.conf", []byte(conf.String()))
 }
 
@@ -270,6 +275,12 @@ func (s *Slapd) Stop() {
 		_ = s.process.Process.Kill()
 		<-s.ended
 	}
+}
+
+// Kill ends slapd as a crash does.
+func (s *Slapd) Kill() {
+	_ = s.process.Process.Kill() // it may have ended already
+	<-s.ended
 }
 
 // freePorts finds loopback ports that nobody listens on now.
