@@ -160,7 +160,7 @@ func TestNoticeOutlivesServer(t *testing.T) {
 
 // drain forgets what was heard: everything, and everybody whose stamp was new to a poll.
 func (l *listener) drain() {
-	for quiet := time.After(3 * l.config.Poll); ; {
+	for quiet := time.After(2*l.config.Poll + l.config.Poll/2); ; {
 		select {
 		case <-l.names:
 		case <-quiet:

@@ -62,18 +62,22 @@ func TestFetchUserRefuses(t *testing.T) {
 		fault Fault
 		want  string
 	}{
-		"nothing":           {page(), Hidden, "none of 0 entries"},
-		"no witness":        {page(alice), Incomplete, `without a key of the witness "canary"`},
-		"no witness's key":  {page(with(canary, "sshPublicKey"), alice), Incomplete, `without a key of the witness "canary"`},
-		"no keys at all":    {page(with(canary, "sshPublicKey"), with(alice, "sshPublicKey")), Hidden, "none of 2 entries has the attribute sshPublicKey"},
-		"two entries":       {page(canary, alice, other), "", `two entries for the user "alice"`},
-		"somebody else":     {page(canary, userEntry("bob", 3002, keyText(2))), Foreign, `"bob" came`},
-		"two names":         {page(canary, with(alice, "uid", "alice", "bob")), Foreign, "came, where"},
-		"outside the base":  {page(canary, Entry{DN: "uid=alice,dc=elsewhere", Attributes: alice.Attributes}), Foreign, "outside the base"},
-		"size limit":        {func(s search) ([]byte, bool) { return append(entryMessage(s.id, canary), doneMessage(s.id, 4)...), true }, Refused, "Size Limit"},
-		"no paging control": {func(s search) ([]byte, bool) { return append(entryMessage(s.id, canary), doneMessage(s.id, 0)...), true }, Incomplete, "no paging control"},
-		"referral":          {func(s search) ([]byte, bool) { return append(referenceMessage(s.id), pageMessage(s.id, "")...), true }, Referred, "another place"},
-		"cut":               {func(s search) ([]byte, bool) { return entryMessage(s.id, canary), false }, Lost, "alice"},
+		"nothing":          {page(), Hidden, "none of 0 entries"},
+		"no witness":       {page(alice), Incomplete, `without a key of the witness "canary"`},
+		"no witness's key": {page(with(canary, "sshPublicKey"), alice), Incomplete, `without a key of the witness "canary"`},
+		"no keys at all":   {page(with(canary, "sshPublicKey"), with(alice, "sshPublicKey")), Hidden, "none of 2 entries has the attribute sshPublicKey"},
+		"two entries":      {page(canary, alice, other), "", `two entries for the user "alice"`},
+		"somebody else":    {page(canary, userEntry("bob", 3002, keyText(2))), Foreign, `"bob" came`},
+		"two names":        {page(canary, with(alice, "uid", "alice", "bob")), Foreign, "came, where"},
+		"outside the base": {page(canary, Entry{DN: "uid=alice,dc=elsewhere", Attributes: alice.Attributes}), Foreign, "outside the base"},
+		"size limit": {func(s search) ([]byte, bool) {
+			return append(entryMessage(s.id, canary), doneMessage(s.id, 4)...), true
+		}, Refused, "Size Limit"},
+		"no paging control": {func(s search) ([]byte, bool) {
+			return append(entryMessage(s.id, canary), doneMessage(s.id, 0)...), true
+		}, Incomplete, "no paging control"},
+		"referral": {func(s search) ([]byte, bool) { return append(referenceMessage(s.id), pageMessage(s.id, "")...), true }, Referred, "another place"},
+		"cut":      {func(s search) ([]byte, bool) { return entryMessage(s.id, canary), false }, Lost, "alice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			whole := true

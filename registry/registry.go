@@ -81,25 +81,42 @@ type Snapshot struct {
 func New(users []User, source string) (*Snapshot, error) {
 	s := &Snapshot{source: source, users: make(map[string]User, len(users))}
 	for _, u := range users {
-		if u.Name == "" || strings.ContainsFunc(u.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return nil, fmt.Errorf("%s: user name %q cannot be used", source, u.Name)
+		if err := checkName(u.Name); err != nil {
+			return nil, fmt.Errorf("%s: %w", source, err)
 		}
 		if _, double := s.users[u.Name]; double {
 			return nil, fmt.Errorf("%s: two entries for the user %q", source, u.Name)
 		}
-		u.Records, u.Rejects, u.Remarks = slices.Clone(u.Records), slices.Clone(u.Rejects), slices.Clone(u.Remarks)
-		s.users[u.Name] = u
+		s.users[u.Name] = u.clone()
 		s.names = append(s.names, u.Name)
 		s.keys += len(u.Records)
 	}
+	slices.Sort(s.names)
+	return s.filled()
+}
+
+// filled refuses a snapshot without users or keys.
+func (s *Snapshot) filled() (*Snapshot, error) {
 	if len(s.names) == 0 {
-		return nil, fmt.Errorf("%s: %w: it names no user", source, ErrEmpty)
+		return nil, fmt.Errorf("%s: %w: it names no user", s.source, ErrEmpty)
 	}
 	if s.keys == 0 {
-		return nil, fmt.Errorf("%s: %w: none of its %d users has a usable key", source, ErrEmpty, len(s.names))
+		return nil, fmt.Errorf("%s: %w: none of its %d users has a usable key", s.source, ErrEmpty, len(s.names))
 	}
-	slices.Sort(s.names)
 	return s, nil
+}
+
+func checkName(name string) error {
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return fmt.Errorf("user name %q cannot be used", name)
+	}
+	return nil
+}
+
+// clone makes a user that shares no list with the caller's.
+func (u User) clone() User {
+	u.Records, u.Rejects, u.Remarks = slices.Clone(u.Records), slices.Clone(u.Rejects), slices.Clone(u.Remarks)
+	return u
 }
 
 // User returns the entry of one user; the name is compared byte for byte.

@@ -80,7 +80,7 @@ func adviceOn(err error) string {
 // sourceID is equal for configurations that read the same registry; how often, and with which time limit, does not
 // matter.
 func sourceID(r config.Registry) string {
-	r.LDAP.Timeout, r.LDAP.PageSize = 0, 0
+	r.LDAP.Timeout, r.LDAP.PageSize, r.LDAP.Notice, r.LDAP.Poll = 0, 0, "", 0
 	if r.Source == config.LDIFSource {
 		return fmt.Sprintf("ldif %+v", r.LDIF)
 	}
