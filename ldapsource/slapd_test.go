@@ -135,6 +135,37 @@ func TestSlapdRefuses(t *testing.T) {
 	wantError(t, got, err, s.LDAPS, "connection refused")
 }
 
+// A subtree that is elsewhere makes the search an error, until the configuration lists the place as the server writes it: slapd adds
+// the scope to the URL of the entry.
+func TestSlapdReferral(t *testing.T) {
+	s := testenv.StartSlapd(t, render(append(people(), Entry{DN: "ou=elsewhere," + testenv.SlapdPeople, Attributes: []Attribute{
+		attribute("objectClass", "referral", "extensibleObject"), attribute("ou", "elsewhere"),
+		attribute("ref", "ldap://elsewhere.example.org/ou=people,dc=example,dc=com"),
+	}})))
+	const place = "ldap://elsewhere.example.org/ou=people,dc=example,dc=com??sub"
+	got, err := fetch(t, config(s))
+	wantError(t, got, err, "another place", place)
+	wantFault(t, err, Referred)
+	c := config(s)
+	c.Referrals = []string{place}
+	if got, err := fetch(t, c); err != nil || got.Len() != 27 {
+		t.Error(got, err)
+	}
+}
+
+// A reader with a limit of size gets a part of the entries, and a result code that says so.
+func TestSlapdSizeLimit(t *testing.T) {
+	s := testenv.StartSlapdWith(t, render(people()), testenv.SlapdSetup{Database: "sizelimit 5\n"})
+	s.Modify("dn: cn=limited," + testenv.SlapdPeople + "\nchangetype: add\nobjectClass: person\ncn: limited\nsn: limited\nuserPassword: correct horse\n")
+	for _, page := range []int{3, 100} {
+		c := secured(s, s.LDAPS)
+		c.BindDN, c.PageSize = "cn=limited,"+testenv.SlapdPeople, page
+		got, err := fetch(t, c)
+		wantError(t, got, err, "Size Limit Exceeded")
+		wantFault(t, err, Refused)
+	}
+}
+
 // What changes in the directory is in the next registry, and two entries of one name are an error.
 func TestSlapdChanges(t *testing.T) {
 	s := testenv.StartSlapd(t, render(people()))
