@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -8,6 +9,16 @@ import (
 
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
+
+// more adds to the configuration.
+func (s site) more(text string) {
+	s.t.Helper()
+	have, err := os.ReadFile(s.path("keyreeve.yaml"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.put("keyreeve.yaml", string(have)+text)
+}
 
 // The registry loses most of its keys: the daemon lets two people lose theirs and holds the others', over a restart, until an
 // administrator releases the brake. What nobody registered goes all the while.
@@ -28,11 +39,7 @@ func TestDaemonBrake(t *testing.T) {
 	left := without[:4] // two have no entry at all
 	s.put("registry.ldif", entries(members...))
 	s.configure("enforce", s.ldifRegistry())
-	text, err := os.ReadFile(s.path("keyreeve.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.put("keyreeve.yaml", string(text)+"brake: {people: 2, window: 1h}\nmetrics: {textfile: "+s.path("keyreeve.prom")+"}\n")
+	s.more("brake: {people: 2, window: 1h}\nmetrics: {textfile: " + s.path("keyreeve.prom") + "}\n")
 	have := func() (names []string) {
 		for _, m := range members {
 			if strings.Contains(m.read(t, "authorized_keys"), keys["A"]) {
@@ -101,4 +108,57 @@ func TestDaemonBrake(t *testing.T) {
 	if _, stderr := s.keyreeve(statusError, "daemon"); !strings.Contains(stderr, "read the ledger: ") || !strings.Contains(stderr, "hint: ") {
 		t.Errorf("a daemon that cannot know who was registered says %q", stderr)
 	}
+}
+
+// A key that the brake holds logs in until the release, and no longer; one that nobody registered never does.
+func TestBrakeLogins(t *testing.T) {
+	testenv.Need(t, "root", "sshd")
+	server, s := testenv.StartSSHD(t, ""), newSite(t)
+	strangerFile, stranger := testenv.NewKey(t)
+	var guests, without []member
+	files := make(map[string]string)
+	for range 3 {
+		file, key := testenv.NewKey(t)
+		m := guest(t, key)
+		m.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", key+"\n")
+		guests, files[m.name] = append(guests, m), file
+		m.keys = nil
+		without = append(without, m)
+	}
+	stays := guest(t, stranger) // the stranger's key is registered, but to another one
+	s.put("registry.ldif", entries(append(guests, stays)...))
+	s.configure("enforce", s.ldifRegistry())
+	s.more("brake: {people: 1, window: 1h}\n")
+	d := s.start()
+	d.await("every home was looked at", 1)
+	s.put("registry.ldif", entries(append(without, stays)...))
+	d.await("the brake is on", 1)
+	logins := func(when string, want int) {
+		t.Helper()
+		in := 0
+		for _, m := range guests {
+			m.append(t, "authorized_keys", stranger+"\n")
+			m.loses(t, "authorized_keys", stranger)
+			if err := server.Login(m.name, strangerFile); !errors.Is(err, testenv.ErrRefused) {
+				t.Errorf("%s the key of another one: %v", when, err)
+			}
+			switch err := server.Login(m.name, files[m.name]); {
+			case err == nil:
+				in++
+			case !errors.Is(err, testenv.ErrRefused):
+				t.Error(err)
+			}
+		}
+		if in != want {
+			t.Errorf("%s %d people can log in, want %d", when, in, want)
+		}
+	}
+	logins("while the brake is on", 2)
+	s.keyreeve(statusOK, "brake", "release", "--reason", "they were dismissed")
+	d.await("the brake was released", 1)
+	for i, m := range guests {
+		m.loses(t, "authorized_keys", guests[i].keys[0])
+	}
+	logins("after its release", 0)
+	d.stop()
 }

@@ -45,11 +45,10 @@ func lockLedger(c config.Config, tries int) (lock io.Closer, err error) {
 	if err := statefile.EnsureDir(registryDir(c), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the registry ready: %w", err)
 	}
-	for range tries {
-		if lock, err = statefile.Lock(ledgerPath(c) + ".lock"); err == nil {
-			return lock, nil
+	for tries--; ; tries-- {
+		if lock, err = statefile.Lock(ledgerPath(c) + ".lock"); err == nil || tries <= 0 {
+			return lock, err
 		}
 		time.Sleep(ledgerPause)
 	}
-	return nil, err
 }
