@@ -196,7 +196,7 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 	accounts = append(accounts, homes.Account{Name: "nohome", UID: accounts[0].UID, GID: accounts[0].GID, Home: filepath.Join(c.dir, "nohome")})
 	var got []string
 	sweep := enforcer.Looker{Homes: c.door, Grants: grants(t)}.Sweep
-	if err := sweep(t.Context(), accounts, 3, func(r enforcer.Result) {
+	if err := sweep(t.Context(), accounts, 3, nil, func(r enforcer.Result) {
 		if r.Err != nil || r.NoHome != (r.Account.Name == "nohome") || pending(r) == r.NoHome {
 			t.Errorf("%s: %+v", r.Account.Name, r)
 		}
@@ -209,7 +209,7 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	n := 0
-	err := sweep(ctx, accounts, 1, func(enforcer.Result) {
+	err := sweep(ctx, accounts, 1, nil, func(enforcer.Result) {
 		if n++; n == 2 {
 			stop()
 		}
@@ -237,7 +237,7 @@ func BenchmarkSweep(b *testing.B) {
 		accounts[i].Name = "alice"
 	}
 	for b.Loop() {
-		if err := (enforcer.Looker{Homes: c.door, Grants: g}).Sweep(b.Context(), accounts, 16, func(r enforcer.Result) {
+		if err := (enforcer.Looker{Homes: c.door, Grants: g}).Sweep(b.Context(), accounts, 16, nil, func(r enforcer.Result) {
 			if r.Err != nil || pending(r) {
 				b.Fatalf("%+v", r)
 			}

@@ -66,7 +66,8 @@ type daemon struct {
 	hints    chan string
 	runner   *enforcer.Runner
 	settings enforcer.Settings
-	active   atomic.Int64 // the uid that has a process, 0 for none
+	act      func(enforcer.Plan) error // of the settings, for every account
+	active   atomic.Int64              // the uid that has a process, 0 for none
 	ready    int
 	seen     atomic.Pointer[enforcer.Observation]
 	watched  atomic.Int32
@@ -84,11 +85,17 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 	d := &daemon{centre: c, t: t, source: &source{}, hints: make(chan string), ended: make(chan error, 1), hand: c.enforcer(&trail{})}
 	d.hand.Now = time.Now // the bubble's
 	d.equip()
+	d.act = d.hand.Apply
 	d.settings = enforcer.Settings{
 		Source: d.source, SourceID: "one", Policy: rules, Scope: enforcer.Scope{MinUID: 1},
-		Brake: enforcer.Brake{People: 10, Window: time.Hour}, Act: d.hand.Apply, Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,
+		Brake: enforcer.Brake{People: 10, Window: time.Hour}, Act: always(func(p enforcer.Plan) error { return d.act(p) }), Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,
 	}
 	return d
+}
+
+// always is one act for every account.
+func always(act func(enforcer.Plan) error) func(homes.Account) func(enforcer.Plan) error {
+	return func(homes.Account) func(enforcer.Plan) error { return act }
 }
 
 // equip makes a runner that was not run yet, on what an earlier one left.

@@ -176,10 +176,10 @@ func (l Looker) act(plan *Plan) error {
 	return err
 }
 
-// Sweep looks at all accounts with a number of workers and yields the results in the order of the accounts, as soon as
-// they are known; it looks ahead of a slow reader by no more than that number. When ctx ends, no further look begins, those
+// Sweep looks at all accounts with a number of workers, each with its own Act where act is given, and yields the results in the
+// order of the accounts, as soon as they are known; it looks ahead of a slow reader by no more than that number. When ctx ends, no further look begins, those
 // that have begun are given a few seconds to end, and the error says how far it came.
-func (l Looker) Sweep(ctx context.Context, accounts []homes.Account, workers int, yield func(Result)) error {
+func (l Looker) Sweep(ctx context.Context, accounts []homes.Account, workers int, act func(homes.Account) func(Plan) error, yield func(Result)) error {
 	results := make([]chan Result, len(accounts))
 	for i := range results {
 		results[i] = make(chan Result, 1)
@@ -193,7 +193,13 @@ func (l Looker) Sweep(ctx context.Context, accounts []homes.Account, workers int
 			case <-ctx.Done():
 				return
 			}
-			looks.Go(func() { results[i] <- l.Look(account) })
+			looks.Go(func() {
+				look := l
+				if act != nil {
+					look.Act = act(account)
+				}
+				results[i] <- look.Look(account)
+			})
 		}
 	})
 	for i, result := range results {

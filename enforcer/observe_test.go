@@ -40,10 +40,10 @@ func TestRunnerObserves(t *testing.T) {
 		d := newDaemon(t, c)
 		homesOf := &silent{Homes: c.door, dead: map[string]chan struct{}{"carol": make(chan struct{})}}
 		d.runner.Homes = &barred{homesOf, "erin"}
-		act := d.settings.Act
+		act := d.act
 		var fails atomic.Bool
 		fails.Store(true)
-		d.settings.Act = func(p enforcer.Plan) error {
+		d.act = func(p enforcer.Plan) error {
 			if p.Account.Name == "bob" && fails.Load() {
 				return syscall.EIO
 			}

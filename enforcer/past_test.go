@@ -361,7 +361,7 @@ func TestRunnerHoldsWhileTheRegistryIsAway(t *testing.T) {
 	inTown(t, func(d *town) {
 		var fails atomic.Bool
 		fails.Store(true)
-		d.settings.Act = act(d, &fails)
+		d.act = act(d, &fails)
 		d.start()
 		d.without("p0") // the home does not let itself be changed
 		d.source.set(nil, down)
@@ -383,7 +383,7 @@ func TestRunnerHoldsWhileTheRegistryIsAway(t *testing.T) {
 	inTown(t, func(d *town) {
 		var fails atomic.Bool
 		fails.Store(true)
-		d.settings.Act = act(d, &fails)
+		d.act = act(d, &fails)
 		d.start()
 		d.without("p0")
 		d.without("p0")

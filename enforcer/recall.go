@@ -33,11 +33,12 @@ func (r recalled) old() bool { return !r.away && time.Since(r.at) > recallFor }
 // remember keeps the key lines that a look removed, and those that it could not bring back.
 func (l *loop) remember(f finished) {
 	var gone []recalled
-	if f.result.Err != nil {
-		for name, lines := range f.bring {
-			for _, line := range lines {
-				gone = append(gone, recalled{name: name, line: line, at: time.Now()})
-			}
+	if !f.acts {
+		gone = f.taken
+	} else if f.result.Err != nil {
+		for _, r := range f.taken {
+			r.at = time.Now()
+			gone = append(gone, r)
 		}
 	}
 	for _, p := range f.result.Plans {
@@ -155,17 +156,13 @@ func went(c Copy) (list []recalled) {
 }
 
 // back takes the lines of a user out of memory that are granted now.
-func (l *loop) back(user string) map[string][]authkeys.Line {
-	if len(l.recall[user]) == 0 || l.settings.Act == nil {
-		return nil // a look that changes nothing brings nothing back
-	}
-	back := make(map[string][]authkeys.Line)
+func (l *loop) back(user string) (back []recalled) {
 	var kept []recalled
 	for _, r := range l.recall[user] {
 		switch {
 		case r.old():
 		case l.world.Grants.Judge(user, r.line).Granted():
-			back[r.name] = append(back[r.name], r.line)
+			back = append(back, r)
 		default:
 			kept = append(kept, r)
 		}
@@ -174,6 +171,15 @@ func (l *loop) back(user string) map[string][]authkeys.Line {
 		delete(l.recall, user)
 	}
 	return back
+}
+
+// byFile sorts lines by the names of their files.
+func byFile(list []recalled) map[string][]authkeys.Line {
+	lines := make(map[string][]authkeys.Line)
+	for _, r := range list {
+		lines[r.name] = append(lines[r.name], r.line)
+	}
+	return lines
 }
 
 // forget drops lines that are too old to come back.

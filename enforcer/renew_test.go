@@ -103,7 +103,7 @@ func TestRunnerTellsOfWhatCannotBeFreed(t *testing.T) {
 		door := &locked{Homes: c.door, file: true, whole: true}
 		hand := c.enforcer(&trail{})
 		hand.Homes = door
-		d.settings.Act = hand.Apply
+		d.settings.Act = always(hand.Apply)
 		d.source.set(register(t, nil, onlyA, a), nil)
 		d.start()
 		for range 1000 {

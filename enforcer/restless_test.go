@@ -21,8 +21,8 @@ func TestRunnerRestsBetweenManyChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDaemon(t, c)
 		changes := 0
-		act := d.settings.Act
-		d.settings.Act = func(p enforcer.Plan) error {
+		act := d.act
+		d.act = func(p enforcer.Plan) error {
 			if p.Account.Name == "alice" {
 				changes++
 			}
@@ -62,7 +62,7 @@ func TestRunnerRestsBetweenFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDaemon(t, c)
 		var tries atomic.Int32
-		d.settings.Act = func(enforcer.Plan) error {
+		d.act = func(enforcer.Plan) error {
 			tries.Add(1)
 			return syscall.EPERM
 		}

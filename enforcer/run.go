@@ -10,7 +10,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
 	"github.com/keyreeve/keyreeve/registry"
@@ -33,8 +32,10 @@ type Settings struct {
 	Install bool
 	// Brake says how many people may lose registered keys in what time.
 	Brake Brake
-	// Act carries out a plan; nil only reports what it would do.
-	Act func(Plan) error
+	// Act gives what carries out the plans of an account, or nil for one that is only looked at. It is asked in each look, from
+	// many goroutines. Nil: all are only looked at. Looked, where it is set, is told of each look that had no act.
+	Act    func(homes.Account) func(Plan) error
+	Looked func(Result)
 	// Refresh is the time between two readings of the registry, Sweep that between two looks at every home, FastCheck
 	// that between two looks at the homes of users with a process on this host (0: none).
 	Refresh, Sweep, FastCheck time.Duration
@@ -173,7 +174,8 @@ type finished struct {
 	world  *World // by which it was made
 	result Result
 	watch  error
-	bring  map[string][]authkeys.Line // what was to come back
+	acts   bool       // the look was one that carries plans out
+	taken  []recalled // what was to come back
 }
 
 // Run keeps homes in line until ctx ends, and returns when the looks that had begun are over.
@@ -345,13 +347,19 @@ func (l *loop) dispatch() {
 		}
 		l.running++
 		l.dog.begin(account)
-		look := l.looker()
-		look.Patient, look.Bring, look.Clean = l.patient(user), l.back(user), !l.cleaned[account]
-		l.cleaned[account] = l.cleaned[account] || look.Act != nil
-		world := l.world
+		look := l.world.Looker(l.Homes)
+		look.Files, look.Install = l.settings.Files, l.settings.Install
+		look.Patient, look.Clean = l.patient(user), !l.cleaned[account]
+		f, act, looked := finished{user: user, world: l.world, taken: l.back(user)}, l.present(), l.settings.Looked
 		go func() {
-			f := finished{user: user, world: world, watch: l.Watch(account), bring: look.Bring}
+			f.watch = l.Watch(account)
+			if look.Act = act(account); look.Act != nil {
+				f.acts, look.Bring = true, byFile(f.taken) // a look that changes nothing brings nothing back
+			}
 			f.result = look.Look(account)
+			if !f.acts && looked != nil {
+				looked(f.result)
+			}
 			select {
 			case l.done <- f:
 			case <-l.gone:
@@ -360,23 +368,27 @@ func (l *loop) dispatch() {
 	}
 }
 
-// looker looks by the present world and acts only as long as that is the present one.
-func (l *loop) looker() Looker {
-	look := l.world.Looker(l.Homes)
-	look.Files, look.Install = l.settings.Files, l.settings.Install
-	rules := l.settings.Brake
-	if act, epoch := l.settings.Act, l.epoch.Load(); act != nil {
-		look.Act = func(p Plan) error {
+// present is the settings' Act, of which each acts only as long as the present world is the present one.
+func (l *loop) present() func(homes.Account) func(Plan) error {
+	act, rules, epoch := l.settings.Act, l.settings.Brake, l.epoch.Load()
+	return func(account homes.Account) func(Plan) error {
+		if act == nil {
+			return nil
+		}
+		carry := act(account)
+		if carry == nil {
+			return nil
+		}
+		return func(p Plan) error {
 			if l.epoch.Load() != epoch {
 				return errAbandoned
 			}
 			if err := l.Memory.Admit(rules, p); err != nil {
 				return err
 			}
-			return act(p)
+			return carry(p)
 		}
 	}
-	return look
 }
 
 // finish waits for the looks that have begun, so that no change is cut off after its intent was recorded.

@@ -143,7 +143,7 @@ func TestRunner(t *testing.T) {
 			d.start()
 			time.Sleep(time.Hour)
 			d.want(a, mixed, "in report mode")
-			if n := d.said("file would be changed (mode: report)"); n != 1 {
+			if n := d.said("file would be changed"); n != 1 {
 				d.t.Errorf("the same finding was told %d times", n)
 			}
 		},
@@ -170,8 +170,8 @@ func TestRunner(t *testing.T) {
 			d.want(a, lineA+"\n", "at the second look")
 		},
 		"an act that fails": func(d *daemon, a homes.Account) {
-			act, works := d.settings.Act, atomic.Bool{}
-			d.settings.Act = func(p enforcer.Plan) error {
+			act, works := d.act, atomic.Bool{}
+			d.act = func(p enforcer.Plan) error {
 				if !works.Load() {
 					return errors.New("no space left on device")
 				}
@@ -247,9 +247,9 @@ func TestRunner(t *testing.T) {
 			d.want(a, lineA+" me\n", "its owner took it out, and it does not come back twice")
 		},
 		"a key that was registered too late, on a full disk": func(d *daemon, a homes.Account) {
-			act, works := d.settings.Act, atomic.Bool{}
+			act, works := d.act, atomic.Bool{}
 			works.Store(true)
-			d.settings.Act = func(p enforcer.Plan) error {
+			d.act = func(p enforcer.Plan) error {
 				if !works.Load() {
 					return errors.New("no space left on device")
 				}
@@ -322,8 +322,8 @@ func TestRunnerLooksOneAfterAnother(t *testing.T) {
 		d.source.set(register(t, nil, onlyA, a), nil)
 		inside, acts := 0, 0
 		release := make(chan struct{})
-		act := d.settings.Act
-		d.settings.Act = func(p enforcer.Plan) error {
+		act := d.act
+		d.act = func(p enforcer.Plan) error {
 			acts++
 			if inside++; inside > 1 {
 				t.Error("two looks at once")
@@ -378,8 +378,8 @@ func TestRunnerEndsBetweenChanges(t *testing.T) {
 		d := newDaemon(t, c)
 		d.source.set(register(t, nil, onlyA, a), nil)
 		release := make(chan struct{})
-		act := d.settings.Act
-		d.settings.Act = func(p enforcer.Plan) error {
+		act := d.act
+		d.act = func(p enforcer.Plan) error {
 			<-release
 			return act(p)
 		}

@@ -17,6 +17,9 @@ import (
 // every look.
 func (l *loop) account(ctx context.Context, f finished) {
 	l.tellChanged(f)
+	if f.acts {
+		l.cleaned[f.result.Account] = true
+	}
 	if errors.Is(f.result.Err, ErrBraked) {
 		l.brake()
 	}
@@ -114,8 +117,8 @@ func (l *loop) tell(f finished) {
 		switch {
 		case p.Unresolved != "":
 			said, lines = append(said, p.Name, p.Unresolved), append(lines, warn("file not decided", zap.String("file", p.Path()), zap.String("why", p.Unresolved)))
-		case p.Change && l.settings.Act == nil:
-			said, lines = append(said, p.Name, string(p.After)), append(lines, warn("file would be changed (mode: report)", zap.String("file", p.Path()), zap.String("summary", p.Summary())))
+		case p.Change && !f.acts:
+			said, lines = append(said, p.Name, string(p.After)), append(lines, warn("file would be changed", zap.String("file", p.Path()), zap.String("summary", p.Summary())))
 		}
 	}
 	if len(said) == 0 {
