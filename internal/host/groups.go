@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os/exec"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +26,8 @@ const (
 // errUnknown says that NSS does not know an account: sshd lets nobody in by that name.
 var errUnknown = errors.New("no such account")
 
+var errNoGetent = errors.New("this host has no getent")
+
 // Groups knows the supplementary groups of accounts, as initgroups(3) gives them to a login. It is safe for concurrent use.
 type Groups struct {
 	tell    func(error)
@@ -32,46 +35,54 @@ type Groups struct {
 
 	mu    sync.Mutex
 	known map[string]membership
+	gids  map[string]group
 	told  bool
 	pause time.Time // nobody is asked before
 }
 
 type membership struct {
 	account homes.Account
+	primary int
 	groups  []int
+	sure    bool // NSS has said so, now or before
 	until   time.Time
 }
 
 // NewGroups looks for getent. tell is called with the reason when getent gives no answer: once, until it gives one again.
 func NewGroups(tell func(error)) *Groups {
-	return &Groups{tell: tell, program: find("getent"), known: make(map[string]membership)}
+	return &Groups{tell: tell, program: find("getent"), known: make(map[string]membership), gids: make(map[string]group)}
 }
 
 // Of lists an account's supplementary groups. It asks getent, which goes through NSS, and remembers the answer for an
 // hour, or until the account is another one. Without an answer the last one counts, else /etc/group does.
 func (g *Groups) Of(a homes.Account) ([]int, error) {
+	m, err := g.of(a)
+	return m.groups, err
+}
+
+func (g *Groups) of(a homes.Account) (membership, error) {
 	g.mu.Lock()
 	last, waits := g.known[a.Name], time.Now().Before(g.pause)
 	g.mu.Unlock()
 	mine := last.account == a
 	if mine && time.Now().Before(last.until) {
-		return last.groups, nil
+		return last, nil
 	}
-	now := membership{account: a, until: time.Now().Add(lifetime)}
-	err := errors.New("getent gave no answer a moment ago")
+	now, err := membership{}, errors.New("getent gave no answer a moment ago")
 	if !waits {
-		now.groups, err = g.ask(a)
+		now, err = g.ask(a)
 	}
-	if err != nil {
-		now.until = time.Now().Add(recheck)
-	}
+	now.account, now.sure, now.until = a, err == nil, time.Now().Add(lifetime)
 	if err != nil && mine {
-		now.groups = last.groups
+		now = last
 	} else if err != nil && !errors.Is(err, errUnknown) {
 		var wrong error
 		if now.groups, wrong = local(a); wrong != nil {
-			return nil, errors.Join(err, wrong)
+			return membership{}, errors.Join(err, wrong)
 		}
+	}
+	if err != nil {
+		now.until = time.Now().Add(recheck)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -87,7 +98,81 @@ func (g *Groups) Of(a homes.Account) ([]int, error) {
 			g.tell(err)
 		}
 	}
-	return now.groups, nil
+	return now, nil
+}
+
+// In reports whether an account is in a group, by its primary group too. Not known means that NSS has not said so, now or before:
+// neither a failure nor that it does not know the account or the group is an answer, since it says the latter as well while a
+// directory is away.
+func (g *Groups) In(a homes.Account, name string) (is, known bool) {
+	gid, err := g.GID(name)
+	if err != nil {
+		return false, false
+	}
+	m, err := g.of(a)
+	if err != nil || !m.sure {
+		return false, false
+	}
+	return gid == m.primary || slices.Contains(m.groups, gid), true
+}
+
+// group is what NSS last said of one.
+type group struct {
+	gid   int
+	err   error
+	stale bool // it is an earlier answer, and that was told
+	until time.Time
+}
+
+// GID is the number of a group. It is asked of getent and remembered like the groups of an account; the last answer outlives a
+// failure.
+func (g *Groups) GID(name string) (int, error) {
+	g.mu.Lock()
+	last, asked := g.gids[name]
+	g.mu.Unlock()
+	if asked && time.Now().Before(last.until) {
+		return last.gid, last.err
+	}
+	gid, err := g.askGroup(name)
+	now := group{gid: gid, err: err, until: time.Now().Add(lifetime)}
+	if err != nil {
+		now.until = time.Now().Add(pause)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil && asked && last.err == nil {
+		now.gid, now.err, now.stale = last.gid, nil, true
+		if !last.stale {
+			g.tell(fmt.Errorf("%w; its last number %d counts", err, last.gid))
+		}
+	}
+	g.gids[name] = now
+	return now.gid, now.err
+}
+
+// askGroup asks getent for a group: "name:password:gid:members" (group(5)).
+//
+//nolint:contextcheck,nolintlint // a look has no context, and one question its own bound; the directive stands for all callers
+func (g *Groups) askGroup(name string) (int, error) {
+	if g.program == "" {
+		return 0, fmt.Errorf("the group %s: %w", name, errNoGetent)
+	}
+	out, err := run(context.Background(), g.program, "group", name)
+	if exit, ended := errors.AsType[*exec.ExitError](err); ended && exit.ExitCode() == 2 {
+		return 0, fmt.Errorf("this host knows no group %s", name)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("the group %s: %w", name, err)
+	}
+	fields := strings.Split(out, ":")
+	if len(fields) < 3 || fields[0] != name {
+		return 0, fmt.Errorf("the group %s: an answer of %d bytes that is no entry of it", name, len(out)) // as for a number
+	}
+	gid, err := numbers(fields[2:3])
+	if err != nil {
+		return 0, fmt.Errorf("the group %s: %w", name, err)
+	}
+	return gid[0], nil
 }
 
 // remember makes room by forgetting those who were not asked for lately, or everybody.
@@ -104,28 +189,36 @@ func (g *Groups) remember(m membership) {
 // ask runs getent. "passwd" first: groups belong to a name, and the name may be another account's here than in the registry, whose
 // groups are then no affair of this uid. It ends with 2 when there is no entry (getent(1)). "initgroups" prints the name
 // and what getgrouplist(3) gives.
-func (g *Groups) ask(a homes.Account) ([]int, error) {
+//
+//nolint:contextcheck,nolintlint // as for askGroup
+func (g *Groups) ask(a homes.Account) (m membership, err error) {
 	if g.program == "" {
-		return nil, errors.New("this host has no getent")
+		return m, errNoGetent
 	}
 	out, err := run(context.Background(), g.program, "passwd", a.Name)
 	if exit, ended := errors.AsType[*exec.ExitError](err); ended && exit.ExitCode() == 2 {
-		return nil, errUnknown
+		return m, errUnknown
 	}
 	if err != nil {
-		return nil, err
+		return m, err
 	}
-	if fields := strings.Split(out, ":"); len(fields) < 3 || fields[0] != a.Name || fields[2] != strconv.Itoa(a.UID) {
-		return nil, errUnknown
+	fields := strings.Split(out, ":")
+	if len(fields) < 4 || fields[0] != a.Name || fields[2] != strconv.Itoa(a.UID) {
+		return m, errUnknown
+	}
+	primary, err := numbers(fields[3:4])
+	if err != nil {
+		return m, err
 	}
 	if out, err = run(context.Background(), g.program, "initgroups", a.Name); err != nil {
-		return nil, err
+		return m, err
 	}
 	words := strings.Fields(out)
 	if len(words) == 0 || words[0] != a.Name {
-		return nil, fmt.Errorf("getent initgroups %s: an answer of %d bytes that is no list of groups", a.Name, len(out))
+		return m, fmt.Errorf("getent initgroups %s: an answer of %d bytes that is no list of groups", a.Name, len(out))
 	}
-	return numbers(words[1:])
+	groups, err := numbers(words[1:])
+	return membership{primary: primary[0], groups: groups}, err
 }
 
 // local reads /etc/group.

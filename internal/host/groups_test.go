@@ -43,7 +43,7 @@ func getent(t *testing.T, g *Groups) (answer func(string), runs func() int) {
 			t.Fatal(err)
 		}
 	}
-	put("getent", "#!/bin/sh\nif [ $1 = passwd ]; then\n echo x >>"+dir+"/runs\n case $2 in alice) echo $2:x:2001:;; bob) echo $2:x:2002:;; *) exit 2;; esac\nelse\n . "+dir+"/answer\nfi\n")
+	put("getent", "#!/bin/sh\nif [ $1 = passwd ]; then\n echo x >>"+dir+"/runs\n case $2 in alice) echo $2:x:2001:2001:::;; bob) echo $2:x:2002:100:::;; *) exit 2;; esac\nelif [ $1 = group ]; then\n . "+dir+"/group\nelse\n . "+dir+"/answer\nfi\n")
 	g.program = filepath.Join(dir, "getent")
 	return func(text string) { put("answer", text) }, func() int {
 		text, err := os.ReadFile(filepath.Join(dir, "runs"))
@@ -111,4 +111,71 @@ func TestGroupsPauseAfterAFailure(t *testing.T) {
 	if runs() != 1 || told != 1 {
 		t.Errorf("%d runs, told %d times", runs(), told)
 	}
+}
+
+// Who is in a group is what NSS has said, now or before; it is never concluded from silence.
+func TestGroupsIn(t *testing.T) {
+	var told []error
+	g := NewGroups(func(err error) { told = append(told, err) })
+	answer, _ := getent(t, g)
+	dir := filepath.Dir(g.program)
+	group := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "group"), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wants := func(when string, a homes.Account, name string, is, known bool) {
+		t.Helper()
+		if gotIs, gotKnown := g.In(a, name); gotIs != is || gotKnown != known {
+			t.Errorf("%s: in %v, known %v, want %v, %v", when, gotIs, gotKnown, is, known)
+		}
+	}
+	age := func() {
+		for name, m := range g.known {
+			m.until = time.Time{}
+			g.known[name] = m
+		}
+		for name, m := range g.gids {
+			m.until = time.Time{}
+			g.gids[name] = m
+		}
+		g.pause = time.Time{}
+	}
+	nobody := homes.Account{Name: "nobodyknows", UID: 1}
+
+	group("exit 2")
+	answer(`echo "$2 7"`)
+	wants("no such group", alice, "pilots", false, false)
+	if _, err := g.GID("pilots"); err == nil || err.Error() != "this host knows no group pilots" {
+		t.Errorf("error %v", err)
+	}
+	age()
+	group("echo $2:x:7:")
+	answer("exit 1")
+	wants("the account's groups cannot be had, /etc/group has it not", alice, "pilots", false, false)
+	age()
+	answer(`echo "$2 7"`)
+	wants("a supplementary group", alice, "pilots", true, true)
+	wants("an account that NSS does not know", nobody, "pilots", false, false)
+	group("echo $2:x:100:")
+	wants("a primary group", bob, "users", true, true)
+	wants("another's", alice, "users", false, true)
+	group("echo users:x:100:")
+	wants("a number, by which getent finds groups too", bob, "100", false, false)
+	age()
+	group("exit 2")
+	answer("exit 1")
+	wants("a directory that is away", alice, "pilots", true, true)
+	wants("a directory that is away", alice, "users", false, true)
+	wants("a group that it never knew", alice, "others", false, false)
+	age()
+	wants("and still is", alice, "pilots", true, true)
+	if len(told) != 4 { // of alice's groups, twice: there was an answer in between; and of each of two groups
+		t.Errorf("told %v", told)
+	}
+	age()
+	group("echo $2:x:7:")
+	answer(`echo "$2"`)
+	wants("he left it", alice, "pilots", false, true)
 }
