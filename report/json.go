@@ -65,6 +65,7 @@ type jsonUser struct {
 	User   string     `json:"user"`
 	UID    int        `json:"uid"`
 	Home   string     `json:"home"`
+	Mode   string     `json:"mode"`
 	NoHome bool       `json:"no_home,omitempty"`
 	Left   *time.Time `json:"left_registry,omitempty"`
 	Errors []string   `json:"errors,omitempty"`
@@ -161,7 +162,7 @@ func JSON(w io.Writer, r Report) error {
 		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{}, Brake: brakeOf(r),
 	}
 	for _, result := range r.Results {
-		user := userOf(result)
+		user := userOf(result, r.Modes[result.Account.Name])
 		if left, ok := r.Departed[result.Account.Name]; ok {
 			left = left.UTC()
 			user.Left = &left
@@ -200,9 +201,9 @@ func rejectsOf(list []Reject) []jsonReject {
 	return out
 }
 
-func userOf(result enforcer.Result) jsonUser {
+func userOf(result enforcer.Result, mode string) jsonUser {
 	a := result.Account
-	u := jsonUser{User: plain.Text(a.Name), UID: a.UID, Home: plain.Text(a.Home), NoHome: result.NoHome, Files: []jsonFile{}}
+	u := jsonUser{User: plain.Text(a.Name), UID: a.UID, Home: plain.Text(a.Home), Mode: mode, NoHome: result.NoHome, Files: []jsonFile{}}
 	if result.Err != nil {
 		for line := range strings.SplitSeq(result.Err.Error(), "\n") {
 			u.Errors = append(u.Errors, plain.Text(line))

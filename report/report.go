@@ -23,6 +23,8 @@ type Report struct {
 	// Applied says that the plans were carried out.
 	Applied bool
 	Results []enforcer.Result
+	// Modes are those of the accounts, by their names.
+	Modes map[string]string
 	// Skips are the accounts that were left alone, Rejects the registry's values that could not be used.
 	Skips   []enforcer.Skip
 	Rejects []Reject
@@ -66,11 +68,19 @@ type Counts struct {
 	Skipped    int `json:"skipped"`    // accounts left alone
 	Departed   int `json:"departed"`   // accounts whose users left the registry
 	Held       int `json:"held"`       // lines that stay for the time being though their key is no longer registered
+
+	Modes map[string]int `json:"modes"` // accounts looked at, by their modes
 }
+
+// enforce is the one mode in which plans are carried out.
+const enforce = "enforce"
 
 // Count adds up a report.
 func (r Report) Count() Counts {
-	c := Counts{Accounts: len(r.Results), Skipped: len(r.Skips)}
+	c := Counts{Accounts: len(r.Results), Skipped: len(r.Skips), Modes: make(map[string]int)}
+	for _, mode := range r.Modes {
+		c.Modes[mode]++
+	}
 	c.Unkept = len(r.unkept())
 	c.Held = len(r.held())
 	for _, result := range r.Results {

@@ -63,6 +63,7 @@ func example(t *testing.T) report.Report {
 			{Account: homes.Account{Name: "dan", UID: 2004, Home: "/home/dan"}, NoHome: true, Unkept: odd},
 			{Account: homes.Account{Name: "eve", UID: 2005, Home: "/home/eve"}, Unkept: odd, Plans: []enforcer.Plan{eve}},
 		},
+		Modes:   map[string]string{"alice": "enforce", "bob": "enforce", "carol": "enforce", "dan": "enforce", "eve": "report"},
 		Skips:   []enforcer.Skip{{User: "-x\n", Why: "not a plain login name"}},
 		Rejects: []report.Reject{{User: "alice", Reject: registry.Reject{Origin: "uid=alice\x1b", Code: "unparsable", Detail: "no key"}}},
 		Remarks: []report.Reject{{User: "alice", Reject: registry.Reject{Origin: "uid=alice", Code: "crlf", Detail: strings.Repeat("a long word of ", 6) + "\x1b"}}},
@@ -139,6 +140,7 @@ left alone
   -x\n: not a plain login name
 
 accounts  5, to change: 1, errors: 1, left alone: 1
+modes     report: 1, warn: 0, enforce: 4
 lines     to remove: 2, to rewrite: 1, to add: 1
 files     not decided: 1
 files     read by sshd, not kept: 1
@@ -218,7 +220,7 @@ func TestJSON(t *testing.T) {
 		len(m) != 1 || m[0].Code != "crlf" || len(k) != 1 || len(k[0].Users) != 2 || k[0].Print == "" || len(got.Denied) != 3 {
 		t.Errorf("rejected %+v, remarked %+v, shared %+v, denied %+v", j, m, k, got.Denied)
 	}
-	wantCounts := report.Counts{Accounts: 5, Pending: 1, Remove: 2, Rewrite: 1, Add: 1, Unresolved: 1, Unkept: 1, Errors: 1, Skipped: 1}
+	wantCounts := report.Counts{Accounts: 5, Pending: 1, Remove: 2, Rewrite: 1, Add: 1, Unresolved: 1, Unkept: 1, Errors: 1, Skipped: 1, Modes: map[string]int{"report": 1, "enforce": 4}}
 	if diff := cmp.Diff(wantCounts, got.Summary); diff != "" || got.Version != 1 {
 		t.Errorf("version %d, summary: %s", got.Version, diff)
 	}
@@ -253,7 +255,7 @@ func TestApplied(t *testing.T) {
 	r := example(t)
 	r.Applied = true
 	r.Results[0].Plans[1].Done = true
-	want := report.Counts{Accounts: 5, Pending: 1, Add: 1, Unresolved: 1, Unkept: 1, Errors: 1, Skipped: 1}
+	want := report.Counts{Accounts: 5, Pending: 1, Add: 1, Unresolved: 1, Unkept: 1, Errors: 1, Skipped: 1, Modes: map[string]int{"report": 1, "enforce": 4}}
 	if diff := cmp.Diff(want, r.Count()); diff != "" {
 		t.Error(diff)
 	}

@@ -65,6 +65,9 @@ func textCounts(out *bufio.Writer, r Report) {
 		changed, removed, rewritten, added = "changed", "removed", "rewritten", "added"
 	}
 	fmt.Fprintf(out, "accounts  %d, %s: %d, errors: %d, left alone: %d\n", c.Accounts, changed, c.Pending, c.Errors, c.Skipped)
+	if len(c.Modes) > 0 {
+		fmt.Fprintf(out, "modes     report: %d, warn: %d, enforce: %d\n", c.Modes["report"], c.Modes["warn"], c.Modes[enforce])
+	}
 	fmt.Fprintf(out, "lines     %s: %d, %s: %d, %s: %d\n", removed, c.Remove, rewritten, c.Rewrite, added, c.Add)
 	if c.Departed > 0 {
 		fmt.Fprintf(out, "accounts  whose user left the registry: %d\n", c.Departed)
@@ -140,6 +143,8 @@ func textPlan(out *bufio.Writer, p enforcer.Plan, r Report) {
 	switch {
 	case p.Unresolved != "":
 		fmt.Fprintf(out, "  ! not decided: %s\n", plain.Text(p.Unresolved))
+	case p.Change && r.Applied && !slices.Contains([]string{"", enforce}, r.Modes[p.Account.Name]):
+		fmt.Fprintf(out, "  ! left as it is: mode %s\n", r.Modes[p.Account.Name])
 	case p.Change && p.Done != r.Applied:
 		fmt.Fprintln(out, "  ! not carried out; the error stands above")
 	}

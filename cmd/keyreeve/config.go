@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/host"
 	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
@@ -25,7 +26,7 @@ func newConfig(p process, path *string) *cobra.Command {
 		Use:   "check",
 		Short: "Read the configuration and say what is wrong with it",
 		Long: "Read the configuration and the files that it names, and say all that is wrong with them.\n" +
-			"Nothing is changed, and no server is asked.",
+			"Nothing is changed, and no server is asked, but for those of NSS if groups are named.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			c, err := loadConfig(*path)
@@ -37,6 +38,10 @@ func newConfig(p process, path *string) *cobra.Command {
 			}
 			if err := checkNamed(c); err != nil {
 				return fmt.Errorf("%s: %w", *path, err)
+			}
+			groups := modes{c, host.NewGroups(p.warn)}
+			if err := groups.doubt(); err != nil {
+				return fmt.Errorf("%s: groups: %w", *path, err)
 			}
 			_, err = fmt.Fprintf(p.Stdout, "%s is good: mode %s, registry from %s (sha256 %s)\n", *path, c.Mode, c.Registry.Source, c.SHA256)
 			return err

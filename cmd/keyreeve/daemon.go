@@ -64,7 +64,8 @@ type service struct {
 	// unwatch ends the watch of the registry's file, unfollow that of sshd's configuration.
 	unwatch, unfollow context.CancelFunc
 	sshd              atomic.Pointer[host.SSHD]
-	enforces          atomic.Bool
+	groups            *host.Groups
+	modes             atomic.Pointer[modes]
 }
 
 func serve(ctx context.Context, p process, path string) (err error) {
@@ -90,7 +91,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 
-	settings.Act = s.act(s.config)
+	s.rule(s.config, &settings)
 	s.log.Info("keyreeve starts", zap.String("mode", s.config.Mode), zap.String("policy", settings.Policy.String()),
 		zap.String("config", path), zap.String("sha256", s.config.SHA256))
 	s.askSSHD(ctx, s.config.Homes, &settings)
@@ -156,10 +157,10 @@ func (s *service) lock() (io.Closer, error) {
 // open opens all that the daemon needs; the trail too, in report mode, so that a mistake in its path shows at once and
 // not when somebody sets "mode: enforce".
 func (s *service) open() (err error) {
-	groups := host.NewGroups(func(err error) {
+	s.groups = host.NewGroups(func(err error) {
 		s.log.Warn("getent does not say in which groups users are; what it said last counts, or /etc/group", zap.Error(err))
 	})
-	s.door, err = openDoor(s.config, groups.Of, func(why string) { s.log.Warn("no file of root's can be kept there", zap.String("why", why)) })
+	s.door, err = openDoor(s.config, s.groups.Of, func(why string) { s.log.Warn("no file of root's can be kept there", zap.String("why", why)) })
 	if err != nil {
 		return err
 	}
@@ -197,19 +198,20 @@ func (s *service) close() error {
 	return errors.Join(s.watcher.Close(), s.trail.Close(), s.door.Close(), s.ledger.Close())
 }
 
-// act is what the configured mode does with a plan: nothing, or apply it and say so.
-func (s *service) act(c config.Config) func(enforcer.Plan) error {
-	s.enforces.Store(c.Mode == config.Enforce)
-	if c.Mode != config.Enforce {
-		return nil
+// rule makes the configured modes count: what is done with the plans of an account is nothing, or they are applied and told of.
+func (s *service) rule(c config.Config, settings *enforcer.Settings) {
+	m := &modes{c, s.groups}
+	s.modes.Store(m)
+	if err := m.doubt(); err != nil {
+		s.log.Error("groups are not known; who may be in one has the milder mode of those that may be his, until they are", zap.Error(err))
 	}
 	hand, tell := s.hand, s.teller(s.hand.Quarantine)
-	return func(p enforcer.Plan) error {
+	settings.Act = m.act(func(p enforcer.Plan) error {
 		err := hand.Apply(p)
 		tell()
 		s.metrics.change(p, err)
 		return err
-	}
+	})
 }
 
 // publish keeps the file of metrics, where one is configured, until it is told to end; then it writes the last numbers.
@@ -286,7 +288,7 @@ func (s *service) reload(ctx context.Context) error {
 	hand := *s.hand // what is under way goes on by the old bounds
 	hand.Quarantine = quarantineOf(c)
 	s.hand = &hand
-	settings.Act = s.act(c)
+	s.rule(c, &settings)
 	s.askSSHD(ctx, c.Homes, &settings)
 	s.config = c
 	s.watchRegistry(ctx) // first, so that no change falls between the reading and the watch

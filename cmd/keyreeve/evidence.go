@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/keyreeve/keyreeve/enforcer"
-	"github.com/keyreeve/keyreeve/internal/config"
 )
 
 // trimPeriod is how often the daemon drops copies that are too old.
@@ -58,7 +57,7 @@ func (s *service) teller(q *enforcer.Quarantine) func() {
 
 // trim drops the copies that are too old, if homes may be changed at all.
 func (s *service) trim() {
-	if s.config.Mode != config.Enforce {
+	if !s.config.Enforces() {
 		return
 	}
 	if err := s.hand.TrimQuarantine(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ func newApply(p process, path *string) *cobra.Command {
 		Use:   "apply [USER...]",
 		Short: "Remove what the registry does not know, once",
 		Long: "Read the registry and the homes, change what does not agree, and print what was changed.\n" +
-			"The configuration must say \"mode: enforce\".\n\n" +
+			"The configuration must say \"mode: enforce\", of somebody at least; others are looked at only.\n\n" +
 			"Exit status: 0 all is in line, 1 an error, also where only one file could not be changed.",
 		RunE: func(cmd *cobra.Command, users []string) error {
 			return apply(cmd.Context(), p, *path, users)
@@ -75,7 +76,7 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
-	if err := mayChange(path, one.config); err != nil {
+	if err := one.mayChange(path); err != nil {
 		return err
 	}
 	hand, trail, err := newEnforcer(one.config, one.door, p.warn)
@@ -84,18 +85,21 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	}
 	one.memory.Hand = hand
 	trimmed := hand.TrimQuarantine()
-	r, err := one.run(ctx, one.act(hand))
+	r, err := one.run(ctx, one.modes.act(one.act(hand)))
 	p.warnOf(hand.Quarantine)
 	return errors.Join(trimmed, err, one.save(), report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
 }
 
-// mayChange is an error where the configuration says that nothing is changed.
-func mayChange(path string, c config.Config) error {
-	if c.Mode == config.Enforce {
-		return nil
+// mayChange is an error where the configuration lets no file of the chosen accounts be changed.
+func (one *pass) mayChange(path string) error {
+	said := fmt.Errorf("%s says \"mode: %s\", which changes nothing", path, one.config.Mode)
+	if one.config.Enforces() {
+		if slices.ContainsFunc(one.accounts, func(a homes.Account) bool { return one.modes.of(a) == config.Enforce }) {
+			return nil
+		}
+		said = fmt.Errorf("%s says \"mode: enforce\" of none of these accounts: nothing is changed", path)
 	}
-	return withHint(fmt.Errorf("%s says \"mode: %s\", which changes nothing", path, c.Mode),
-		"look at the output of \"keyreeve plan\", then set \"mode: enforce\"")
+	return withHint(said, "look at the output of \"keyreeve plan\", then set \"mode: enforce\", for all, for groups or for users")
 }
 
 // verdict turns a report into the end of the program.
@@ -128,6 +132,7 @@ func (one *pass) verdict(r report.Report, planned bool) error {
 // pass is one look at a number of homes.
 type pass struct {
 	config     config.Config
+	modes      modes
 	settings   enforcer.Settings
 	door       *homes.Door
 	exceptions *enforcer.Exceptions
@@ -174,6 +179,7 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 		return nil, err
 	}
 	groups := host.NewGroups(func(err error) { p.warn(fmt.Errorf("groups are taken from /etc/group: %w", err)) })
+	one.modes = modes{one.config, groups}
 	if one.door, err = openDoor(c, groups.Of, func(why string) { p.warn(errors.New(why)) }); err != nil {
 		return nil, err
 	}
@@ -181,6 +187,10 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	if _, doubt := one.sshd.Refresh(ctx); doubt != nil {
 		one.doubt = withHint(fmt.Errorf("sshd does not say which files it reads: %w", doubt),
 			"the two default files and those that its configuration names were looked at; homes.sshd in the configuration says which sshd is asked")
+	}
+	if unknown := one.modes.doubt(); unknown != nil {
+		one.doubt = errors.Join(one.doubt, withHint(fmt.Errorf("groups: %w", unknown),
+			"who may be in such a group has the milder mode of those that may be his"))
 	}
 	return one, nil
 }
@@ -241,17 +251,21 @@ func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
 	return accounts, errors.Join(wrong...)
 }
 
-// run looks at the accounts and, where act is given, carries the plans out.
-func (one *pass) run(ctx context.Context, act func(enforcer.Plan) error) (report.Report, error) {
+// run looks at the accounts and, where act is given and gives one, carries the plans out.
+func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.Plan) error) (report.Report, error) {
 	snapshot := one.world.Snapshot
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
 		Applied: act != nil, Skips: one.world.Skips(), Exceptions: one.world.Exceptions(), Shared: snapshot.Shared(),
+		Modes: make(map[string]string, len(one.accounts)),
 	}
 	results, err := one.sweep(ctx, act)
 	r.Results, r.Departed, r.Brake = results, one.world.Departed(), one.memory.Brakes.State()
 	if act == nil && !r.Brake.On() {
 		r.Trips = one.memory.Foresee(one.settings.Brake, results, time.Now()).People
+	}
+	for _, result := range results {
+		r.Modes[result.Account.Name] = one.modes.of(result.Account)
 	}
 	for u := range snapshot.Users() {
 		for _, reject := range u.Rejects {
@@ -268,12 +282,12 @@ func (one *pass) run(ctx context.Context, act func(enforcer.Plan) error) (report
 }
 
 // sweep looks at the accounts. If the brake trips on the way, those that it held up are looked at once more, with what it holds.
-func (one *pass) sweep(ctx context.Context, act func(enforcer.Plan) error) (results []enforcer.Result, err error) {
+func (one *pass) sweep(ctx context.Context, act func(homes.Account) func(enforcer.Plan) error) (results []enforcer.Result, err error) {
 	at := make(map[string]int)
 	look := func(accounts []homes.Account) error {
 		looker := one.world.Looker(one.door)
-		looker.Files, looker.Install, looker.Act, looker.Clean = keyFiles{one.sshd, one.door}.of, one.settings.Install, act, true
-		return looker.Sweep(ctx, accounts, workers, func(result enforcer.Result) {
+		looker.Files, looker.Install, looker.Clean = keyFiles{one.sshd, one.door}.of, one.settings.Install, true
+		return looker.Sweep(ctx, accounts, workers, act, func(result enforcer.Result) {
 			one.memory.Settle(result)
 			if i, again := at[result.Account.Name]; again {
 				results[i] = result

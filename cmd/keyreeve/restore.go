@@ -52,7 +52,7 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
-	if err := mayChange(path, one.config); err != nil {
+	if err := one.mayChange(path); err != nil {
 		return err
 	}
 	hand, trail, err := newEnforcer(one.config, one.door, p.warn)

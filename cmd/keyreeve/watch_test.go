@@ -46,6 +46,7 @@ func TestSSHIsExchangedBeforeItsWatch(t *testing.T) {
 	defer func() { must(watcher.Close()) }()
 	service := service{door: door, watcher: watcher}
 	service.sshd.Store(newSSHD(config.SSHD{}))
+	service.modes.Store(&modes{config: config.Default()})
 
 	must(service.watch(homes.Account{Name: user.name, UID: user.uid, GID: user.gid, Home: user.home}))
 	if asked < 3 {

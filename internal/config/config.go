@@ -21,8 +21,13 @@ import (
 
 // Config is the whole configuration. Keys that a file leaves out have the values of [Default].
 type Config struct {
-	// Mode is Report, which changes nothing, or Enforce.
-	Mode     string       `yaml:"mode"`
+	// Mode is Report, Warn or Enforce, for those of whom Users and Groups say nothing else.
+	Mode   string      `yaml:"mode"`
+	Groups []GroupMode `yaml:"groups"`
+	Users  []UserMode  `yaml:"users"`
+	// Admins are accounts of which one at least must be able to log in when enforcing begins. None: nobody is asked for.
+	Admins []string `yaml:"admins"`
+
 	Registry Registry     `yaml:"registry"`
 	Homes    Homes        `yaml:"homes"`
 	Policy   policy.Rules `yaml:"policy"`
@@ -43,12 +48,6 @@ type Config struct {
 	// SHA256 is the digest of the file's bytes in hex, for the log.
 	SHA256 string `yaml:"-"`
 }
-
-// The modes.
-const (
-	Report  = "report"
-	Enforce = "enforce"
-)
 
 // The values of QuarantineFull.
 const (
@@ -156,7 +155,7 @@ func (m Metrics) check() error {
 // Default is what holds for every key that a file leaves out. It has no registry: that one a file must name.
 func Default() Config {
 	return Config{
-		Mode: Report,
+		Mode: Report, Groups: []GroupMode{}, Users: []UserMode{}, Admins: []string{},
 		Registry: Registry{
 			Refresh: 5 * time.Minute,
 			LDAP:    ldapsource.DefaultLDAP(),
@@ -221,7 +220,7 @@ func prefix(name string, err error) error {
 func (c Config) check() error {
 	_, rules := policy.Compile(c.Policy)
 	return errors.Join(
-		oneOf("mode", c.Mode, Report, Enforce),
+		c.checkModes(),
 		c.Registry.check(),
 		c.Homes.check(),
 		rules,

@@ -146,7 +146,7 @@ func TestSchemas(t *testing.T) {
 
 // uncommented turns the example's optional keys, "#key: value" and "# ldif: ...", into keys.
 func uncommented(data []byte) []byte {
-	return regexp.MustCompile(`(?m)^( +)#( ?)(srv|ca_file|server_name|client_cert|client_key|bind_dn|password_file|gssapi|referrals|canary|ldif):`).ReplaceAll(data, []byte("$1$3:"))
+	return regexp.MustCompile(`(?m)^( *)#( ?)(srv|ca_file|server_name|client_cert|client_key|bind_dn|password_file|gssapi|referrals|canary|ldif|groups|users):`).ReplaceAll(data, []byte("$1$3:"))
 }
 
 // paths lists the keys of a tree, with those above them.
@@ -211,7 +211,7 @@ func TestErrors(t *testing.T) {
 		"empty keys":     {small + "policy: {keys: []}\n", []string{"k.yaml: policy.keys: the list is empty, which would refuse every key"}},
 		"bad rules":      {small + "policy: {keys: [{type: dsa}, {type: rsa}]}\n", []string{`k.yaml: policy.keys[0]: the type "dsa" is not one of ed25519, sk-ed25519, rsa`, "k.yaml: policy.keys[1]: min_bits is 0; an rsa rule needs 2048 to 16384"}},
 		"relative":       {small + "state_dir: var/lib\n", []string{`k.yaml: state_dir: "var/lib" is not a plain absolute path`}},
-		"mode":           {small + "mode: enforcing\n", []string{`k.yaml: mode: "enforcing" is not one of report, enforce`}},
+		"mode":           {small + "mode: enforcing\n", []string{`k.yaml: mode: "enforcing" is not one of report, warn, enforce`}},
 		"not built":      {small + "homes: {guard: wheel, accounts: nss}\n", []string{`homes.guard: "wheel" is not one of user, root`, `"nss" is not built yet`}},
 		"quarantine":     {small + "quarantine_full: drop\nquarantine_max_age: 23h\nquarantine_max_size: 1MiB\n", []string{`quarantine_full: "drop" is not one of stop, remove`, "quarantine_max_age: 23h0m0s is less than 1d", "quarantine_max_size: 1048576 bytes are less than 16MiB"}},
 		"age":            {small + "quarantine_max_age: 5w\n", []string{"k.yaml:2: "}},
@@ -223,6 +223,12 @@ func TestErrors(t *testing.T) {
 		"no prom":        {small + "metrics: {textfile: /run/keyreeve.txt}\n", []string{`k.yaml: metrics.textfile: "/run/keyreeve.txt" does not end with .prom`}},
 		"ldap":           {"registry: {source: ldap}\n", []string{`registry.ldap: base "" is not`, "registry.ldap: no server's URL"}},
 		"canary":         {"registry: {source: ldif, ldif: {path: /r}, canary: {user: x}}\n", []string{"registry.canary: a user and a fingerprint"}},
+		"group mode":     {small + "groups: [{group: a, mode: enforce}, {group: b}]\n", []string{`groups[1].mode: "" is not one of report, warn, enforce`}},
+		"user mode":      {small + "users: [{user: a, mode: off}]\n", []string{`users[0].mode: "off" is not one of`}},
+		"group twice":    {small + "groups: [{group: a, mode: warn}, {group: a, mode: enforce}]\n", []string{`groups[1]: "a" stands there twice`}},
+		"no group":       {small + "groups: [{mode: warn}]\nusers: [{mode: warn}]\n", []string{`groups[0]: "" is no name`, `users[0]: "" is no name`}},
+		"option":         {small + "groups: [{group: -s, mode: warn}]\n", []string{`groups[0]: "-s" is no name`}},
+		"admins":         {small + "admins: [root, root]\n", []string{`admins[1]: "root" stands there twice`}},
 		"scalar":         {"registry: 5\n", []string{"k.yaml:1: `5` is no group of keys"}},
 	} {
 		t.Run(name, func(t *testing.T) {
