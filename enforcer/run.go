@@ -36,6 +36,8 @@ type Settings struct {
 	// many goroutines. Nil: all are only looked at. Looked, where it is set, is told of each look that had no act.
 	Act    func(homes.Account) func(Plan) error
 	Looked func(Result)
+	// Entered, where it is set, is told of each new world before anything is decided by it, from the loop: it must not wait.
+	Entered func(*World)
 	// Refresh is the time between two readings of the registry, Sweep that between two looks at every home, FastCheck
 	// that between two looks at the homes of users with a process on this host (0: none).
 	Refresh, Sweep, FastCheck time.Duration

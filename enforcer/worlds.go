@@ -91,6 +91,9 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 	l.readBrake()
 	l.world = l.Memory.World(snapshot, l.settings.Policy.Evaluate(snapshot, time.Now(), l.exceptions()...), l.settings.Scope, l.settings.Brake, l.away)
 	l.asleep = false
+	if l.settings.Entered != nil {
+		l.settings.Entered(l.world)
+	}
 	l.resetTurn()
 	l.tellWorld(old)
 	l.tellExceptions(old)

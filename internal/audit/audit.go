@@ -47,6 +47,9 @@ const (
 	AddKey      = "add-key"
 	ReplaceFile = "replace-file"
 	DropCopy    = "drop-copy"
+	// WarnFile and WarnLine tell what would be done to a file that is only looked at.
+	WarnFile = "warn-file"
+	WarnLine = "warn-line"
 	// KeepCopy has the outcome Failure alone: a file was changed without a copy.
 	KeepCopy = "keep-copy"
 	// AddException and EndException are about one key of one user; event.id is the exception's.

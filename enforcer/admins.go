@@ -1,0 +1,93 @@
+package enforcer
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// Admin is an administrator who must not be locked out.
+type Admin struct {
+	Name string
+	// Result is a look at his account without an act. Kept says that such plans are to be carried out; else his files stay as
+	// they are.
+	Result Result
+	Kept   bool
+	// Err says why there was no such look.
+	Err error
+}
+
+// ErrNoAdmin says that nobody of the administrators would have a key that logs in.
+var ErrNoAdmin = errors.New("no administrator would have a key that logs in")
+
+// CheckAdmins wraps ErrNoAdmin unless one administrator at least has a key that logs in when the plans have been carried out, or
+// none is named. What could not be read has no such key. It is pure.
+//
+// It is for the moment before anything is changed. Asked all the time, it would let whoever is the only administrator, or can
+// make their homes unreadable, keep everybody's unknown keys.
+func CheckAdmins(list []Admin, grants *policy.Grants) error {
+	var why []string
+	for _, a := range list {
+		wrong := a.shut(grants)
+		if wrong == nil {
+			return nil
+		}
+		why = append(why, fmt.Sprintf("%s: %v", a.Name, wrong))
+	}
+	if len(why) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrNoAdmin, strings.ReplaceAll(strings.Join(why, "; "), "\n", "; "))
+}
+
+// shut says why no key of an administrator would log in; nil: one would.
+func (a Admin) shut(grants *policy.Grants) error {
+	if a.Err != nil {
+		return a.Err
+	}
+	for _, p := range a.Result.Plans {
+		if p.opens(grants, a.Kept) {
+			return nil
+		}
+	}
+	switch {
+	case a.Result.Err != nil:
+		return a.Result.Err
+	case a.Kept && len(grants.For(a.Name)) == 0:
+		return errors.New("the registry and the policy grant him no key")
+	case a.Result.NoHome:
+		return errors.New("he has no home")
+	case a.Kept:
+		return errors.New("no key in his files is granted")
+	}
+	return errors.New("there is no key in his files")
+}
+
+// opens reports whether a file has a key for a shell once its plan was carried out, if it is to be.
+func (p Plan) opens(grants *policy.Grants, kept bool) bool {
+	text := p.Original
+	switch {
+	case p.Remark != "": // others may change it, and sshd does not read it then
+		return false
+	case kept && p.Unresolved != "":
+		return false
+	case kept && p.Change:
+		text = p.After
+	case p.State != homes.Regular || p.Whole.Reason != "":
+		return false
+	}
+	for _, line := range authkeys.Parse(text) {
+		o := line.Options
+		if line.Kind != authkeys.Entry || o.CertAuthority() || o.Has("command") || o.Has("expiry-time") {
+			continue
+		}
+		if !kept || grants.Judge(p.Account.Name, line).Granted() {
+			return true
+		}
+	}
+	return false
+}
