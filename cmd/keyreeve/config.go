@@ -39,9 +39,12 @@ func newConfig(p process, path *string) *cobra.Command {
 			if err := checkNamed(c); err != nil {
 				return fmt.Errorf("%s: %w", *path, err)
 			}
-			groups := modes{c, host.NewGroups(p.warn)}
+			groups := modes{config: c, groups: host.NewGroups(p.warn)}
 			if err := groups.doubt(); err != nil {
 				return fmt.Errorf("%s: groups: %w", *path, err)
+			}
+			if len(c.Admins) == 0 {
+				p.say("note: admins is empty: nobody looks whether an administrator can log in when enforcing begins")
 			}
 			_, err = fmt.Fprintf(p.Stdout, "%s is good: mode %s, registry from %s (sha256 %s)\n", *path, c.Mode, c.Registry.Source, c.SHA256)
 			return err

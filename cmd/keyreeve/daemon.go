@@ -66,6 +66,9 @@ type service struct {
 	sshd              atomic.Pointer[host.SSHD]
 	groups            *host.Groups
 	modes             atomic.Pointer[modes]
+	warner            *enforcer.Warner
+	// ungate ends what the gate of the last configuration does.
+	ungate context.CancelFunc
 }
 
 func serve(ctx context.Context, p process, path string) (err error) {
@@ -91,10 +94,10 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 
-	s.rule(s.config, &settings)
 	s.log.Info("keyreeve starts", zap.String("mode", s.config.Mode), zap.String("policy", settings.Policy.String()),
 		zap.String("config", path), zap.String("sha256", s.config.SHA256))
 	s.askSSHD(ctx, s.config.Homes, &settings)
+	s.rule(ctx, s.config, &settings)
 	s.watchRegistry(ctx)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -191,27 +194,12 @@ func (s *service) open() (err error) {
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
 	s.runner.Observe = s.metrics.observe
 	s.hand.Trail = s.metrics.trail(s.hand.Trail)
+	s.warner = enforcer.NewWarner(s.hand.Trail, time.Now)
 	return nil
 }
 
 func (s *service) close() error {
 	return errors.Join(s.watcher.Close(), s.trail.Close(), s.door.Close(), s.ledger.Close())
-}
-
-// rule makes the configured modes count: what is done with the plans of an account is nothing, or they are applied and told of.
-func (s *service) rule(c config.Config, settings *enforcer.Settings) {
-	m := &modes{c, s.groups}
-	s.modes.Store(m)
-	if err := m.doubt(); err != nil {
-		s.log.Error("groups are not known; who may be in one has the milder mode of those that may be his, until they are", zap.Error(err))
-	}
-	hand, tell := s.hand, s.teller(s.hand.Quarantine)
-	settings.Act = m.act(func(p enforcer.Plan) error {
-		err := hand.Apply(p)
-		tell()
-		s.metrics.change(p, err)
-		return err
-	})
 }
 
 // publish keeps the file of metrics, where one is configured, until it is told to end; then it writes the last numbers.
@@ -288,8 +276,8 @@ func (s *service) reload(ctx context.Context) error {
 	hand := *s.hand // what is under way goes on by the old bounds
 	hand.Quarantine = quarantineOf(c)
 	s.hand = &hand
-	s.rule(c, &settings)
 	s.askSSHD(ctx, c.Homes, &settings)
+	s.rule(ctx, c, &settings)
 	s.config = c
 	s.watchRegistry(ctx) // first, so that no change falls between the reading and the watch
 	return s.runner.Reload(ctx, settings)

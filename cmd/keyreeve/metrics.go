@@ -31,6 +31,7 @@ type metrics struct {
 	changes  map[string]int // by outcome
 	removed  map[string]int // lines by reason
 	failures int            // of the trail
+	refused  bool           // enforcing does not begin
 }
 
 func newMetrics() *metrics {
@@ -66,6 +67,9 @@ func (m *metrics) change(p enforcer.Plan, err error) {
 	})
 }
 
+// refuse says whether enforcing does not begin although it is configured.
+func (m *metrics) refuse(refused bool) { m.update(func() { m.refused = refused }) }
+
 // trail counts the failures of a trail.
 func (m *metrics) trail(write enforcer.Trail) enforcer.Trail {
 	return func(records ...audit.Record) error {
@@ -99,11 +103,15 @@ func (m *metrics) text() string {
 	single("homes", "gauge", "Homes that are kept in line.", m.seen.Homes)
 	single("silent_homes", "gauge", "Homes that do not answer.", m.seen.Silent)
 	single("unresolved_files", "gauge", "Files that may hold an unregistered key and could not be decided or changed.", m.seen.Unresolved)
-	braked := 0
-	if m.seen.Braked {
-		braked = 1
+	flag := func(name, help string, set bool) {
+		value := 0
+		if set {
+			value = 1
+		}
+		single(name, "gauge", help, value)
 	}
-	single("brake", "gauge", "1 if the brake is on: too many people lost a registered key.", braked)
+	flag("brake", "1 if the brake is on: too many people lost a registered key.", m.seen.Braked)
+	flag("enforcing_refused", "1 while enforcing does not begin, since no administrator could log in.", m.refused)
 	single("held_keys", "gauge", "Keys that stay although they are no longer registered, by the brake or because the registry cannot be read.", m.seen.HeldKeys)
 	labelled("changes_total", "outcome", "Files changed (success) or not (failure).", m.changes)
 	labelled("removed_lines_total", "reason", "Lines removed from files.", m.removed)

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
+
+	"go.uber.org/zap"
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/config"
@@ -14,6 +17,7 @@ import (
 type modes struct {
 	config config.Config
 	groups *host.Groups
+	gate   *gate // nil: it is open
 }
 
 // of is the mode of an account. It may ask NSS, and remembers what that said.
@@ -21,10 +25,15 @@ func (m modes) of(account homes.Account) string {
 	return m.config.ModeOf(account.Name, func(group string) (bool, bool) { return m.groups.In(account, group) })
 }
 
-// act gives those accounts the act whose mode is enforce.
+// enforce reports whether the files of an account may be changed now.
+func (m modes) enforce(account homes.Account) bool {
+	return m.of(account) == config.Enforce && m.gate.isOpen()
+}
+
+// act gives those accounts the act whose files may be changed.
 func (m modes) act(act func(enforcer.Plan) error) func(homes.Account) func(enforcer.Plan) error {
 	return func(account homes.Account) func(enforcer.Plan) error {
-		if m.of(account) != config.Enforce {
+		if !m.enforce(account) {
 			return nil
 		}
 		return act
@@ -40,4 +49,47 @@ func (m modes) doubt() error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// rule makes the configured modes count: what is done with the plans of an account is nothing, or they are applied and told of.
+func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.Settings) {
+	m := &modes{config: c, groups: s.groups}
+	if last := s.modes.Load(); last != nil && last.config.SHA256 == c.SHA256 {
+		m.gate = last.gate // nothing begins by reading the same again
+	} else {
+		if s.ungate != nil {
+			s.ungate()
+		}
+		s.metrics.refuse(false)
+		ctx, s.ungate = context.WithCancel(ctx)
+		m.gate = s.newGate(ctx, m, *settings)
+	}
+	if m.gate != nil {
+		settings.Entered = m.gate.enter
+	}
+	s.modes.Store(m)
+	settings.Looked = func(result enforcer.Result) {
+		if m.of(result.Account) == config.Warn {
+			s.warn(result)
+		}
+	}
+	if err := m.doubt(); err != nil {
+		s.log.Error("groups are not known; who may be in one has the milder mode of those that may be his, until they are", zap.Error(err))
+	}
+	hand, tell := s.hand, s.teller(s.hand.Quarantine)
+	settings.Act = m.act(func(p enforcer.Plan) error {
+		err := hand.Apply(p)
+		tell()
+		s.metrics.change(p, err)
+		return err
+	})
+}
+
+// warn puts what a look has found into the trail. A failure is told by the metrics too; the next look tries again.
+func (s *service) warn(result enforcer.Result) {
+	for _, p := range result.Plans {
+		if err := s.warner.Warn(p); err != nil {
+			s.log.Error("what was found is not in the trail", zap.String("user", result.Account.Name), zap.Error(err))
+		}
+	}
 }

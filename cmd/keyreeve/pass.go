@@ -60,6 +60,9 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
 	p.warnOf(quarantineOf(one.config))
+	if err := one.checkAdmins(ctx, func(homes.Account) string { return config.Enforce }); err != nil {
+		p.warn(fmt.Errorf("enforcing for all would not begin: %w", err))
+	}
 	r, err := one.run(ctx, nil)
 	if err != nil {
 		return err
@@ -78,6 +81,9 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	defer func() { err = errors.Join(err, one.door.Close()) }()
 	if err := one.mayChange(path); err != nil {
 		return err
+	}
+	if err := one.checkAdmins(ctx, one.modes.of); err != nil {
+		return withHint(err, "nothing was changed; register a key of an administrator and put it into his file, or correct admins in the configuration")
 	}
 	hand, trail, err := newEnforcer(one.config, one.door, p.warn)
 	if err != nil {
@@ -179,7 +185,7 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 		return nil, err
 	}
 	groups := host.NewGroups(func(err error) { p.warn(fmt.Errorf("groups are taken from /etc/group: %w", err)) })
-	one.modes = modes{one.config, groups}
+	one.modes = modes{config: one.config, groups: groups}
 	if one.door, err = openDoor(c, groups.Of, func(why string) { p.warn(errors.New(why)) }); err != nil {
 		return nil, err
 	}
@@ -251,6 +257,19 @@ func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
 	return accounts, errors.Join(wrong...)
 }
 
+// looker looks at accounts by what the pass knows.
+func (one *pass) looker() enforcer.Looker {
+	look := one.world.Looker(one.door)
+	look.Files, look.Install = keyFiles{one.sshd, one.door}.of, one.settings.Install
+	return look
+}
+
+// checkAdmins is an error where no administrator could log in when the accounts whose mode is enforce are in line.
+func (one *pass) checkAdmins(ctx context.Context, mode func(homes.Account) string) error {
+	list := admins{names: one.config.Admins}
+	return list.check(ctx, one.world, one.looker(), mode)
+}
+
 // run looks at the accounts and, where act is given and gives one, carries the plans out.
 func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.Plan) error) (report.Report, error) {
 	snapshot := one.world.Snapshot
@@ -285,8 +304,8 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 func (one *pass) sweep(ctx context.Context, act func(homes.Account) func(enforcer.Plan) error) (results []enforcer.Result, err error) {
 	at := make(map[string]int)
 	look := func(accounts []homes.Account) error {
-		looker := one.world.Looker(one.door)
-		looker.Files, looker.Install, looker.Clean = keyFiles{one.sshd, one.door}.of, one.settings.Install, true
+		looker := one.looker()
+		looker.Clean = true
 		return looker.Sweep(ctx, accounts, workers, act, func(result enforcer.Result) {
 			one.memory.Settle(result)
 			if i, again := at[result.Account.Name]; again {

@@ -23,7 +23,7 @@ func (s *service) watch(account homes.Account) error {
 	dirs, _, err := s.dirs(account)
 	as := func(fn func() error) error { return s.door.As(account, fn) }
 	var unveil watch.Unveil
-	if s.modes.Load().of(account) == config.Enforce { // else nothing is changed in a home, its mode included
+	if s.modes.Load().enforce(account) { // else nothing is changed in a home, its mode included
 		unveil = func(path string, fn func() error) error { return s.door.Unveil(account, path, fn) }
 	}
 	for range watchTries {

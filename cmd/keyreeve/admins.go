@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/homes"
+)
+
+const (
+	// adminPatience is how long a look at an administrator may take. Looks at homes wait for it, and a look counts as silent
+	// after five seconds.
+	adminPatience = 3 * time.Second
+	// adminsAgain is how long the daemon waits before it asks again whether one could log in.
+	adminsAgain = 30 * time.Second
+)
+
+// admins knows who must not be locked out. It is safe for concurrent use.
+type admins struct {
+	names []string
+	busy  sync.Map // by name, looks that have not come back: each may hold a thread for as long as a file server is dead
+}
+
+// check is an error where no administrator would have a key that logs in by a world, if those whose mode is enforce are kept.
+func (a *admins) check(ctx context.Context, world *enforcer.World, look enforcer.Looker, mode func(homes.Account) string) error {
+	ctx, cancel := context.WithTimeout(ctx, adminPatience)
+	defer cancel()
+	list := make([]enforcer.Admin, len(a.names))
+	var looks sync.WaitGroup
+	for i, name := range a.names {
+		looks.Go(func() {
+			list[i].Name = name
+			var account homes.Account
+			if account, list[i].Kept, list[i].Err = find(world, name); list[i].Err != nil {
+				return
+			}
+			list[i].Kept = list[i].Kept && mode(account) == config.Enforce
+			list[i].Result, list[i].Err = a.look(ctx, look, account)
+		})
+	}
+	looks.Wait()
+	return enforcer.CheckAdmins(list, world.Grants)
+}
+
+// look looks at an account without an act, and waits for that no longer than ctx.
+func (a *admins) look(ctx context.Context, look enforcer.Looker, account homes.Account) (enforcer.Result, error) {
+	silent := fmt.Errorf("his home %s does not answer", account.Home)
+	if _, busy := a.busy.LoadOrStore(account.Name, true); busy {
+		return enforcer.Result{}, silent
+	}
+	results := make(chan enforcer.Result, 1)
+	go func() {
+		defer a.busy.Delete(account.Name)
+		results <- look.Look(account)
+	}()
+	select {
+	case result := <-results:
+		return result, nil
+	case <-ctx.Done():
+		return enforcer.Result{}, silent
+	}
+}
+
+// find finds an account and says whether it is kept. One that is not is looked for in /etc/passwd first, as sshd does.
+func find(world *enforcer.World, name string) (account homes.Account, kept bool, err error) {
+	if account, kept = world.Account(name); kept {
+		return account, true, nil
+	}
+	if account, err = lookup(name); err != nil {
+		u, known := world.Snapshot.User(name)
+		if !known {
+			return account, false, errors.New("neither the registry nor /etc/passwd knows him")
+		}
+		account = homes.Account{Name: u.Name, UID: u.UID, GID: u.GID, Home: u.Home}
+	}
+	return account, false, account.Check()
+}
+
+// gate keeps files from being changed until an administrator would be able to log in then. Once open it stays open: whoever is
+// an administrator, or can make their homes unreadable, would stop enforcing for all otherwise. A nil gate is open.
+type gate struct {
+	ctx   context.Context //nolint:containedctx // of the settings that the gate belongs to
+	check func(context.Context, *enforcer.World) error
+	tell  func(error) // why it stays shut, or nil when it opens after it did
+
+	mu    sync.Mutex
+	open  bool
+	shut  bool          // it was found shut, and that was told
+	asked chan struct{} // closed when the last check has ended
+}
+
+// enter asks whether the gate may open by a new world. It does not wait.
+func (g *gate) enter(world *enforcer.World) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open || g.ctx.Err() != nil {
+		return
+	}
+	asked := make(chan struct{})
+	g.asked = asked
+	go func() {
+		defer close(asked)
+		g.conclude(g.check(g.ctx, world), world, asked)
+	}()
+}
+
+// conclude opens the gate, or asks again after a while, unless another world has come meanwhile.
+func (g *gate) conclude(err error, world *enforcer.World, asked chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.asked != asked || g.ctx.Err() != nil {
+		return
+	}
+	if g.open = err == nil; g.open && !g.shut {
+		return
+	}
+	g.tell(err)
+	if g.shut = true; g.open {
+		return
+	}
+	time.AfterFunc(adminsAgain, func() {
+		g.mu.Lock()
+		last := g.asked == asked
+		g.mu.Unlock()
+		if last {
+			g.enter(world)
+		}
+	})
+}
+
+// isOpen reports whether files may be changed. It waits for a check that is under way.
+func (g *gate) isOpen() bool {
+	if g == nil {
+		return true
+	}
+	for {
+		g.mu.Lock()
+		open, asked := g.open, g.asked
+		g.mu.Unlock()
+		if open || asked == nil {
+			return open
+		}
+		<-asked
+		g.mu.Lock()
+		last := g.asked == asked
+		open = g.open
+		g.mu.Unlock()
+		if last {
+			return open
+		}
+	}
+}
+
+// newGate makes the gate of a configuration; nil where nobody has to be asked for.
+func (s *service) newGate(ctx context.Context, m *modes, settings enforcer.Settings) *gate {
+	if len(m.config.Admins) == 0 || !m.config.Enforces() {
+		return nil
+	}
+	list, told := admins{names: m.config.Admins}, ""
+	return &gate{
+		ctx: ctx,
+		check: func(ctx context.Context, world *enforcer.World) error {
+			look := world.Looker(s.door)
+			look.Files, look.Install = settings.Files, settings.Install
+			return list.check(ctx, world, look, m.of)
+		},
+		tell: func(err error) {
+			s.metrics.refuse(err != nil)
+			switch {
+			case err == nil:
+				s.log.Info("an administrator can log in: enforcing begins")
+				s.runner.LookAtAll()
+			case err.Error() != told:
+				told = err.Error()
+				s.log.Error("enforcing does not begin: nothing is changed until an administrator could log in", zap.Error(err))
+			}
+		},
+	}
+}
