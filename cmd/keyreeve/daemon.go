@@ -34,7 +34,7 @@ func newDaemon(p process, path *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "daemon",
 		Short: "Keep the homes in line until told to end",
-		Long: "Watch the homes, read the registry again and again, and keep the homes in line with it. With \"mode: report\" the\n" +
+		Long: "Watch the homes, read the registry again and again, and keep the homes in line with it. With \"mode: report\" or \"warn\" the\n" +
 			"daemon changes nothing and logs what it would change.\n\n" +
 			"SIGHUP reads the configuration again: a bad one is refused, and the old one stays. SIGTERM ends the daemon.\n" +
 			"The log goes to stderr, a JSON object a line.\n\n" +
