@@ -50,7 +50,7 @@ func (a Admin) shut(grants *policy.Grants) error {
 		return a.Err
 	}
 	for _, p := range a.Result.Plans {
-		if p.opens(grants, a.Kept) {
+		if p.opens(a.Kept) {
 			return nil
 		}
 	}
@@ -67,8 +67,9 @@ func (a Admin) shut(grants *policy.Grants) error {
 	return errors.New("there is no key in his files")
 }
 
-// opens reports whether a file has a key for a shell once its plan was carried out, if it is to be.
-func (p Plan) opens(grants *policy.Grants, kept bool) bool {
+// opens reports whether a file has a key for a shell once its plan was carried out, if it is to be: every key in a planned file is
+// granted.
+func (p Plan) opens(kept bool) bool {
 	text := p.Original
 	switch {
 	case p.Remark != "": // others may change it, and sshd does not read it then
@@ -82,10 +83,7 @@ func (p Plan) opens(grants *policy.Grants, kept bool) bool {
 	}
 	for _, line := range authkeys.Parse(text) {
 		o := line.Options
-		if line.Kind != authkeys.Entry || o.CertAuthority() || o.Has("command") || o.Has("expiry-time") {
-			continue
-		}
-		if !kept || grants.Judge(p.Account.Name, line).Granted() {
+		if line.Kind == authkeys.Entry && !o.CertAuthority() && !o.Has("command") && !o.Has("expiry-time") {
 			return true
 		}
 	}
