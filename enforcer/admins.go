@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/keyreeve/keyreeve/authkeys"
-	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
 )
 
@@ -78,7 +77,7 @@ func (p Plan) opens(kept bool) bool {
 		return false
 	case kept && p.Change:
 		text = p.After
-	case p.State != homes.Regular || p.Whole.Reason != "":
+	case p.Whole.Reason != "": // it is no file that can be read whole, or one that sshd may refuse
 		return false
 	}
 	for _, line := range authkeys.Parse(text) {

@@ -41,26 +41,30 @@ func (l *loop) rested(user string) bool {
 // tire counts a look that changed something, or failed: a change that fails, as of an immutable file, raises events of its own,
 // and would be tried again at once, with a record and a copy each time.
 func (l *loop) tire(ctx context.Context, f finished) {
-	if !f.result.Changed() && f.result.Err == nil {
-		return
+	if f.result.Changed() || f.result.Err != nil {
+		l.exert(ctx, f.user)
 	}
-	r := l.rests[f.user]
+}
+
+// exert counts what a user has cost, and lets him rest when it was often.
+func (l *loop) exert(ctx context.Context, user string) {
+	r := l.rests[user]
 	if r == nil || time.Since(r.last) > restWithin {
-		l.calm(f.user, r)
+		l.calm(user, r)
 		r = &rest{}
-		l.rests[f.user] = r
+		l.rests[user] = r
 	}
 	r.last = time.Now()
 	if r.changes++; r.changes < restAfter {
 		return
 	}
 	if r.changes == restAfter {
-		l.Log.Warn("the user's file is changed again and again; from now on he is looked at once a second", zap.String("user", f.user))
+		l.Log.Warn("the user's file is changed again and again; from now on he is looked at once a second", zap.String("user", user))
 	}
 	r.resting = true
 	time.AfterFunc(restFor, func() {
 		select {
-		case l.woken <- f.user:
+		case l.woken <- user:
 		case <-ctx.Done():
 		}
 	})
@@ -86,9 +90,10 @@ func (l *loop) forgetRests() {
 	}
 }
 
-// calm says that an alert is over.
+// calm says that an alert is over. What is found of the user then is told of again.
 func (l *loop) calm(user string, r *rest) {
 	if r.alerted() {
+		delete(l.told, user)
 		l.Log.Info("the user's file keeps still again", zap.String("user", user), zap.Int("changes", r.changes), zap.Time("last", r.last))
 	}
 }

@@ -55,6 +55,39 @@ func TestRunnerRestsBetweenManyChanges(t *testing.T) {
 	})
 }
 
+// Where nothing is changed, somebody who makes finding after finding costs no more, and what is left in the end is told.
+func TestRunnerRestsBetweenManyFindings(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", clean)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		d.settings.Act = nil
+		looks := 0
+		d.settings.Looked = func(enforcer.Result) { looks++ }
+		d.source.set(register(t, nil, onlyA, a), nil)
+		d.start()
+		for i := range 1000 {
+			d.write(a, fmt.Sprintf("%s# %d\n", mixed, i))
+			d.hints <- "alice"
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := d.said("file would be changed"); n < 9 || n > 11 || looks > 30 {
+			t.Errorf("%d lines of the log after %d looks", n, looks)
+		}
+		before := d.said("file would be changed")
+		time.Sleep(11 * time.Minute)
+		if n := d.said("file would be changed"); n != before+1 {
+			t.Errorf("%d lines when he keeps still, want one more than %d", n, before)
+		}
+		time.Sleep(time.Hour)
+		if n := d.said("file would be changed"); n != before+1 {
+			t.Errorf("the same finding was told %d times", n-before)
+		}
+		d.end()
+	})
+}
+
 // A change that fails and makes hints by that is not tried without end: each try is a record and a copy.
 func TestRunnerRestsBetweenFailures(t *testing.T) {
 	c := newCentre(t)

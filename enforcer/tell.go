@@ -37,8 +37,8 @@ func (l *loop) account(ctx context.Context, f finished) {
 		l.repeat(ctx, f.user)
 	}
 	l.meter.look(f.user, f.result)
-	if !l.rests[f.user].alerted() {
-		l.tell(f)
+	if l.tell(f) && !f.acts && f.result.Err == nil {
+		l.exert(ctx, f.user) // as a change would: where nothing is changed, each line of the log is what it costs
 	}
 	l.tellUnkept(f.result.Unkept)
 }
@@ -91,8 +91,9 @@ func (l *loop) later(ctx context.Context, user string, wait time.Duration) {
 	})
 }
 
-// tell logs what a look found, unless the last look at the same user found the same.
-func (l *loop) tell(f finished) {
+// tell logs what a look found, and reports whether the last look at the same user found something else, or nothing. Of a user
+// who was alerted of it logs nothing.
+func (l *loop) tell(f finished) bool {
 	var said []string
 	warn := func(message string, fields ...zap.Field) func() {
 		return func() { l.Log.Warn(message, append(fields, zap.String("user", f.user))...) }
@@ -123,14 +124,17 @@ func (l *loop) tell(f finished) {
 	}
 	if len(said) == 0 {
 		delete(l.told, f.user)
-		return
+		return false
 	}
 	now := sha256.Sum256([]byte(strings.Join(said, "\x00")))
 	if now == l.told[f.user] {
-		return
+		return false
 	}
 	l.told[f.user] = now
-	for _, line := range lines {
-		line()
+	if !l.rests[f.user].alerted() {
+		for _, line := range lines {
+			line()
+		}
 	}
+	return true
 }
