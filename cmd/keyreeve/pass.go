@@ -181,6 +181,11 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	if err := one.judge(); err != nil {
 		return nil, err
 	}
+	for _, u := range c.Users {
+		if _, kept := one.world.Account(u.User); !kept {
+			p.warn(fmt.Errorf("users: %q has a mode, but no home that is kept", u.User))
+		}
+	}
 	if one.accounts, err = choose(one.world, users); err != nil {
 		return nil, err
 	}
