@@ -49,6 +49,12 @@ func (a *admins) check(ctx context.Context, world *enforcer.World, look enforcer
 	return enforcer.CheckAdmins(list, world.Grants)
 }
 
+// checkAdmins is an error where no administrator could log in when the accounts whose mode is enforce are in line.
+func (one *pass) checkAdmins(ctx context.Context, mode func(homes.Account) string) error {
+	list := admins{names: one.config.Admins}
+	return list.check(ctx, one.world, one.looker(), mode)
+}
+
 // look looks at an account without an act, and waits for that no longer than ctx.
 func (a *admins) look(ctx context.Context, look enforcer.Looker, account homes.Account) (enforcer.Result, error) {
 	silent := fmt.Errorf("his home %s does not answer", account.Home)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -49,6 +51,18 @@ func (m modes) doubt() error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// mayChange is an error where the configuration lets no file of the chosen accounts be changed.
+func (one *pass) mayChange(path string) error {
+	said := fmt.Errorf("%s says \"mode: %s\", which changes nothing", path, one.config.Mode)
+	if one.config.Enforces() {
+		if slices.ContainsFunc(one.accounts, func(a homes.Account) bool { return one.modes.of(a) == config.Enforce }) {
+			return nil
+		}
+		said = fmt.Errorf("%s says \"mode: enforce\" of none of these accounts: nothing is changed", path)
+	}
+	return withHint(said, "look at the output of \"keyreeve plan\", then set \"mode: enforce\", for all, for groups or for users")
 }
 
 // rule makes the configured modes count: what is done with the plans of an account is nothing, or they are applied and told of.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,18 +93,6 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	r, err := one.run(ctx, one.modes.act(one.act(hand)))
 	p.warnOf(hand.Quarantine)
 	return errors.Join(trimmed, err, one.save(), report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
-}
-
-// mayChange is an error where the configuration lets no file of the chosen accounts be changed.
-func (one *pass) mayChange(path string) error {
-	said := fmt.Errorf("%s says \"mode: %s\", which changes nothing", path, one.config.Mode)
-	if one.config.Enforces() {
-		if slices.ContainsFunc(one.accounts, func(a homes.Account) bool { return one.modes.of(a) == config.Enforce }) {
-			return nil
-		}
-		said = fmt.Errorf("%s says \"mode: enforce\" of none of these accounts: nothing is changed", path)
-	}
-	return withHint(said, "look at the output of \"keyreeve plan\", then set \"mode: enforce\", for all, for groups or for users")
 }
 
 // verdict turns a report into the end of the program.
@@ -267,12 +254,6 @@ func (one *pass) looker() enforcer.Looker {
 	look := one.world.Looker(one.door)
 	look.Files, look.Install = keyFiles{one.sshd, one.door}.of, one.settings.Install
 	return look
-}
-
-// checkAdmins is an error where no administrator could log in when the accounts whose mode is enforce are in line.
-func (one *pass) checkAdmins(ctx context.Context, mode func(homes.Account) string) error {
-	list := admins{names: one.config.Admins}
-	return list.check(ctx, one.world, one.looker(), mode)
 }
 
 // run looks at the accounts and, where act is given and gives one, carries the plans out.
