@@ -273,6 +273,7 @@ func (s *service) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.groups.Expire()
 	hand := *s.hand // what is under way goes on by the old bounds
 	hand.Quarantine = quarantineOf(c)
 	s.hand = &hand

@@ -38,10 +38,14 @@ func TestDaemonModes(t *testing.T) {
 	server, s := testenv.StartSSHD(t, ""), newSite(t)
 	goodFile, good := testenv.NewKey(t)
 	badFile, bad := testenv.NewKey(t)
-	pilots, alice, bob := testenv.NewAccount(t), guest(t, good), guest(t, good)
-	if out, err := exec.Command("/usr/sbin/usermod", "-a", "-G", pilots.Name, alice.name).CombinedOutput(); err != nil {
-		t.Fatalf("usermod: %v %s", err, out)
+	pilots, alice, bob, carol := testenv.NewAccount(t), guest(t, good), guest(t, good), guest(t, good)
+	join := func(m member) {
+		t.Helper()
+		if out, err := exec.Command("/usr/sbin/usermod", "-a", "-G", pilots.Name, m.name).CombinedOutput(); err != nil {
+			t.Fatalf("usermod: %v %s", err, out)
+		}
 	}
+	join(alice)
 	logins := func(when string, m member, want error) {
 		t.Helper()
 		if err := server.Login(m.name, badFile); !errors.Is(err, want) {
@@ -52,10 +56,10 @@ func TestDaemonModes(t *testing.T) {
 		}
 	}
 	both := good + " mine\n" + bad + " planted\n"
-	for _, m := range []member{alice, bob} {
+	for _, m := range []member{alice, bob, carol} {
 		m.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", both)
 	}
-	s.put("registry.ldif", entries(alice, bob))
+	s.put("registry.ldif", entries(alice, bob, carol))
 	group := fmt.Sprintf("groups: [{group: %s, mode: enforce}]", pilots.Name)
 	s.configure("report", s.ldifRegistry())
 	s.more(group)
@@ -64,6 +68,7 @@ func TestDaemonModes(t *testing.T) {
 	alice.loses(t, "authorized_keys", bad)
 	logins("a pilot", alice, testenv.ErrRefused)
 	logins("nobody's pilot", bob, nil)
+	logins("nobody's pilot", carol, nil)
 	if text := s.audit(); strings.Contains(text, bob.name) || strings.Contains(text, "warn-") {
 		t.Errorf("mode report left records:\n%s", text)
 	}
@@ -73,22 +78,28 @@ func TestDaemonModes(t *testing.T) {
 	d.signal(syscall.SIGHUP)
 	d.await("configuration read again", 1)
 	warned := func() int { return strings.Count(s.audit(), `"event.action":"warn-line"`) }
-	eventually(t, "the trail tells of the unknown key", func() bool { return warned() > 0 })
+	eventually(t, "the trail tells of the unknown keys", func() bool { return warned() == 2 })
 	bob.append(t, "authorized_keys", "# a comment\n")
 	d.await("file would be changed", d.said("file would be changed")+1)
 	bob.append(t, "authorized_keys", bad+" again\n")
-	eventually(t, "the trail tells of the second", func() bool { return warned() > 1 })
-	if n := warned(); n != 2 {
-		t.Errorf("%d records of two findings", n)
+	eventually(t, "the trail tells of another", func() bool { return warned() > 2 })
+	if n := warned(); n != 3 {
+		t.Errorf("%d records of three findings", n)
 	}
 	logins("after a warning", bob, nil)
 	alice.append(t, "authorized_keys", bad+" again\n")
 	alice.loses(t, "authorized_keys", bad)
 
-	s.configure("enforce", s.ldifRegistry())
+	join(bob) // a reload asks anew who is in the group
 	d.signal(syscall.SIGHUP)
 	bob.loses(t, "authorized_keys", bad)
-	logins("after all", bob, testenv.ErrRefused)
+	logins("another pilot", bob, testenv.ErrRefused)
+	logins("after a warning", carol, nil)
+
+	s.configure("enforce", s.ldifRegistry())
+	d.signal(syscall.SIGHUP)
+	carol.loses(t, "authorized_keys", bad)
+	logins("after all", carol, testenv.ErrRefused)
 	d.stop()
 }
 

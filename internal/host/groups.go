@@ -26,7 +26,11 @@ const (
 // errUnknown says that NSS does not know an account: sshd lets nobody in by that name.
 var errUnknown = errors.New("no such account")
 
-var errNoGetent = errors.New("this host has no getent")
+var (
+	errNoGroup  = errors.New("this host knows no group")
+	errNoGetent = errors.New("this host has no getent")
+	errWaits    = errors.New("getent gave no answer a moment ago")
+)
 
 // Groups knows the supplementary groups of accounts, as initgroups(3) gives them to a login. It is safe for concurrent use.
 type Groups struct {
@@ -68,7 +72,7 @@ func (g *Groups) of(a homes.Account) (membership, error) {
 	if mine && time.Now().Before(last.until) {
 		return last, nil
 	}
-	now, err := membership{}, errors.New("getent gave no answer a moment ago")
+	now, err := membership{}, errWaits
 	if !waits {
 		now, err = g.ask(a)
 	}
@@ -116,6 +120,21 @@ func (g *Groups) In(a homes.Account, name string) (is, known bool) {
 	return gid == m.primary || slices.Contains(m.groups, gid), true
 }
 
+// Expire has everything asked anew. What was known counts until there is another answer.
+func (g *Groups) Expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for name, m := range g.known {
+		m.until = time.Time{}
+		g.known[name] = m
+	}
+	for name, m := range g.gids {
+		m.until = time.Time{}
+		g.gids[name] = m
+	}
+	g.pause = time.Time{}
+}
+
 // group is what NSS last said of one.
 type group struct {
 	gid   int
@@ -129,17 +148,24 @@ type group struct {
 func (g *Groups) GID(name string) (int, error) {
 	g.mu.Lock()
 	last, asked := g.gids[name]
+	waits := time.Now().Before(g.pause)
 	g.mu.Unlock()
 	if asked && time.Now().Before(last.until) {
 		return last.gid, last.err
 	}
-	gid, err := g.askGroup(name)
+	gid, err := 0, fmt.Errorf("the group %s: %w", name, errWaits)
+	if !waits {
+		gid, err = g.askGroup(name)
+	}
 	now := group{gid: gid, err: err, until: time.Now().Add(lifetime)}
 	if err != nil {
 		now.until = time.Now().Add(pause)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if err != nil && !waits && !errors.Is(err, errNoGroup) {
+		g.pause = now.until
+	}
 	if err != nil && asked && last.err == nil {
 		now.gid, now.err, now.stale = last.gid, nil, true
 		if !last.stale {
@@ -159,7 +185,7 @@ func (g *Groups) askGroup(name string) (int, error) {
 	}
 	out, err := run(context.Background(), g.program, "group", name)
 	if exit, ended := errors.AsType[*exec.ExitError](err); ended && exit.ExitCode() == 2 {
-		return 0, fmt.Errorf("this host knows no group %s", name)
+		return 0, fmt.Errorf("%w %s", errNoGroup, name)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("the group %s: %w", name, err)

@@ -131,17 +131,7 @@ func TestGroupsIn(t *testing.T) {
 			t.Errorf("%s: in %v, known %v, want %v, %v", when, gotIs, gotKnown, is, known)
 		}
 	}
-	age := func() {
-		for name, m := range g.known {
-			m.until = time.Time{}
-			g.known[name] = m
-		}
-		for name, m := range g.gids {
-			m.until = time.Time{}
-			g.gids[name] = m
-		}
-		g.pause = time.Time{}
-	}
+	age := g.Expire
 	nobody := homes.Account{Name: "nobodyknows", UID: 1}
 
 	group("exit 2")
@@ -171,6 +161,11 @@ func TestGroupsIn(t *testing.T) {
 	wants("a group that it never knew", alice, "others", false, false)
 	age()
 	wants("and still is", alice, "pilots", true, true)
+	age()
+	group("exit 1")
+	wants("one that hangs", alice, "pilots", true, true)
+	group("echo $2:x:9:")
+	wants("nobody is asked for a while then", alice, "nines", false, false)
 	if len(told) != 4 { // of alice's groups, twice: there was an answer in between; and of each of two groups
 		t.Errorf("told %v", told)
 	}
