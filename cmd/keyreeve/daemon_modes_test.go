@@ -12,16 +12,6 @@ import (
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
-// more adds keys to the configuration.
-func (s site) more(text string) {
-	s.t.Helper()
-	before, err := os.ReadFile(s.path("keyreeve.yaml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.put("keyreeve.yaml", string(before)+text+"\n")
-}
-
 // audit is the text of the audit trail.
 func (s site) audit() string {
 	s.t.Helper()
@@ -60,7 +50,7 @@ func TestDaemonModes(t *testing.T) {
 		m.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", both)
 	}
 	s.put("registry.ldif", entries(alice, bob, carol))
-	group := fmt.Sprintf("groups: [{group: %s, mode: enforce}]", pilots.Name)
+	group := fmt.Sprintf("groups: [{group: %s, mode: enforce}]\n", pilots.Name)
 	s.configure("report", s.ldifRegistry())
 	s.more(group)
 	d := s.start()
@@ -117,7 +107,7 @@ func TestDaemonAdmins(t *testing.T) {
 	configure := func(more string) {
 		t.Helper()
 		s.configure("enforce", s.ldifRegistry())
-		s.more(fmt.Sprintf("admins: [%s, nosuchadmin]%s", admin.name, more))
+		s.more(fmt.Sprintf("admins: [%s, nosuchadmin]%s\n", admin.name, more))
 	}
 	configure("")
 	if _, stderr := s.keyreeve(statusError, "apply"); !strings.Contains(stderr, "no administrator would have a key that logs in: user001: the registry and the policy grant him no key; nosuchadmin: neither") {
