@@ -15,11 +15,14 @@ type Canary struct {
 	// User is a name in the registry, Fingerprint one of that user's keys as ssh-keygen -l shows it ("SHA256:...").
 	User        string `yaml:"user"`
 	Fingerprint string `yaml:"fingerprint"`
+	// Locked is a name in the registry whose account is locked or disabled for ever: where it does not show so, the reader may not see
+	// what locks accounts, and whoever is locked would have keys.
+	Locked string `yaml:"locked"`
 }
 
 // Check reports what cannot be a canary.
 func (c Canary) Check() error {
-	if c == (Canary{}) {
+	if c.User == "" && c.Fingerprint == "" {
 		return nil
 	}
 	if c.User == "" || c.Fingerprint == "" {
@@ -34,8 +37,14 @@ func (c Canary) Check() error {
 
 // proven passes on a reading that holds the canary. Whether the policy would grant its key does not matter.
 func (c Canary) proven(s *registry.Snapshot, err error) (*registry.Snapshot, error) {
-	if err != nil || c == (Canary{}) {
-		return s, err
+	if err != nil {
+		return nil, err
+	}
+	if locked, there := s.User(c.Locked); c.Locked != "" && (!there || locked.Status != registry.Locked && locked.Status != registry.Disabled) {
+		return nil, because(NoCanary, fmt.Errorf("%s: the canary %q is not there as a locked account: the reader may not see what locks accounts", s.Source(), c.Locked))
+	}
+	if c.User == "" {
+		return s, nil
 	}
 	user, there := s.User(c.User)
 	if !there {

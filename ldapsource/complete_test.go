@@ -46,10 +46,10 @@ func TestCanary(t *testing.T) {
 		canary Canary
 		want   string
 	}{
-		{"there", Canary{"u2", fingerprint(t, 2)}, ""},
-		{"with another key", Canary{"u2", fingerprint(t, 3)}, `the canary "u2" has 1 keys, and none is SHA256:`},
-		{"not there", Canary{"u5", fingerprint(t, 2)}, `the canary "u5" is not among its 4 users`},
-		{"in other case", Canary{"U2", fingerprint(t, 2)}, `the canary "U2" is not among`},
+		{"there", Canary{User: "u2", Fingerprint: fingerprint(t, 2)}, ""},
+		{"with another key", Canary{User: "u2", Fingerprint: fingerprint(t, 3)}, `the canary "u2" has 1 keys, and none is SHA256:`},
+		{"not there", Canary{User: "u5", Fingerprint: fingerprint(t, 2)}, `the canary "u5" is not among its 4 users`},
+		{"in other case", Canary{User: "U2", Fingerprint: fingerprint(t, 2)}, `the canary "U2" is not among`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			directory, err := NewLDAP(filled(config))
@@ -81,20 +81,49 @@ func TestCanaryOfTheNextServer(t *testing.T) {
 	})
 	full := hostile(t, func(s search) ([]byte, bool) { return honest(s), true })
 	l := both(t, empty, full)
-	l.Canary = Canary{"u3", fingerprint(t, 3)}
+	l.Canary = Canary{User: "u3", Fingerprint: fingerprint(t, 3)}
 	if got, err := l.Fetch(t.Context()); err != nil || got.Source() != full.URLs[0] {
 		t.Error(got, err)
 	}
 }
 
+// Where the reader may not see locks, the locked canary looks like anybody, and nothing is decided.
+func TestLockedCanary(t *testing.T) {
+	hidden := []Entry{userEntry("alice", 3001, keyText(1)), userEntry("locked", 3002, keyText(2))}
+	seen := []Entry{hidden[0], withAlso(hidden[1], "pwdAccountLockedTime", "000001010000Z")}
+	for _, c := range []struct {
+		entries []Entry
+		name    string
+		want    string
+	}{
+		{seen, "locked", ""},
+		{hidden, "", ""},
+		{hidden, "locked", `the canary "locked" is not there as a locked account`},
+		{seen, "alice", `the canary "alice" is not there as a locked account`},
+		{seen, "nobody", `the canary "nobody" is not there as a locked account`},
+	} {
+		ldif := NewLDIF(file(t, render(c.entries)), posix())
+		ldif.Canary = Canary{Locked: c.name}
+		got, err := ldif.Fetch(t.Context())
+		if c.want == "" {
+			if err != nil || got.Len() != 2 {
+				t.Error(err)
+			}
+			continue
+		}
+		wantError(t, got, err, c.want)
+		wantFault(t, err, NoCanary)
+	}
+}
+
 func TestCanaryCheck(t *testing.T) {
 	good := fingerprint(t, 1)
-	for _, c := range []Canary{{}, {"u1", good}} {
+	for _, c := range []Canary{{}, {User: "u1", Fingerprint: good}} {
 		if err := c.Check(); err != nil {
 			t.Errorf("%v: %v", c, err)
 		}
 	}
-	for _, c := range []Canary{{"u1", ""}, {"", good}, {"u1", "MD5:00:11"}, {"u1", good + "="}, {"u1", good[:40]}, {"u1", "sha256:" + good[7:]}} {
+	for _, c := range []Canary{{User: "u1", Fingerprint: ""}, {User: "", Fingerprint: good}, {User: "u1", Fingerprint: "MD5:00:11"}, {User: "u1", Fingerprint: good + "="}, {User: "u1", Fingerprint: good[:40]}, {User: "u1", Fingerprint: "sha256:" + good[7:]}} {
 		if c.Check() == nil {
 			t.Errorf("%v is taken for a canary", c)
 		}
