@@ -132,6 +132,9 @@ type madeException struct {
 
 // make makes the exceptions that may be, and says of the other lines why there is none. Lines that say the same are one.
 func (o *override) make(one *pass, lines []enforcer.Decision, like policy.Exception, now time.Time) (made []madeException, wrong error) {
+	if away := one.world.Grants.Away(like.User); away.Reason != "" {
+		return nil, fmt.Errorf("there is no exception for %s: %s", like.User, away.Detail)
+	}
 	var list []error
 	for _, d := range lines {
 		e := like
