@@ -7,13 +7,25 @@ import (
 	"github.com/keyreeve/keyreeve/internal/homes"
 )
 
-// locals are the accounts that this host has of its own, in /etc/passwd. sshd finds them before those of the directory ("files" is
-// the first word of nsswitch.conf everywhere), so that no entry of the registry can be one of them, but with their uid.
-type locals []homes.Account
+// locals are the accounts that this host has of its own, in /etc/passwd, by name and by home: some hosts have every user there. sshd
+// finds them before those of the directory ("files" is the first word of nsswitch.conf everywhere), so that no entry of the registry
+// can be one of them, but with their uid.
+type locals struct{ byName, byHome map[string][]homes.Account }
+
+func newLocals(list []homes.Account) locals {
+	l := locals{make(map[string][]homes.Account, len(list)), make(map[string][]homes.Account, len(list))}
+	for _, a := range list {
+		l.byName[a.Name] = append(l.byName[a.Name], a)
+		if !nobodysHome(a.Home) {
+			l.byHome[a.Home] = append(l.byHome[a.Home], a)
+		}
+	}
+	return l
+}
 
 // claims says what an account of the registry claims of this host's own, in a few words; empty when nothing.
 func (l locals) claims(a homes.Account) string {
-	own := slices.DeleteFunc(slices.Clone(l), func(local homes.Account) bool { return local.Name != a.Name })
+	own := l.byName[a.Name]
 	same := slices.ContainsFunc(own, func(local homes.Account) bool { return local.UID == a.UID })
 	switch {
 	case len(own) > 0 && !same:
@@ -21,8 +33,8 @@ func (l locals) claims(a homes.Account) string {
 	case a.UID == 0 && !same:
 		return "its uid is 0, and this host has no such account"
 	}
-	for _, local := range l {
-		if local.Name != a.Name && local.Home == a.Home && !nobodysHome(local.Home) {
+	for _, local := range l.byHome[a.Home] {
+		if local.Name != a.Name {
 			return fmt.Sprintf("its home %s is that of %s, an account of this host", a.Home, local.Name)
 		}
 	}

@@ -93,13 +93,13 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, d
 // local reads the accounts of this host. Without them nothing can be held against an entry; that is told.
 func (w *World) local(scope Scope) locals {
 	if scope.Local == nil {
-		return nil
+		return locals{}
 	}
 	list, err := scope.Local()
 	if err != nil {
 		w.skip("(this host's)", "no entry was compared with the accounts of this host: "+err.Error())
 	}
-	return list
+	return newLocals(list)
 }
 
 func (w *World) add(account homes.Account) {
