@@ -29,7 +29,7 @@ const (
 	ReasonUnreadable policy.Reason = "unreadable"
 	// ReasonBadDir: .ssh is not a directory that may be followed.
 	ReasonBadDir policy.Reason = "bad-directory"
-	// ReasonUntidy: owner, mode or link count of the file let somebody else write it, or sshd refuse it.
+	// ReasonUntidy: owner, mode or link count of the file or of .ssh let somebody else write the file or list .ssh, or sshd refuse it.
 	ReasonUntidy policy.Reason = "untidy"
 	// ReasonUnsteady: the file changed each time before its plan could be carried out.
 	ReasonUnsteady policy.Reason = "unsteady"

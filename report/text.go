@@ -149,7 +149,11 @@ func textPlan(out *bufio.Writer, p enforcer.Plan, r Report) {
 		fmt.Fprintln(out, "  ! not carried out; the error stands above")
 	}
 	if p.Whole.Reason != "" {
-		fmt.Fprintf(out, "  ! %-18s the whole file is replaced\n", p.Whole.Reason)
+		does := "the whole file is replaced"
+		if p.Whole.Reason == enforcer.ReasonUntidy {
+			does = "owner, mode or links are put right"
+		}
+		fmt.Fprintf(out, "  ! %-18s %s\n", p.Whole.Reason, does)
 		if p.Whole.Detail != "" {
 			fmt.Fprintf(out, "      %s\n", plain.Text(p.Whole.Detail))
 		}

@@ -131,7 +131,10 @@ func own(dir, uidText, gidText string) error {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() {
+		switch {
+		case d.IsDir() && d.Name() == ".ssh":
+			err = os.Chmod(path, 0o700)
+		case d.IsDir():
 			err = os.Chmod(path, 0o755)
 		}
 		return errors.Join(err, os.Lchown(path, uid, gid))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -123,8 +124,8 @@ func (s site) newMember(n int, keys ...string) member {
 	if m.uid == 0 {
 		m.uid, m.gid = 60000+n, 60000+n
 	}
-	for _, dir := range []string{m.home, filepath.Join(m.home, ".ssh")} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+	for dir, mode := range map[string]os.FileMode{m.home: 0o755, m.file(""): 0o700} {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, mode)); err != nil {
 			s.t.Fatal(err)
 		}
 		if err := os.Chown(dir, m.uid, m.gid); err != nil {

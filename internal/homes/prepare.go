@@ -45,7 +45,7 @@ func (j *job) mend() error {
 	if j.p.fixed() {
 		return j.lift(j.p.dir, j.p.dir.perm())
 	}
-	err := j.lift(j.p.dir, j.p.dir.perm()&^0o022|0o700)
+	err := j.lift(j.p.dir, tidy(j.p.dir.perm()))
 	if err == nil {
 		j.p.dir.node, err = stat(j.p.dir.fd)
 	}

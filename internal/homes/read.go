@@ -272,10 +272,16 @@ func (p *place) exposed() string {
 }
 
 // untidy says what is wrong with a directory of the user's that could be renewed.
-// One that cannot is never given another mode for good.
+// One that cannot is never given another mode for good. Who may list it can hold its
+// lock (see ErrStuck), and would have its user's next change put it aside. The mode's bits of the
+// group are the mask of a POSIX ACL (acl(5)), so they speak for its named users too.
 func (p *place) untidy() string {
-	if p.dir.perm()&0o700 == 0o700 && p.dir.perm()&0o022 == 0 {
+	if p.dir.perm() == tidy(p.dir.perm()) {
 		return ""
 	}
 	return fmt.Sprintf("%s has mode %04o", p.where(), p.dir.perm())
 }
+
+// tidy is the mode that a directory of the user's is given: all rights for him, and
+// for others none but to search it.
+func tidy(mode uint32) uint32 { return mode&^0o066 | 0o700 }

@@ -121,8 +121,8 @@ func TestModesThatKeepTheOwnerOut(t *testing.T) {
 		"home 0500":          {0o500, 0o700, 0o600, Regular, 0o700},
 		"home 0000":          {0o000, 0o700, 0o600, Unreadable, 0o700},
 		"all 0000":           {0o000, 0o000, 0o000, Unreadable, 0o700},
-		"group may write":    {0o755, 0o770, 0o660, Regular, 0o750},
-		"everyone may write": {0o755, 0o777, 0o666, Regular, 0o755},
+		"group may write":    {0o755, 0o770, 0o660, Regular, 0o710},
+		"everyone may write": {0o755, 0o777, 0o666, Regular, 0o711},
 	}
 	for title, test := range tests {
 		t.Run(title, func(t *testing.T) {
