@@ -58,6 +58,8 @@ const (
 	// TripBrake and ReleaseBrake have a record for each person who lost a key before.
 	TripBrake    = "trip-brake"
 	ReleaseBrake = "release-brake"
+	// AcceptRegistry is about a reading of the registry that was held because it lost too much.
+	AcceptRegistry = "registry-accepted"
 )
 
 // Record is one entry of the trail.

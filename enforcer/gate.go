@@ -1,0 +1,263 @@
+package enforcer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+// Hold says how many people a reading of the registry may take something from.
+type Hold struct {
+	// Percent is a share of those who could lose it, Least a number that is always allowed.
+	Percent, Least int
+}
+
+func (h Hold) most(of int) int { return max(h.Least, of*h.Percent/100) }
+
+// holdWindow is how long losses add up, so that a directory that drains drop by drop is held like one that was emptied at once.
+const holdWindow = time.Hour
+
+// Gate stands between a complete reading of the registry and the world. It lets a reading through, which is the last good one
+// from then on, or holds it back whole because too many people would lose something: the registry is complete and wrong, as
+// after a replica that was half filled, a filter that changed, or a right to read that was lost. A held reading changes nothing,
+// what it adds included, until the registry has recovered or an administrator accepts exactly this reading.
+//
+// The last good reading, the held one and the administrator's word lie in a directory, so that all this outlives the process. It is
+// safe for concurrent use.
+type Gate struct {
+	dir string
+
+	mu    sync.Mutex
+	good  *Kept // nil: there is none
+	held  *Verdict
+	notes notes
+	dirty dirt
+	used  accepted // the last acceptance that counted; its file may be there still
+}
+
+// dirt is what the disk does not have yet.
+type dirt struct{ good, held, notes, accepted bool }
+
+// OpenGate reads what an earlier process has kept in a directory, which need not be there. The error says what could not be read,
+// or not be believed: that counts as if it were not there, and the gate works.
+func OpenGate(dir string) (*Gate, error) {
+	g := &Gate{dir: dir}
+	now := time.Now()
+	var wrong, err error
+	if g.good, err = readKept(dir, goodFile, now); err != nil {
+		wrong = fmt.Errorf("the last good reading: %w", err)
+	}
+	if g.notes, _, err = readSmall[notes](dir, notesFile); err != nil {
+		wrong = errors.Join(wrong, fmt.Errorf("what was noted of readings: %w", err))
+	}
+	if g.good != nil && g.notes.Digest == g.good.Digest {
+		// It was read again since its file was written.
+		if age := now.Sub(g.notes.Read); age >= 0 && age < now.Sub(g.good.Read) {
+			g.good.Read = now.Add(-age)
+		}
+	}
+	return g, wrong
+}
+
+// Reading is what a source gave.
+type Reading struct {
+	Snapshot *registry.Snapshot
+	SourceID string
+	Hold     Hold
+}
+
+// Verdict is what a gate says of a reading.
+type Verdict struct {
+	Kept
+	// Held says that the reading is not let through.
+	Held bool
+	// Fresh says that it was not held before.
+	Fresh bool
+	// Loss is what people lose by it; Users and Keys are how many lose something by it or have lost it within the last hour, MostUsers and
+	// MostKeys how many may.
+	Loss                registry.Loss
+	Users, Keys         int
+	MostUsers, MostKeys int
+}
+
+// Summary is the verdict's numbers in words.
+func (v Verdict) Summary() string {
+	return fmt.Sprintf("%d users are gone, locked or moved (%d may be within an hour), %d people have lost keys (%d may)", v.Users, v.MostUsers, v.Keys, v.MostKeys)
+}
+
+// Offer weighs a complete reading. The first one ever is let through: there is nothing to compare it with. One of another
+// registry, by a changed configuration, is compared like any other, since a changed filter is how half of a registry vanishes.
+// Nothing is written before Commit.
+//
+// The error says what is wrong with an acceptance; the verdict holds all the same.
+func (g *Gate) Offer(r Reading) (Verdict, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	g.reach(nil, now)
+	err := g.promote()
+	v := g.weigh(r, now)
+	if v.Held {
+		v.Fresh = g.held == nil || g.held.Digest != v.Digest
+		g.held, g.dirty.held = &v, g.dirty.held || v.Fresh
+		return v, err
+	}
+	g.forget(now)
+	for list, names := range map[*map[string]time.Time][]string{&g.notes.Users: v.Loss.Users, &g.notes.Keys: v.Loss.Keys} {
+		for _, name := range names {
+			if *list == nil {
+				*list = make(map[string]time.Time)
+			}
+			(*list)[name] = now
+		}
+	}
+	g.take(&v.Kept)
+	return v, err
+}
+
+// weigh compares a reading with the last good one.
+func (g *Gate) weigh(r Reading, now time.Time) Verdict {
+	v := Verdict{Kept: Kept{Snapshot: r.Snapshot, SourceID: r.SourceID, Read: now, Digest: r.Snapshot.Digest()}}
+	if g.good == nil {
+		return v
+	}
+	v.Loss = registry.Compare(g.good.Snapshot, r.Snapshot, now)
+	users, holders := g.good.Snapshot.Census(now)
+	v.MostUsers, v.MostKeys = r.Hold.most(users), r.Hold.most(holders)
+	v.Users, v.Keys = recent(g.notes.Users, v.Loss.Users, now), recent(g.notes.Keys, v.Loss.Keys, now)
+	// Who lost nothing more does not wait for what was let through before.
+	v.Held = len(v.Loss.Users) > 0 && v.Users > v.MostUsers || len(v.Loss.Keys) > 0 && v.Keys > v.MostKeys
+	return v
+}
+
+// recent counts the people of a list and those who lost something within the window.
+func recent(lost map[string]time.Time, names []string, now time.Time) int {
+	all := make(map[string]bool, len(names))
+	for _, name := range names {
+		all[name] = true
+	}
+	for name, at := range lost {
+		if within(at, now) {
+			all[name] = true
+		}
+	}
+	return len(all)
+}
+
+// within reports whether a moment is in the window; a clock that was set back by more than that does not prolong it.
+func within(at, now time.Time) bool { return now.Sub(at).Abs() < holdWindow }
+
+// forget drops the losses that are older than the window.
+func (g *Gate) forget(now time.Time) {
+	old := func(_ string, at time.Time) bool { return !within(at, now) }
+	maps.DeleteFunc(g.notes.Users, old)
+	maps.DeleteFunc(g.notes.Keys, old)
+}
+
+// take makes a reading the last good one. Nothing is held any more, and an acceptance that was not used is void.
+func (g *Gate) take(k *Kept) {
+	g.dirty.good = g.dirty.good || g.good == nil || g.good.Digest != k.Digest || g.good.SourceID != k.SourceID
+	g.good, g.held = k, nil
+	g.notes.Digest, g.notes.Read = k.Digest, k.Read
+	g.dirty.held, g.dirty.notes, g.dirty.accepted = true, true, true
+}
+
+// promote lets the held reading through if that one was accepted.
+func (g *Gate) promote() error {
+	word, found, err := readSmall[accepted](g.dir, acceptedFile)
+	if err != nil {
+		return fmt.Errorf("an acceptance: %w", err)
+	}
+	if !found || word.Digest == g.used.Digest && word.At.Equal(g.used.At) {
+		return nil
+	}
+	held := g.held
+	if held == nil {
+		kept, err := readKept(g.dir, heldFile, time.Now())
+		if kept == nil {
+			return errors.Join(fmt.Errorf("the reading %s was accepted, but none is held", word.Digest), err)
+		}
+		held = &Verdict{Kept: *kept}
+	}
+	g.used, g.dirty.accepted = word, true
+	if held.Digest != word.Digest {
+		return fmt.Errorf("the reading %s was accepted, but %s is held: the acceptance is void", word.Digest, held.Digest)
+	}
+	g.notes.Users, g.notes.Keys = nil, nil
+	g.take(&held.Kept)
+	return nil
+}
+
+// Accepted lets the held reading through if an administrator accepted it.
+func (g *Gate) Accepted() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.promote()
+}
+
+// Failed notes that the registry could not be read.
+func (g *Gate) Failed(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reach(err, time.Now())
+}
+
+func (g *Gate) reach(err error, now time.Time) {
+	if ok := err == nil; ok != g.notes.OK || g.notes.Since.IsZero() {
+		g.notes.Reach, g.dirty.notes = Reach{OK: ok, Since: now}, true
+		if err != nil {
+			g.notes.Error = err.Error()
+		}
+	}
+}
+
+// Good is the last good reading of a registry; nil where there is none, or only another registry's.
+func (g *Gate) Good(sourceID string) *Kept {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.good == nil || g.good.SourceID != sourceID {
+		return nil
+	}
+	return g.good
+}
+
+// Held is the verdict on the reading that this process holds; nil where it holds none.
+func (g *Gate) Held() *Verdict {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.held
+}
+
+// Resume holds what an earlier process held; nil where that is nothing.
+func (g *Gate) Resume(hold Hold) (*Verdict, error) {
+	v, err := g.Waiting(hold)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = v
+	return v, err
+}
+
+// Waiting is the verdict on the reading that lies on disk as held, whichever process held it; nil where there is none.
+func (g *Gate) Waiting(hold Hold) (*Verdict, error) {
+	now := time.Now()
+	kept, err := readKept(g.dir, heldFile, now)
+	if kept == nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	v := g.weigh(Reading{Snapshot: kept.Snapshot, SourceID: kept.SourceID, Hold: hold}, now)
+	v.Read, v.Held = kept.Read, true
+	return &v, err
+}
+
+// Reach says whether the registry answers.
+func (g *Gate) Reach() Reach {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.notes.Reach
+}
