@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"internal/testenv":   {"golang.org/x/crypto/ssh"},
 	"internal/demo":      {},
 	"cmd/keyreeve": {
-		"policy", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
+		"policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
 		"internal/homes", "internal/host", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},

@@ -89,6 +89,7 @@ func newDaemon(t *testing.T, c *centre) *daemon {
 	d.settings = enforcer.Settings{
 		Source: d.source, SourceID: "one", Policy: rules, Scope: enforcer.Scope{MinUID: 1},
 		Brake: enforcer.Brake{People: 10, Window: time.Hour}, Act: always(func(p enforcer.Plan) error { return d.act(p) }), Refresh: 5 * time.Minute, Sweep: 10 * time.Minute,
+		Hold: enforcer.Hold{Least: 100}, MaxStale: 24 * time.Hour,
 	}
 	return d
 }
@@ -117,9 +118,20 @@ func (d *daemon) equip() {
 		d.t.Fatal(err)
 	}
 	d.runner.Memory = enforcer.Memory{Ledger: ledger, Brakes: brakes, Hand: d.hand}
+	d.gate()
 	d.seen.Store(&enforcer.Observation{})
 	d.runner.Ready = func() { d.ready++ }
 	d.runner.Observe = func(o enforcer.Observation) { d.seen.Store(&o) }
+}
+
+// gate opens the gate on what an earlier runner left.
+func (d *daemon) gate() {
+	d.t.Helper()
+	gate, err := enforcer.OpenGate(filepath.Join(d.dir, "state", "registry"))
+	if err != nil {
+		d.t.Error(err)
+	}
+	d.runner.Gate = gate
 }
 
 func (d *daemon) start() {

@@ -16,16 +16,19 @@ type Observation struct {
 	// registry cannot be read.
 	Braked   bool
 	HeldKeys int
-	// Registry is when the registry was last read whole; zero before that.
+	// Registry is when the registry was last read whole and believed, also by an earlier daemon; zero before that.
 	Registry time.Time
+	// Reachable says that the last attempt to read it succeeded, Stale that the last good reading is too old, Held that the last one is
+	// held; LostUsers and LostKeys are the people who would lose something by that.
+	Reachable, Stale, Held bool
+	LostUsers, LostKeys    int
 }
 
 // meter keeps what an observation is made of. It belongs to the loop's goroutine.
 type meter struct {
-	files    map[string]int // unresolved ones by user, of whom there are some
-	all      int
-	registry time.Time
-	told     Observation
+	files map[string]int // unresolved ones by user, of whom there are some
+	all   int
+	told  Observation
 }
 
 // look counts what a look has left unresolved.
@@ -61,7 +64,8 @@ func joined(err error) []error {
 // observe tells Observe what has changed.
 func (l *loop) observe() {
 	silent := l.dog.all + len(l.dog.parked)
-	now := Observation{Silent: silent, Unresolved: l.meter.all + silent, Registry: l.meter.registry}
+	now := Observation{Silent: silent, Unresolved: l.meter.all + silent}
+	l.readings.observe(&now)
 	if l.world != nil {
 		now.Homes, now.Braked, now.HeldKeys = len(l.world.accounts), l.world.braked.On(), l.world.held
 	}

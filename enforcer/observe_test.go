@@ -54,7 +54,7 @@ func TestRunnerObserves(t *testing.T) {
 			synctest.Wait()
 			got := *d.seen.Load()
 			got.Registry = time.Time{}
-			if want := (enforcer.Observation{Homes: homes, Silent: silent, Unresolved: unresolved}); got != want {
+			if want := (enforcer.Observation{Homes: homes, Silent: silent, Unresolved: unresolved, Reachable: homes > 0}); got != want {
 				t.Errorf("%s: %+v, want %+v", when, got, want)
 			}
 		}

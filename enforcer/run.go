@@ -38,6 +38,11 @@ type Settings struct {
 	Looked func(Result)
 	// Entered, where it is set, is told of each new world before anything is decided by it, from the loop: it must not wait.
 	Entered func(*World)
+	// Hold is how much a reading may take from people. One older than MaxStale is told as stale; Refuse says that sshd is not to be
+	// answered by it.
+	Hold     Hold
+	MaxStale time.Duration
+	Refuse   bool
 	// Refresh is the time between two readings of the registry, Sweep that between two looks at every home, FastCheck
 	// that between two looks at the homes of users with a process on this host (0: none).
 	Refresh, Sweep, FastCheck time.Duration
@@ -64,7 +69,9 @@ type Runner struct {
 	Active func() (map[int]bool, error)
 	// Copies yields what was put into quarantine since a time, of a user or, without a name, of all: the oldest of each first.
 	Copies func(user string, since time.Time) iter.Seq2[Copy, error]
-	// Ready is called once, when the registry was read for the first time and every home is due.
+	// Gate keeps the last good reading of the registry, and holds back one that lost too much.
+	Gate *Gate
+	// Ready is called once, when there is a reading to decide by, a new one or the last good one, and every home is due.
 	Ready func()
 	// Observe is told whenever the observation has changed, from the loop: it must not wait.
 	Observe func(Observation)
@@ -74,12 +81,14 @@ type Runner struct {
 	every    chan struct{}
 	excepted chan struct{}
 	braked   chan struct{}
+	accepted chan struct{}
 }
 
 // NewRunner returns a runner without its fields set, but for one that knows of no exceptions and of nothing that was.
 func NewRunner() *Runner {
 	return &Runner{
 		reload: make(chan Settings), poke: make(chan struct{}, 1), every: make(chan struct{}, 1), excepted: make(chan struct{}, 1), braked: make(chan struct{}, 1),
+		accepted:   make(chan struct{}, 1),
 		Exceptions: func() ([]policy.Exception, error) { return nil, nil }, Memory: Memory{Ledger: NewLedger()},
 	}
 }
@@ -161,6 +170,7 @@ type loop struct {
 	meter   meter
 
 	fetch                   fetch
+	readings                readings
 	lastLost                time.Time
 	refresh, sweep, due, at *time.Timer
 	lost                    *time.Timer
@@ -195,6 +205,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l.recollect()
+	l.resume()
 	l.startFetch(inner)
 	l.resetTimers()
 	for {
@@ -260,6 +271,8 @@ func (l *loop) step(ctx context.Context) {
 		l.save()
 	case err := <-l.stored:
 		l.saved(err)
+	case <-l.accepted:
+		l.accept()
 	case <-l.sweep.C:
 		l.sweep.Reset(l.settings.Sweep)
 		l.forgetRests()

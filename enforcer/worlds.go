@@ -24,6 +24,9 @@ type fetched struct {
 	turn     int
 	snapshot *registry.Snapshot
 	err      error
+	verdict  Verdict
+	trouble  error // with an acceptance
+	unsaved  error // why the disk does not have it
 }
 
 // startFetch reads the registry in the background; a reading that is under way is given up.
@@ -35,17 +38,19 @@ func (l *loop) startFetch(ctx context.Context) {
 	l.fetch.turn++
 	l.fetch.running++
 	l.refresh.Stop()
-	turn, source := l.fetch.turn, l.settings.Source
+	turn, settings := l.fetch.turn, l.settings
 	go func() {
-		snapshot, err := source.Fetch(ctx)
+		f := offer(ctx, l.Gate, settings)
+		f.turn = turn
 		select {
-		case l.fetch.results <- fetched{turn: turn, snapshot: snapshot, err: err}:
+		case l.fetch.results <- f:
 		case <-l.gone:
 		}
 	}()
 }
 
-// take handles a reading that came to its end. A failed one changes nothing: the last good snapshot stays in force.
+// take handles a reading that came to its end. A failed one changes nothing: the last good snapshot stays in force, that of an
+// earlier daemon if there is no other.
 func (l *loop) take(f fetched) {
 	l.fetch.running--
 	if f.turn != l.fetch.turn {
@@ -53,7 +58,12 @@ func (l *loop) take(f fetched) {
 	}
 	l.fetch.cancel()
 	l.fetch.cancel = nil
+	if f.trouble != nil {
+		l.Log.Error("the acceptance does not count", zap.Error(f.trouble))
+	}
+	l.tellUnsaved(f.unsaved)
 	if f.err != nil {
+		l.catchUp()
 		l.fetch.wait = min(max(2*l.fetch.wait, firstRetry), lastRetry, l.settings.Refresh)
 		l.refresh.Reset(l.fetch.wait)
 		instead := "no home is looked at before it was"
@@ -61,16 +71,19 @@ func (l *loop) take(f fetched) {
 			instead = "what it said last stays in force"
 		}
 		l.Log.Error("the registry could not be read; "+instead, zap.Error(f.err), zap.Duration("retry_in", l.fetch.wait))
-		l.lose()
+		l.tellStale()
 		return
 	}
-	l.away = false
-	l.learn(f.snapshot)
-	l.fetch.wait, l.meter.registry = 0, time.Now()
+	l.fetch.wait = 0
 	l.refresh.Reset(l.settings.Refresh)
-	l.Log.Info("registry read", zap.String("source", f.snapshot.Source()), zap.Int("users", f.snapshot.Len()),
-		zap.Int("keys", f.snapshot.Keys()), zap.Int("inactive_users", inactive(f.snapshot)), zap.Int("rejected_values", f.snapshot.Rejects()))
-	l.enter(f.snapshot)
+	if f.verdict.Held {
+		l.tellHeld(f.verdict)
+	} else {
+		l.Log.Info("registry read", zap.String("source", f.snapshot.Source()), zap.Int("users", f.snapshot.Len()),
+			zap.Int("keys", f.snapshot.Keys()), zap.Int("inactive_users", inactive(f.snapshot)), zap.Int("rejected_values", f.snapshot.Rejects()))
+	}
+	l.catchUp()
+	l.tellStale()
 }
 
 // inactive counts the accounts that do not count now.
@@ -228,7 +241,7 @@ func (l *loop) adopt(ctx context.Context, settings Settings) {
 	case l.world == nil:
 	case other || l.asleep:
 		l.Log.Info("another registry: nothing is decided until it was read")
-		l.asleep = true
+		l.asleep, l.readings.good = true, nil
 	default:
 		l.enter(l.world.Snapshot)
 		l.all()

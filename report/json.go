@@ -36,6 +36,7 @@ type jsonRegistry struct {
 	Source string `json:"source"`
 	Users  int    `json:"users"`
 	Keys   int    `json:"keys"`
+	Held   string `json:"held,omitempty"` // what a later reading has lost, which is held
 }
 
 type jsonBrake struct {
@@ -156,7 +157,7 @@ func exceptionOf(e policy.Excepted) jsonException {
 func JSON(w io.Writer, r Report) error {
 	out := jsonReport{
 		Version:  formatVersion,
-		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys},
+		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys, Held: plain.Text(r.Held)},
 		Policy:   r.Policy, Summary: r.Count(),
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: rejectsOf(r.Rejects), Remarked: rejectsOf(r.Remarks),
 		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{}, Brake: brakeOf(r),

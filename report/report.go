@@ -20,6 +20,8 @@ type Report struct {
 	// Source names the registry, Policy what it accepts; Users and Keys are the registry's counts.
 	Source, Policy string
 	Users, Keys    int
+	// Held says what the latest reading has lost, where it is held and the report is made by the one before; else it is empty.
+	Held string
 	// Applied says that the plans were carried out.
 	Applied bool
 	Results []enforcer.Result

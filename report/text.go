@@ -21,7 +21,11 @@ import (
 // users are counted only.
 func Text(w io.Writer, r Report) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "registry  %s: %d users, %d keys\npolicy    %s\n\n", plain.Text(r.Source), r.Users, r.Keys, r.Policy)
+	fmt.Fprintf(out, "registry  %s: %d users, %d keys\n", plain.Text(r.Source), r.Users, r.Keys)
+	if r.Held != "" {
+		fmt.Fprintf(out, "          ! this is the last good reading: a later one is held, since it lost too much:\n          ! %s\n", plain.Text(r.Held))
+	}
+	fmt.Fprintf(out, "policy    %s\n\n", r.Policy)
 	for _, result := range r.Results {
 		textResult(out, result, r)
 	}

@@ -18,7 +18,7 @@ import (
 // defaultConfig is the configuration's path unless --config names another.
 const defaultConfig = "/etc/keyreeve/keyreeve.yaml"
 
-// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode; attention is that of brake status.
+// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode; attention is that of brake status and of registry.
 const (
 	statusOK        = 0
 	statusError     = 1
@@ -68,7 +68,7 @@ func run(ctx context.Context, p process) int {
 		return statusOK
 	case errors.Is(err, errPending):
 		return statusPending
-	case errors.Is(err, errBraked):
+	case errors.Is(err, errBraked), errors.Is(err, errHeld):
 		return statusAttention
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -91,7 +91,7 @@ func newRoot(p process) *cobra.Command {
 	}
 	config := root.PersistentFlags().String("config", defaultConfig, "configuration `file`")
 	root.AddCommand(newPlan(p, config), newApply(p, config), newDaemon(p, config), newConfig(p, config), newAudit(p, config),
-		newQuarantine(p, config), newBrake(p, config), newVersion(p))
+		newQuarantine(p, config), newRegistry(p, config), newBrake(p, config), newVersion(p))
 	return root
 }
 

@@ -107,6 +107,9 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	if err := watchFile(inner, brakePath(s.config), s.runner.Brake); err != nil {
 		s.log.Warn("the brake's file is not watched: a release waits for the refresh", zap.Error(err))
 	}
+	if err := watchFile(inner, enforcer.AcceptedPath(registryDir(s.config)), s.runner.Accepted); err != nil {
+		s.log.Warn("acceptances are not watched for: one waits for the refresh", zap.Error(err))
+	}
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
 	err = s.runner.Run(inner, settings)
@@ -186,6 +189,11 @@ func (s *service) open() (err error) {
 	if s.runner.Memory, err = openMemory(s.config, s.hand); err != nil {
 		return err
 	}
+	gate, err := enforcer.OpenGate(registryDir(s.config))
+	if err != nil {
+		s.log.Error("not all that was kept of the registry can be used", zap.Error(err))
+	}
+	s.runner.Gate = gate
 	s.runner.Exceptions = s.exceptions.Current
 	s.runner.Homes, s.runner.Log, s.runner.Workers, s.runner.Hints = s.door, s.log, workers, s.watcher.Hints()
 	s.runner.Watch, s.runner.Unwatch, s.runner.Active = s.watch, s.watcher.Drop, homes.ActiveUIDs

@@ -38,7 +38,7 @@ func TestDaemonBrake(t *testing.T) {
 	}
 	left := without[:4] // two have no entry at all
 	s.put("registry.ldif", entries(members...))
-	s.configure("enforce", s.ldifRegistry())
+	s.configure("enforce", strings.TrimSuffix(s.ldifRegistry(), "}")+", hold: {least: 100}}") // it is the brake's turn
 	s.more("brake: {people: 2, window: 1h}\nmetrics: {textfile: " + s.path("keyreeve.prom") + "}\n")
 	have := func() (names []string) {
 		for _, m := range members {

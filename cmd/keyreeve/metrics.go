@@ -122,7 +122,19 @@ func (m *metrics) text() string {
 		read = float64(m.seen.Registry.UnixMilli()) / 1000
 	}
 	fmt.Fprintf(&b, "keyreeve_registry_last_success_timestamp_seconds %.3f\n", read)
+	single("registry_reachable", "gauge", "1 if the last attempt to read the registry succeeded.", number(m.seen.Reachable))
+	single("registry_stale", "gauge", "1 if the last good reading is older than registry.max_stale.", number(m.seen.Stale))
+	single("registry_held", "gauge", "1 if a reading is held because too many people lose something by it.", number(m.seen.Held))
+	single("registry_held_lost_users", "gauge", "Users who are gone, locked or moved by the reading that is held.", m.seen.LostUsers)
+	single("registry_held_lost_keys", "gauge", "People who have lost a key by the reading that is held.", m.seen.LostKeys)
 	return b.String()
+}
+
+func number(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // keep writes the file until ctx ends, and once more then. wrong is told of a failure, once until it works again.

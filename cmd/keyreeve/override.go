@@ -57,7 +57,7 @@ func caller() (string, error) {
 	}
 	u, err := user.Current()
 	if err != nil {
-		return "", withHint(fmt.Errorf("find out who makes the exception: %w", err), "name somebody by --owner")
+		return "", fmt.Errorf("find out who runs this: %w", err)
 	}
 	return u.Username, nil
 }

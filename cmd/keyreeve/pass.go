@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/host"
+	"github.com/keyreeve/keyreeve/registry"
 	"github.com/keyreeve/keyreeve/report"
 )
 
@@ -89,6 +91,10 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return err
 	}
 	one.memory.Hand = hand
+	// What is held is kept for "registry accept", and what is not is what the next reading is compared with.
+	if err := errors.Join(one.gate.Commit(), one.heldBack()); err != nil {
+		return errors.Join(err, trail.Close())
+	}
 	trimmed := hand.TrimQuarantine()
 	r, err := one.run(ctx, one.modes.act(one.act(hand)))
 	p.warnOf(hand.Quarantine)
@@ -98,7 +104,7 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 // verdict turns a report into the end of the program.
 func (one *pass) verdict(r report.Report, planned bool) error {
 	c := r.Count()
-	wrong := []error{one.doubt}
+	wrong := []error{one.heldBack(), one.doubt}
 	switch {
 	case c.Errors > 0 && planned:
 		wrong = append(wrong, fmt.Errorf("%d accounts could not be looked at", c.Errors))
@@ -124,9 +130,10 @@ func (one *pass) verdict(r report.Report, planned bool) error {
 
 // pass is one look at a number of homes.
 type pass struct {
-	config     config.Config
+	gated
+	// held is the verdict on a reading that the gate holds: the world is that of the last good one then.
+	held       *enforcer.Verdict
 	modes      modes
-	settings   enforcer.Settings
 	door       *homes.Door
 	exceptions *enforcer.Exceptions
 	memory     enforcer.Memory
@@ -139,23 +146,19 @@ type pass struct {
 
 // newPass reads the configuration and the registry and finds the accounts; no names means all.
 func newPass(ctx context.Context, p process, path string, users []string) (*pass, error) {
-	c, err := loadConfig(path)
+	g, err := openGated(p, path)
 	if err != nil {
 		return nil, err
 	}
-	settings, err := compile(c, func(_ string, err error) { p.warn(fmt.Errorf("another server was asked: %w", err)) })
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	one := &pass{config: c, settings: settings}
+	one, c := &pass{gated: g}, g.config
 	const untouched = "nothing was decided and nothing was changed"
-	snapshot, err := settings.Source.Fetch(ctx)
+	snapshot, err := one.read(ctx, p)
 	if err != nil {
-		hint := untouched
-		if advice := adviceOn(err); advice != "" {
-			hint += "; " + advice
+		advice := adviceOn(err)
+		if h, ok := errors.AsType[hinted](err); ok {
+			advice = h.hint
 		}
-		return nil, withHint(fmt.Errorf("read the registry: %w", err), "%s", hint)
+		return nil, withHint(err, "%s", strings.TrimSuffix(untouched+"; "+advice, "; "))
 	}
 	if one.exceptions, err = enforcer.OpenExceptions(exceptionsPath(c)); err != nil {
 		return nil, withHint(err, untouched)
@@ -163,7 +166,9 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	if one.memory, err = openMemory(c, nil); err != nil {
 		return nil, withHint(err, untouched)
 	}
-	one.memory.Ledger.Accept(snapshot, settings.SourceID, true, time.Now())
+	if one.held == nil { // else it is not news
+		one.memory.Ledger.Accept(snapshot, one.settings.SourceID, true, time.Now())
+	}
 	one.world = &enforcer.World{Snapshot: snapshot}
 	if err := one.judge(); err != nil {
 		return nil, err
@@ -193,6 +198,29 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	return one, nil
 }
 
+// read reads the registry and gives what counts: the reading, or the last good one if this one is held.
+func (one *pass) read(ctx context.Context, p process) (*registry.Snapshot, error) {
+	v, err := one.offer(ctx, p)
+	if err != nil || !v.Held {
+		return v.Snapshot, err
+	}
+	one.held = &v
+	good := one.gate.Good(one.settings.SourceID)
+	if good == nil {
+		return nil, fmt.Errorf("%w; the last good one is of another registry", one.heldBack())
+	}
+	return good.Snapshot, nil
+}
+
+// heldBack is an error where a reading is held.
+func (one *pass) heldBack() error {
+	if one.held == nil {
+		return nil
+	}
+	return withHint(fmt.Errorf("what was read of the registry is held, since it lost too much: %s", one.held.Summary()),
+		"\"keyreeve registry fetch\" names who loses something; \"keyreeve registry accept\" lets it through when the daemon or apply holds it")
+}
+
 // judge makes the world anew, of its snapshot and of the exceptions as they are now.
 func (one *pass) judge() error {
 	exceptions, err := one.exceptions.Current()
@@ -200,7 +228,7 @@ func (one *pass) judge() error {
 		return err
 	}
 	snapshot := one.world.Snapshot
-	one.world = one.memory.World(snapshot, one.settings.Policy.Evaluate(snapshot, time.Now(), exceptions...), one.settings.Scope, one.settings.Brake, false)
+	one.world = one.memory.World(snapshot, one.settings.Policy.Evaluate(snapshot, time.Now(), exceptions...), one.settings.Scope, one.settings.Brake, one.held != nil)
 	return nil
 }
 
@@ -271,6 +299,9 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 	}
 	for _, result := range results {
 		r.Modes[result.Account.Name] = one.modes.of(result.Account)
+	}
+	if one.held != nil {
+		r.Held = one.held.Summary()
 	}
 	for u := range snapshot.Users() {
 		for _, reject := range u.Rejects {

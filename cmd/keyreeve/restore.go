@@ -55,6 +55,9 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 	if err := one.mayChange(path); err != nil {
 		return err
 	}
+	if err := one.heldBack(); err != nil {
+		p.warn(fmt.Errorf("the last good reading counts: %w", err))
+	}
 	hand, trail, err := newEnforcer(one.config, one.door, p.warn)
 	if err != nil {
 		return err

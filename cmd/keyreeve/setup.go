@@ -32,9 +32,11 @@ func compile(c config.Config, left func(server string, err error)) (enforcer.Set
 	}
 	return enforcer.Settings{
 		Source: source, SourceID: sourceID(c.Registry), Policy: rules,
-		Scope:   enforcer.Scope{MinUID: c.Homes.MinUID, Include: c.Homes.Include, Lookup: lookup, Local: localAccounts},
-		Brake:   enforcer.Brake{People: c.Brake.People, Window: c.Brake.Window},
-		Install: c.Homes.Install == config.InstallAll,
+		Scope:    enforcer.Scope{MinUID: c.Homes.MinUID, Include: c.Homes.Include, Lookup: lookup, Local: localAccounts},
+		Install:  c.Homes.Install == config.InstallAll,
+		Brake:    enforcer.Brake{People: c.Brake.People, Window: c.Brake.Window},
+		Hold:     enforcer.Hold{Percent: c.Registry.Hold.Percent, Least: c.Registry.Hold.Least},
+		MaxStale: time.Duration(c.Registry.MaxStale), Refuse: c.Registry.Stale == config.Refuse,
 		Refresh: c.Registry.Refresh, Sweep: c.Homes.Sweep, FastCheck: c.Homes.FastCheck,
 	}, nil
 }

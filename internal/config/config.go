@@ -55,10 +55,12 @@ const (
 	Remove = "remove"
 )
 
-// The values of Registry.Source, Homes.Install, Homes.Accounts and Homes.Guard.
+// The values of Registry.Source, Registry.Stale, Homes.Install, Homes.Accounts and Homes.Guard.
 const (
 	LDAPSource     = "ldap"
 	LDIFSource     = "ldif"
+	Serve          = "serve"
+	Refuse         = "refuse"
 	InstallPresent = "present"
 	InstallAll     = "all"
 	accountsByNSS  = "nss"
@@ -76,6 +78,35 @@ type Registry struct {
 	// Canary must be in every reading, whatever the source.
 	Canary  ldapsource.Canary `yaml:"canary"`
 	Refresh time.Duration     `yaml:"refresh"`
+	// MaxStale is how old the last good reading may become before Stale counts: Serve or Refuse, for the answer to sshd.
+	MaxStale Age    `yaml:"max_stale"`
+	Stale    string `yaml:"stale"`
+	Hold     Hold   `yaml:"hold"`
+}
+
+// Hold says how many people a reading of the registry may take something from before it is held.
+type Hold struct {
+	// Percent is their share of those who could lose it.
+	Percent int `yaml:"percent"`
+	// Least is how many always may.
+	Least int `yaml:"least"`
+}
+
+// The bounds of Hold: it can be made wide, but not be turned off.
+const (
+	mostPercent = 50
+	mostLeast   = 100
+)
+
+func (h Hold) check() error {
+	var list []error
+	if h.Percent < 0 || h.Percent > mostPercent {
+		list = append(list, fmt.Errorf("registry.hold.percent: %d is not between 0 and %d", h.Percent, mostPercent))
+	}
+	if h.Least < 0 || h.Least > mostLeast {
+		list = append(list, fmt.Errorf("registry.hold.least: %d is not between 0 and %d", h.Least, mostLeast))
+	}
+	return errors.Join(list...)
 }
 
 // LDIF is a registry in a file.
@@ -157,9 +188,9 @@ func Default() Config {
 	return Config{
 		Mode: Report, Groups: []GroupMode{}, Users: []UserMode{}, Admins: []string{},
 		Registry: Registry{
-			Refresh: 5 * time.Minute,
-			LDAP:    ldapsource.DefaultLDAP(),
-			LDIF:    LDIF{Preset: ldapsource.OpenSSHLPK, Attributes: ldapsource.DefaultSchema()},
+			Refresh: 5 * time.Minute, MaxStale: Age(day), Stale: Serve, Hold: Hold{Percent: 5, Least: 3},
+			LDAP: ldapsource.DefaultLDAP(),
+			LDIF: LDIF{Preset: ldapsource.OpenSSHLPK, Attributes: ldapsource.DefaultSchema()},
 		},
 		Homes: Homes{
 			Accounts: fromRegistry, Install: InstallPresent, Sweep: 10 * time.Minute, FastCheck: 15 * time.Second,
@@ -254,6 +285,11 @@ func (r Registry) check() error {
 		oneOf("registry.source", r.Source, LDAPSource, LDIFSource),
 		between("registry.refresh", r.Refresh, time.Second, 24*time.Hour),
 		within("registry.canary", r.Canary.Check()),
+		oneOf("registry.stale", r.Stale, Serve, Refuse),
+		r.Hold.check(),
+	}
+	if r.MaxStale < Age(r.Refresh) {
+		list = append(list, fmt.Errorf("registry.max_stale: %v is less than registry.refresh, %v", r.MaxStale, r.Refresh))
 	}
 	switch r.Source {
 	case LDAPSource:
