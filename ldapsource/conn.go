@@ -121,7 +121,9 @@ func shield(do func() error) (err error) {
 
 // connect opens a connection, makes it secure, and says who is asking.
 func (l *LDAP) connect(ctx context.Context, s server) (*conn, error) {
-	dialer := net.Dialer{Timeout: l.config.Timeout, Resolver: l.resolver}
+	// Within half a minute it is found that the other end of a silent connection is gone.
+	keep := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+	dialer := net.Dialer{Timeout: l.config.Timeout, Resolver: l.resolver, KeepAliveConfig: keep}
 	network, err := dialer.DialContext(ctx, s.network, s.address)
 	if err != nil {
 		return nil, because(Unreachable, err)

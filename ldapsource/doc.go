@@ -51,4 +51,9 @@
 // Each reading goes to the first server that gives it, and on to the next for any [Fault] at all: a replica without the canary is
 // no better than one that is down. A server that failed is asked last for a while, which doubles with each failure and ends with
 // the first success.
+//
+// # Changes
+//
+// [LDAP.Watch] says who changed, as soon as the server tells of it (RFC 4533) or shows a new stamp, and [LDAP.FetchUser] reads that one
+// user. A notice is a hint: it proves neither that something changed nor that nothing else did.
 package ldapsource

@@ -104,13 +104,13 @@ func (l *LDAP) notice(server string, by Way, err error) {
 	}
 }
 
-// ear listens to one server over one connection.
+// ear listens to one server.
 type ear struct {
 	*LDAP
 
 	changed func(user string)
-	conn    *conn
-	way     Way // empty until it listens
+	conn    *conn // for questions
+	way     Way   // empty until it listens
 	stamps  stamps
 }
 
@@ -122,8 +122,7 @@ func (e *ear) listen(ctx context.Context, s server, moved <-chan struct{}) error
 	if err != nil {
 		return err
 	}
-	defer c.close() // after cancel: the library waits for ever for whoever reads a search, unless its context is done
-	defer cancel()
+	defer c.close()
 	e.conn = c
 	offered, err := e.offersSync(ctx)
 	if err != nil {
@@ -132,11 +131,18 @@ func (e *ear) listen(ctx context.Context, s server, moved <-chan struct{}) error
 	way, lost, refusal := ByPoll, (<-chan error)(nil), error(nil)
 	if offered {
 		way = BySync
-		if lost, refusal = e.persist(ctx); FaultOf(refusal) == Refused {
+		if lost, refusal = e.persist(ctx, s); FaultOf(refusal) == Refused {
 			way = ByPoll
 		} else if refusal != nil {
 			return refusal
 		}
+	}
+	if lost != nil {
+		defer func() {
+			cancel()
+			for range lost { // until it is closed
+			}
+		}()
 	}
 	if way == ByPoll {
 		if err := e.baseline(ctx); err != nil {

@@ -9,46 +9,56 @@ import (
 )
 
 // persist asks the server to tell of changes, and returns when it has named all users there are. lost has one error then, when
-// it tells no more. A server that refuses is an error with the fault Refused, over a connection that is good for other things.
+// it tells no more, and is closed. A server that refuses is an error with the fault Refused.
 //
 // There is no cookie to go on from: who begins anew is told of everybody, by name alone, and reads everything once. So no
 // delta can be missed that a wrong, old or foreign cookie would hide (slapd takes one that it cannot read for none).
-func (e *ear) persist(ctx context.Context) (lost <-chan error, err error) {
+//
+// The connection is one of its own: slapd lets no more operations of one connection run than half of its threads, and this
+// one runs for ever. It is silent for ever, too: TCP's keepalive tells that its other end is gone.
+func (e *ear) persist(ctx context.Context, server server) (lost <-chan error, err error) {
 	ctx, cancel := context.WithCancel(ctx)
+	c, err := e.connect(ctx, server)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	end := func() {
+		cancel() // first: the library waits for ever for whoever reads a search, unless its context is done
+		c.close()
+	}
 	// The library adds its control to the request. Stamps are for poll.
 	request := ldap.NewSearchRequest(e.config.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
 		e.config.Filter, []string{e.config.Schema.User, e.stampName()}, nil)
 	s := &stream{ear: e, names: make(map[uuid]string)}
-	if err := e.conn.guard.arm(e.config.Timeout); err != nil {
-		cancel()
-		return nil, because(Lost, err)
-	}
-	s.source = e.conn.lib.Syncrepl(ctx, request, 64, ldap.SyncRequestModeRefreshAndPersist, nil, false)
-	for !s.refreshed {
-		if err := shield(s.next); err != nil {
-			cancel()
-			return nil, err
-		}
-		if err := e.conn.guard.arm(e.config.Timeout); err != nil {
-			cancel()
-			return nil, because(Lost, err)
+	err = c.guard.arm(e.config.Timeout)
+	s.source = c.lib.Syncrepl(ctx, request, 64, ldap.SyncRequestModeRefreshAndPersist, nil, false)
+	for err == nil && !s.refreshed {
+		if err = shield(s.next); err == nil {
+			err = c.guard.arm(e.config.Timeout)
 		}
 		if len(s.names) > maxEntries {
-			cancel()
-			return nil, because(Incomplete, fmt.Errorf("more than %d entries", maxEntries))
+			err = because(Incomplete, fmt.Errorf("more than %d entries", maxEntries))
 		}
 	}
-	end := make(chan error, 1)
+	if err == nil {
+		err = c.rest()
+	}
+	if err != nil {
+		end()
+		return nil, because(Lost, err)
+	}
+	told := make(chan error, 1)
 	go func() {
-		defer cancel()
-		for {
-			if err := shield(s.next); err != nil {
-				end <- err
-				return
-			}
+		defer close(told)
+		defer end()
+		for err == nil {
+			c.guard.left.Store(maxStep)
+			err = shield(s.next)
 		}
+		told <- err
 	}()
-	return end, nil
+	return told, nil
 }
 
 // uuid is an entryUUID (RFC 4530).
