@@ -37,6 +37,11 @@ type Gate struct {
 	notes notes
 	dirty dirt
 	used  accepted // the last acceptance that counted; its file may be there still
+	// amendments are the last of each user that was taken, amended counts them.
+	amendments map[string]amendment
+	amended    uint64
+
+	writing sync.Mutex // held by who brings to the disk what has changed
 }
 
 // dirt is what the disk does not have yet.
@@ -68,6 +73,8 @@ type Reading struct {
 	Snapshot *registry.Snapshot
 	SourceID string
 	Hold     Hold
+	// Since is what Begin gave before it began.
+	Since uint64
 }
 
 // Verdict is what a gate says of a reading.
@@ -100,21 +107,14 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 	now := time.Now()
 	g.reach(nil, now)
 	err := g.promote()
+	r.Snapshot = g.newer(r)
 	v := g.weigh(r, now)
 	if v.Held {
 		v.Fresh = g.held == nil || g.held.Digest != v.Digest
 		g.held, g.dirty.held = &v, g.dirty.held || v.Fresh
 		return v, err
 	}
-	g.forget(now)
-	for list, names := range map[*map[string]time.Time][]string{&g.notes.Users: v.Loss.Users, &g.notes.Keys: v.Loss.Keys} {
-		for _, name := range names {
-			if *list == nil {
-				*list = make(map[string]time.Time)
-			}
-			(*list)[name] = now
-		}
-	}
+	g.lost(v.Loss, now)
 	g.take(&v.Kept)
 	return v, err
 }
@@ -122,16 +122,33 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 // weigh compares a reading with the last good one.
 func (g *Gate) weigh(r Reading, now time.Time) Verdict {
 	v := Verdict{Kept: Kept{Snapshot: r.Snapshot, SourceID: r.SourceID, Read: now, Digest: r.Snapshot.Digest()}}
-	if g.good == nil {
-		return v
+	if g.good != nil {
+		g.compare(&v, r.Hold, now)
 	}
-	v.Loss = registry.Compare(g.good.Snapshot, r.Snapshot, now)
+	return v
+}
+
+// compare fills in what is lost by a snapshot, and whether it is held for that.
+func (g *Gate) compare(v *Verdict, hold Hold, now time.Time) {
+	v.Loss = registry.Compare(g.good.Snapshot, v.Snapshot, now)
 	users, holders := g.good.Snapshot.Census(now)
-	v.MostUsers, v.MostKeys = r.Hold.most(users), r.Hold.most(holders)
+	v.MostUsers, v.MostKeys = hold.most(users), hold.most(holders)
 	v.Users, v.Keys = recent(g.notes.Users, v.Loss.Users, now), recent(g.notes.Keys, v.Loss.Keys, now)
 	// Who lost nothing more does not wait for what was let through before.
 	v.Held = len(v.Loss.Users) > 0 && v.Users > v.MostUsers || len(v.Loss.Keys) > 0 && v.Keys > v.MostKeys
-	return v
+}
+
+// lost notes what was lost by what is let through.
+func (g *Gate) lost(loss registry.Loss, now time.Time) {
+	g.forget(now)
+	for list, names := range map[*map[string]time.Time][]string{&g.notes.Users: loss.Users, &g.notes.Keys: loss.Keys} {
+		for _, name := range names {
+			if *list == nil {
+				*list = make(map[string]time.Time)
+			}
+			(*list)[name] = now
+		}
+	}
 }
 
 // recent counts the people of a list and those who lost something within the window.

@@ -28,12 +28,13 @@ func (s Settings) Answers(read, now time.Time) bool { return !s.Refuse || !s.Sta
 // offer reads the registry and offers the reading to the gate, outside of the loop: a large one takes a second to compare and to
 // bring to the disk.
 func offer(ctx context.Context, gate *Gate, settings Settings) (f fetched) {
+	since := gate.Begin()
 	f.snapshot, f.err = settings.Source.Fetch(ctx)
 	switch {
-	case f.err == nil:
-		f.verdict, f.trouble = gate.Offer(Reading{Snapshot: f.snapshot, SourceID: settings.SourceID, Hold: settings.Hold})
 	case ctx.Err() != nil:
 		return f // nobody asks for it any more
+	case f.err == nil:
+		f.verdict, f.trouble = gate.Offer(Reading{Snapshot: f.snapshot, SourceID: settings.SourceID, Hold: settings.Hold, Since: since})
 	default:
 		gate.Failed(f.err)
 	}
@@ -82,7 +83,7 @@ func (l *loop) catchUp() {
 	case good != nil && good != l.readings.good:
 		switch { // the ledger has what an earlier daemon has read
 		case l.awake() || l.readings.reach.OK && !away:
-			l.learn(good.Snapshot)
+			l.learn(good)
 		case !l.readings.reach.OK:
 			l.Log.Warn("homes are kept by the last good reading until the registry answers", zap.String("source", good.Snapshot.Source()),
 				zap.Time("read", good.Read), zap.Duration("age", time.Since(good.Read).Round(time.Second)))

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"time"
 
@@ -22,8 +23,10 @@ type Kept struct {
 	SourceID string
 	// Read is when it was read. It has a monotonic clock reading, so that its age is right whatever becomes of the wall clock.
 	Read time.Time
-	// Digest is the snapshot's.
+	// Digest is the snapshot's; empty when it was amended.
 	Digest string
+	// Amended says that users in it were read later, alone.
+	Amended bool
 }
 
 // The files of a gate.
@@ -128,6 +131,11 @@ type notes struct {
 	Keys  map[string]time.Time `json:"lost_keys"`
 }
 
+func (n notes) clone() notes {
+	n.Users, n.Keys = maps.Clone(n.Users), maps.Clone(n.Keys)
+	return n
+}
+
 // Reach says whether the registry answers.
 type Reach struct {
 	// OK: the last attempt to read it gave a complete reading, held or not.
@@ -181,20 +189,38 @@ func writeSmall[T any](dir, name string, value T) error {
 
 // Commit brings to the disk what has changed. What failed is tried again by the next one; the verdicts hold all the same.
 func (g *Gate) Commit() error {
+	g.writing.Lock()
+	defer g.writing.Unlock()
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.dirty == (dirt{}) {
+	left := g.dirty
+	b := burden{good: g.good, held: g.held, notes: g.notes.clone()}
+	g.dirty = dirt{}
+	g.mu.Unlock()
+	if left == (dirt{}) {
 		return nil
 	}
-	if err := g.commit(); err != nil {
-		return fmt.Errorf("keep what was read of the registry: %w", err)
+	err := b.write(g.dir, &left)
+	if err == nil {
+		return nil
 	}
-	return nil
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dirty.good, g.dirty.held = g.dirty.good || left.good, g.dirty.held || left.held
+	g.dirty.notes, g.dirty.accepted = g.dirty.notes || left.notes, g.dirty.accepted || left.accepted
+	return fmt.Errorf("keep what was read of the registry: %w", err)
 }
 
-// commit writes the good reading before it drops the held one and its acceptance: who stops in between begins with the acceptance again.
-func (g *Gate) commit() error {
-	for _, dir := range []string{filepath.Dir(g.dir), g.dir} {
+// burden is what goes to the disk. A gate is free while that takes its time.
+type burden struct {
+	good  *Kept
+	held  *Verdict
+	notes notes
+}
+
+// write brings to a directory what is left, and takes from that what is done. The good reading is written before the held one and
+// its acceptance go: who stops in between begins with the acceptance again.
+func (b burden) write(at string, left *dirt) error {
+	for _, dir := range []string{filepath.Dir(at), at} {
 		if err := statefile.EnsureDir(dir, 0o700); err != nil {
 			return err
 		}
@@ -203,14 +229,14 @@ func (g *Gate) commit() error {
 		due  *bool
 		make func() error
 	}{
-		{&g.dirty.good, func() error { return g.good.write(g.dir, goodFile) }},
-		{&g.dirty.notes, func() error { return writeSmall(g.dir, notesFile, g.notes) }},
-		{&g.dirty.accepted, func() error { return statefile.Remove(filepath.Join(g.dir, acceptedFile)) }},
-		{&g.dirty.held, func() error {
-			if g.held != nil {
-				return g.held.write(g.dir, heldFile)
+		{&left.good, func() error { return b.good.write(at, goodFile) }},
+		{&left.notes, func() error { return writeSmall(at, notesFile, b.notes) }},
+		{&left.accepted, func() error { return statefile.Remove(filepath.Join(at, acceptedFile)) }},
+		{&left.held, func() error {
+			if b.held != nil {
+				return b.held.write(at, heldFile)
 			}
-			return statefile.Remove(filepath.Join(g.dir, heldFile))
+			return statefile.Remove(filepath.Join(at, heldFile))
 		}},
 	}
 	for _, step := range steps {

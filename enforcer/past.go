@@ -4,16 +4,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/keyreeve/keyreeve/registry"
 )
 
 // storeAfter is how long the ledger's file may be behind. Who comes and goes within that time, before a crash, is as one who never came.
 const storeAfter = 5 * time.Second
 
-// learn takes a complete reading into the ledger.
-func (l *loop) learn(snapshot *registry.Snapshot) {
-	a := l.Memory.Ledger.Accept(snapshot, l.settings.SourceID, true, time.Now())
+// learn takes a reading into the ledger.
+func (l *loop) learn(good *Kept) {
+	a := l.Memory.Ledger.Accept(good.Snapshot, l.settings.SourceID, !good.Amended, time.Now())
 	for _, user := range a.Left {
 		l.Log.Warn("user left the registry: he has no keys any more", zap.String("user", user))
 	}

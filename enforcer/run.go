@@ -55,6 +55,8 @@ type Runner struct {
 	Workers int
 	// Hints names users whose homes were touched; an empty name means that hints were lost, and that every home is due.
 	Hints <-chan string
+	// Changes names users of whom the registry may have something new; an empty name means that anybody may be. They are read again.
+	Changes <-chan string
 	// Watch makes hints come for an account, Unwatch ends that. Watch is called before every look, from many goroutines,
 	// so that nothing happens unseen between the look and the watch.
 	Watch   func(homes.Account) error
@@ -82,13 +84,14 @@ type Runner struct {
 	excepted chan struct{}
 	braked   chan struct{}
 	accepted chan struct{}
+	amended  chan struct{}
 }
 
 // NewRunner returns a runner without its fields set, but for one that knows of no exceptions and of nothing that was.
 func NewRunner() *Runner {
 	return &Runner{
 		reload: make(chan Settings), poke: make(chan struct{}, 1), every: make(chan struct{}, 1), excepted: make(chan struct{}, 1), braked: make(chan struct{}, 1),
-		accepted:   make(chan struct{}, 1),
+		accepted: make(chan struct{}, 1), amended: make(chan struct{}, 1),
 		Exceptions: func() ([]policy.Exception, error) { return nil, nil }, Memory: Memory{Ledger: NewLedger()},
 	}
 }
@@ -171,6 +174,7 @@ type loop struct {
 
 	fetch                   fetch
 	readings                readings
+	notices                 notices
 	lastLost                time.Time
 	refresh, sweep, due, at *time.Timer
 	lost                    *time.Timer
@@ -197,6 +201,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 		recall: make(map[string][]recalled), copies: make(chan passed), rests: make(map[string]*rest), waited: make(map[string]time.Time), woken: make(chan string),
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]bool),
 		cleaned: make(map[homes.Account]bool),
+		notices: newNotices(),
 		meter:   meter{files: make(map[string]int)},
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(), store: stopped(), stored: make(chan error),
 	}
@@ -256,6 +261,16 @@ func (l *loop) step(ctx context.Context) {
 		l.tellSwept()
 	case result := <-l.fetch.results:
 		l.take(result)
+		l.noticedAll(ctx)
+	case user := <-l.Changes:
+		l.notice(ctx, user)
+	case r := <-l.notices.results:
+		l.amend(ctx, r)
+	case <-l.notices.again.C:
+		l.noticeAll(ctx)
+	case <-l.amended:
+		l.notices.store = nil
+		go func() { l.tellUnsaved(l.Gate.Commit()) }()
 	case <-l.refresh.C:
 		l.startFetch(ctx)
 	case <-l.poke:
@@ -408,12 +423,14 @@ func (l *loop) present() func(homes.Account) func(Plan) error {
 
 // finish waits for the looks that have begun, so that no change is cut off after its intent was recorded.
 func (l *loop) finish() error {
-	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at, l.lost, l.store, l.dog.check} {
+	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at, l.lost, l.store, l.notices.again, l.dog.check} {
 		t.Stop()
 	}
 	limit := time.After(farewell)
-	for l.running > 0 || l.fetch.running > 0 {
+	for l.running > 0 || l.fetch.running > 0 || len(l.notices.reading) > 0 {
 		select {
+		case r := <-l.notices.results:
+			delete(l.notices.reading, r.user)
 		case f := <-l.done:
 			l.comeBack(f.user)
 		case <-l.fetch.results:
@@ -422,5 +439,6 @@ func (l *loop) finish() error {
 			return errors.New("a home or the registry did not answer while the daemon was ending")
 		}
 	}
+	l.tellUnsaved(l.Gate.Commit())
 	return nil
 }

@@ -113,6 +113,12 @@ func checkName(name string) error {
 	return nil
 }
 
+// Equal reports whether two users are the same in all that is known of them.
+func (u User) Equal(other User) bool {
+	return u.Name == other.Name && u.UID == other.UID && u.GID == other.GID && u.Home == other.Home && u.Status == other.Status &&
+		u.Until.Equal(other.Until) && slices.Equal(u.Records, other.Records) && slices.Equal(u.Rejects, other.Rejects) && slices.Equal(u.Remarks, other.Remarks)
+}
+
 // clone makes a user that shares no list with the caller's.
 func (u User) clone() User {
 	u.Records, u.Rejects, u.Remarks = slices.Clone(u.Records), slices.Clone(u.Rejects), slices.Clone(u.Remarks)
