@@ -10,7 +10,7 @@ ifeq ($(shell id -u),0)
 export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd,logrotate,mount,ext4,journald,fuse,kdc
 endif
 
-.PHONY: help build demo test deps check lint race fuzz bench soak clean
+.PHONY: help build demo test deps check lint race fuzz bench soak notice clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -52,6 +52,9 @@ bench: ## run the benchmarks; the output is benchstat's input
 
 soak: deps ## a thousand users rewrite their files at once; prints what it took
 	$(GO) test -v -run '^TestSoak$$' -timeout 15m ./cmd/keyreeve -args -soak 1000
+
+notice: deps ## ten thousand users in a slapd; prints how soon a revoked key is gone
+	$(GO) test -v -run '^TestNotice$$' -timeout 15m ./cmd/keyreeve -args -notice 10000
 
 clean: ## remove what was built
 	rm -rf bin dist

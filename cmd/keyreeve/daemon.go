@@ -46,6 +46,9 @@ func newDaemon(p process, path *string) *cobra.Command {
 	}
 }
 
+// waitingChanges is how many may wait while the loop is busy; whoever tells of more waits with them.
+const waitingChanges = 256
+
 // service is a running daemon.
 type service struct {
 	path    string
@@ -61,7 +64,9 @@ type service struct {
 	exceptions *enforcer.Exceptions
 	// ledger is the lock of the ledger's file.
 	ledger io.Closer
-	// unwatch ends the watch of the registry's file, unfollow that of sshd's configuration.
+	// changes names users of whom the registry may have something new.
+	changes chan string
+	// unwatch ends the watch of the registry, unfollow that of sshd's configuration.
 	unwatch, unfollow context.CancelFunc
 	sshd              atomic.Pointer[host.SSHD]
 	groups            *host.Groups
@@ -76,7 +81,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	s := &service{path: path, log: newLogger(p), metrics: newMetrics()}
+	s := &service{path: path, log: newLogger(p), metrics: newMetrics(), changes: make(chan string, waitingChanges)}
 	if s.config, err = loadConfig(path); err != nil {
 		return err
 	}
@@ -98,7 +103,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 		zap.String("config", path), zap.String("sha256", s.config.SHA256))
 	s.askSSHD(ctx, s.config.Homes, &settings)
 	s.rule(ctx, s.config, &settings)
-	s.watchRegistry(ctx)
+	s.watchRegistry(ctx, settings.Source)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := watchFile(inner, exceptionsPath(s.config), s.runner.Except); err != nil {
@@ -196,6 +201,7 @@ func (s *service) open() (err error) {
 	s.runner.Gate = gate
 	s.runner.Exceptions = s.exceptions.Current
 	s.runner.Homes, s.runner.Log, s.runner.Workers, s.runner.Hints = s.door, s.log, workers, s.watcher.Hints()
+	s.runner.Changes = s.changes
 	s.runner.Watch, s.runner.Unwatch, s.runner.Active = s.watch, s.watcher.Drop, homes.ActiveUIDs
 	s.runner.Server = s.door.Server
 	s.runner.Copies = s.hand.Quarantine.Since
@@ -288,7 +294,7 @@ func (s *service) reload(ctx context.Context) error {
 	s.askSSHD(ctx, c.Homes, &settings)
 	s.rule(ctx, c, &settings)
 	s.config = c
-	s.watchRegistry(ctx) // first, so that no change falls between the reading and the watch
+	s.watchRegistry(ctx, settings.Source) // first, so that no change falls between the reading and the watch
 	return s.runner.Reload(ctx, settings)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/ldapsource"
 )
 
 // The file is written again when something has changed, though not more often than metricsPause, and every metricsPeriod all
@@ -32,12 +33,15 @@ type metrics struct {
 	removed  map[string]int // lines by reason
 	failures int            // of the trail
 	refused  bool           // enforcing does not begin
+	notices  int
+	ways     map[string]int // of noticing, 1 for the present one
 }
 
 func newMetrics() *metrics {
 	return &metrics{
 		poke: make(chan struct{}, 1), removed: make(map[string]int),
 		changes: map[string]int{audit.Success: 0, audit.Failure: 0}, // a counter that is there from the start has a rate
+		ways:    make(map[string]int),
 	}
 }
 
@@ -70,6 +74,18 @@ func (m *metrics) change(p enforcer.Plan, err error) {
 // refuse says whether enforcing does not begin although it is configured.
 func (m *metrics) refuse(refused bool) { m.update(func() { m.refused = refused }) }
 
+// noticed counts what the registry said of changes.
+func (m *metrics) noticed() { m.update(func() { m.notices++ }) }
+
+// noticing notes in which way that is learnt.
+func (m *metrics) noticing(by ldapsource.Way) {
+	m.update(func() {
+		for _, way := range []ldapsource.Way{ldapsource.BySync, ldapsource.ByPoll, ldapsource.ByRefresh} {
+			m.ways[string(way)] = number(way == by)
+		}
+	})
+}
+
 // trail counts the failures of a trail.
 func (m *metrics) trail(write enforcer.Trail) enforcer.Trail {
 	return func(records ...audit.Record) error {
@@ -94,8 +110,8 @@ func (m *metrics) text() string {
 		family(name, kind, help)
 		fmt.Fprintf(&b, "keyreeve_%s %d\n", name, value)
 	}
-	labelled := func(name, label, help string, values map[string]int) {
-		family(name, "counter", help)
+	labelled := func(name, kind, label, help string, values map[string]int) {
+		family(name, kind, help)
 		for _, value := range slices.Sorted(maps.Keys(values)) {
 			fmt.Fprintf(&b, "keyreeve_%s{%s=%q} %d\n", name, label, value, values[value])
 		}
@@ -113,8 +129,8 @@ func (m *metrics) text() string {
 	flag("brake", "1 if the brake is on: too many people lost a registered key.", m.seen.Braked)
 	flag("enforcing_refused", "1 while enforcing does not begin, since no administrator could log in.", m.refused)
 	single("held_keys", "gauge", "Keys that stay although they are no longer registered, by the brake or because the registry cannot be read.", m.seen.HeldKeys)
-	labelled("changes_total", "outcome", "Files changed (success) or not (failure).", m.changes)
-	labelled("removed_lines_total", "reason", "Lines removed from files.", m.removed)
+	labelled("changes_total", "counter", "outcome", "Files changed (success) or not (failure).", m.changes)
+	labelled("removed_lines_total", "counter", "reason", "Lines removed from files.", m.removed)
 	single("audit_failures_total", "counter", "Records that could not be written; what they tell of was not done.", m.failures)
 	family("registry_last_success_timestamp_seconds", "gauge", "When the registry was last read whole; 0 before that.")
 	read := 0.0
@@ -127,6 +143,8 @@ func (m *metrics) text() string {
 	single("registry_held", "gauge", "1 if a reading is held because too many people lose something by it.", number(m.seen.Held))
 	single("registry_held_lost_users", "gauge", "Users who are gone, locked or moved by the reading that is held.", m.seen.LostUsers)
 	single("registry_held_lost_keys", "gauge", "People who have lost a key by the reading that is held.", m.seen.LostKeys)
+	labelled("registry_noticing", "gauge", "way", "1 for the way in which changes in the directory are noticed.", m.ways)
+	single("registry_notices_total", "counter", "Times that somebody's entry may have changed, or anybody's.", m.notices)
 	return b.String()
 }
 

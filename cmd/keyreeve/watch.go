@@ -8,9 +8,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/watch"
+	"github.com/keyreeve/keyreeve/ldapsource"
 )
 
 // watchTries bounds how often the directories of an account are looked for when they change while their watches are set.
@@ -58,22 +59,46 @@ func (s *service) dirs(account homes.Account) (dirs []homes.Dir, missing bool, e
 	return dirs, missing, err
 }
 
-// watchRegistry makes a change of the registry's file count at once.
-func (s *service) watchRegistry(ctx context.Context) {
+// watchRegistry makes a change in the registry count at once.
+func (s *service) watchRegistry(ctx context.Context, source enforcer.Source) {
 	if s.unwatch != nil {
 		s.unwatch()
 		s.unwatch = nil
 	}
-	if s.config.Registry.Source != config.LDIFSource {
+	inner, cancel := context.WithCancel(ctx)
+	if directory, ok := source.(*ldapsource.LDAP); ok {
+		s.unwatch = cancel
+		s.metrics.noticing(ldapsource.ByRefresh)
+		directory.Noticing = s.noticing
+		go directory.Watch(inner, func(user string) {
+			s.metrics.noticed()
+			select {
+			case s.changes <- user:
+			case <-inner.Done():
+			}
+		})
 		return
 	}
-	inner, cancel := context.WithCancel(ctx)
 	if err := watchFile(inner, s.config.Registry.LDIF.Path, s.runner.Poke); err != nil {
 		cancel()
 		s.log.Warn("the registry's file is not watched: a change waits for the refresh", zap.Error(err))
 		return
 	}
 	s.unwatch = cancel
+}
+
+// noticing says how changes in the directory are noticed.
+func (s *service) noticing(server string, by ldapsource.Way, err error) {
+	s.metrics.noticing(by)
+	switch by {
+	case ldapsource.BySync:
+		s.log.Info("the server tells of changes in the registry", zap.String("server", server))
+	case ldapsource.ByPoll:
+		s.log.Info("the server is asked for changes in the registry: it does not tell of them", zap.String("server", server),
+			zap.Error(err))
+	case ldapsource.ByRefresh:
+		s.log.Warn("changes in the registry wait for the next reading of all of it", zap.String("server", server), zap.Error(err))
+	}
 }
 
 // watchFile calls fn after every change of a file, until ctx ends.
