@@ -115,6 +115,13 @@ func (w *World) skip(user, why string) { w.skips = append(w.skips, Skip{User: us
 // dropShared leaves all accounts alone that name one home.
 func (w *World) dropShared() {
 	owner := make(map[string]string, len(w.accounts))
+	for name, account := range w.accounts {
+		owner[account.Home] = name
+	}
+	if len(owner) == len(w.accounts) {
+		return // as nearly always
+	}
+	clear(owner)
 	shared := make(map[string]string)
 	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
 		home := w.accounts[name].Home
@@ -170,10 +177,18 @@ func (w *World) keepDeparted(departed []Gone, scope Scope, local locals) {
 // their homes may be one directory.
 func (w *World) findTwins() {
 	w.twins = make(map[int][]homes.Account)
+	first := make(map[int]homes.Account, len(w.accounts))
 	for _, account := range w.accounts {
-		w.twins[account.UID] = append(w.twins[account.UID], account)
+		one, taken := first[account.UID]
+		switch {
+		case !taken:
+			first[account.UID] = account
+		case w.twins[account.UID] == nil:
+			w.twins[account.UID] = []homes.Account{one, account}
+		default:
+			w.twins[account.UID] = append(w.twins[account.UID], account)
+		}
 	}
-	maps.DeleteFunc(w.twins, func(_ int, list []homes.Account) bool { return len(list) == 1 })
 }
 
 // Looker looks at the homes of this world by its grants.

@@ -57,6 +57,9 @@ func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time, exceptions
 	for user := range snapshot.Users() {
 		of := userGrants{away: away(user, now)}
 		g.turn(user.Until, now)
+		if of.away.Reason == "" {
+			of.grants = make([]Grant, 0, len(user.Records))
+		}
 		for _, record := range user.Records {
 			verdict := of.away
 			if verdict.Reason == "" {

@@ -24,6 +24,9 @@ func Compare(before, after *Snapshot, now time.Time) Loss {
 			continue
 		}
 		is, there := after.users[was.Name]
+		if there && was.Equal(is) {
+			continue
+		}
 		there = there && is.Active(now)
 		if !there || is.UID != was.UID || is.Home != was.Home {
 			l.Users = append(l.Users, was.Name)

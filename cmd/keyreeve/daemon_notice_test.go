@@ -50,7 +50,7 @@ func playNotice(t *testing.T, sync bool, rounds int, said string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.put("keyreeve.yaml", strings.Replace(string(text), "{min_uid: 1,", "{min_uid: 1, install: all,", 1))
+	s.put("keyreeve.yaml", strings.Replace(string(text), "{min_uid: 1,", "{min_uid: 1, install: all,", 1)+"brake: {people: 1000}\n")
 	d := s.start()
 	for end := time.Now().Add(patience + time.Duration(len(members))*10*time.Millisecond); d.said(said) == 0 || d.said("every home was looked at") == 0; {
 		if time.Now().After(end) {
