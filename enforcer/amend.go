@@ -55,8 +55,11 @@ func (g *Gate) Amend(a Amendment) bool {
 		return false
 	}
 	now := time.Now()
-	v := Verdict{Kept: Kept{Snapshot: derived, SourceID: a.SourceID, Read: g.good.Read, Amended: true}}
-	if g.compare(&v, a.Hold, now); v.Held {
+	v := Verdict{
+		Kept: Kept{Snapshot: derived, SourceID: a.SourceID, Read: g.good.Read, Amended: true},
+		Loss: registry.CompareUser(a.Name, g.good.Snapshot, derived, now),
+	}
+	if g.judge(&v, a.Hold, now); v.Held {
 		return false
 	}
 	g.lost(v.Loss, now)

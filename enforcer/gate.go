@@ -123,14 +123,14 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 func (g *Gate) weigh(r Reading, now time.Time) Verdict {
 	v := Verdict{Kept: Kept{Snapshot: r.Snapshot, SourceID: r.SourceID, Read: now, Digest: r.Snapshot.Digest()}}
 	if g.good != nil {
-		g.compare(&v, r.Hold, now)
+		v.Loss = registry.Compare(g.good.Snapshot, v.Snapshot, now)
+		g.judge(&v, r.Hold, now)
 	}
 	return v
 }
 
-// compare fills in what is lost by a snapshot, and whether it is held for that.
-func (g *Gate) compare(v *Verdict, hold Hold, now time.Time) {
-	v.Loss = registry.Compare(g.good.Snapshot, v.Snapshot, now)
+// judge says whether a snapshot is held for what is lost by it.
+func (g *Gate) judge(v *Verdict, hold Hold, now time.Time) {
 	users, holders := g.good.Snapshot.Census(now)
 	v.MostUsers, v.MostKeys = hold.most(users), hold.most(holders)
 	v.Users, v.Keys = recent(g.notes.Users, v.Loss.Users, now), recent(g.notes.Keys, v.Loss.Keys, now)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -41,6 +42,9 @@ func TestDerived(t *testing.T) {
 		want := snapshot(t, slices.Collect(maps.Values(all))...)
 		if d := difference(want, now); d != "" || want.Keys() != now.Keys() || want.Len() != now.Len() || now.Source() != "test" {
 			t.Fatalf("%s: %d users, %d keys: %s", name, now.Len(), now.Keys(), d)
+		}
+		if d := cmp.Diff(registry.Compare(before, now, time.Unix(1e9, 0)), registry.CompareUser(name, before, now, time.Unix(1e9, 0))); d != "" {
+			t.Fatalf("%s: other losses where only he differs: %s", name, d)
 		}
 		if d := difference(snapshot(t, was...), before); d != "" {
 			t.Fatalf("the snapshot from which it was derived changed: %s", d)

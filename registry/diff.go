@@ -20,25 +20,35 @@ type Loss struct {
 func Compare(before, after *Snapshot, now time.Time) Loss {
 	var l Loss
 	for was := range before.Users() {
-		if !was.Active(now) {
-			continue
-		}
-		is, there := after.users[was.Name]
-		if there && was.Equal(is) {
-			continue
-		}
-		there = there && is.Active(now)
-		if !there || is.UID != was.UID || is.Home != was.Home {
-			l.Users = append(l.Users, was.Name)
-		}
-		if !there {
-			is.Records = nil
-		}
-		if lostKey(was.Records, is.Records, now) {
-			l.Keys = append(l.Keys, was.Name)
-		}
+		l.add(was, after, now)
 	}
 	return l
+}
+
+// CompareUser is Compare where nobody but one user can differ.
+func CompareUser(name string, before, after *Snapshot, now time.Time) Loss {
+	var l Loss
+	if was, there := before.users[name]; there {
+		l.add(was, after, now)
+	}
+	return l
+}
+
+func (l *Loss) add(was User, after *Snapshot, now time.Time) {
+	is, there := after.users[was.Name]
+	if !was.Active(now) || there && was.Equal(is) {
+		return
+	}
+	there = there && is.Active(now)
+	if !there || is.UID != was.UID || is.Home != was.Home {
+		l.Users = append(l.Users, was.Name)
+	}
+	if !there {
+		is.Records = nil
+	}
+	if lostKey(was.Records, is.Records, now) {
+		l.Keys = append(l.Keys, was.Name)
+	}
 }
 
 // right is what a record lets in.
