@@ -52,11 +52,13 @@ func (e *ear) persist(ctx context.Context, server server) (lost <-chan error, er
 	go func() {
 		defer close(told)
 		defer end()
-		for err == nil {
+		for {
 			c.guard.left.Store(maxStep)
-			err = shield(s.next)
+			if err := shield(s.next); err != nil {
+				told <- err
+				return
+			}
 		}
-		told <- err
 	}()
 	return told, nil
 }
