@@ -89,10 +89,10 @@ func find(world *enforcer.World, name string) (account homes.Account, kept bool,
 	return account, false, account.Check()
 }
 
-// gate keeps files from being changed until an administrator would be able to log in then. Once open it stays open: whoever is
-// an administrator, or can make their homes unreadable, would stop enforcing for all otherwise. A nil gate is open.
-type gate struct {
-	ctx   context.Context //nolint:containedctx // of the settings that the gate belongs to
+// latch keeps files from being changed until an administrator would be able to log in then. Once open it stays open: whoever is
+// an administrator, or can make their homes unreadable, would stop enforcing for all otherwise. A nil latch is open.
+type latch struct {
+	ctx   context.Context //nolint:containedctx // of the settings that the latch belongs to
 	check func(context.Context, *enforcer.World) error
 	tell  func(error) // why it stays shut, or nil when it opens after it did
 
@@ -102,75 +102,75 @@ type gate struct {
 	asked chan struct{} // closed when the last check has ended
 }
 
-// enter asks whether the gate may open by a new world. It does not wait.
-func (g *gate) enter(world *enforcer.World) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.open || g.ctx.Err() != nil {
+// enter asks whether the latch may open by a new world. It does not wait.
+func (l *latch) enter(world *enforcer.World) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open || l.ctx.Err() != nil {
 		return
 	}
 	asked := make(chan struct{})
-	g.asked = asked
+	l.asked = asked
 	go func() {
 		defer close(asked)
-		g.conclude(g.check(g.ctx, world), world, asked)
+		l.conclude(l.check(l.ctx, world), world, asked)
 	}()
 }
 
-// conclude opens the gate, or asks again after a while, unless another world has come meanwhile.
-func (g *gate) conclude(err error, world *enforcer.World, asked chan struct{}) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.asked != asked || g.ctx.Err() != nil {
+// conclude opens the latch, or asks again after a while, unless another world has come meanwhile.
+func (l *latch) conclude(err error, world *enforcer.World, asked chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.asked != asked || l.ctx.Err() != nil {
 		return
 	}
-	if g.open = err == nil; g.open && !g.shut {
+	if l.open = err == nil; l.open && !l.shut {
 		return
 	}
-	g.tell(err)
-	if g.shut = true; g.open {
+	l.tell(err)
+	if l.shut = true; l.open {
 		return
 	}
 	time.AfterFunc(adminsAgain, func() {
-		g.mu.Lock()
-		last := g.asked == asked
-		g.mu.Unlock()
+		l.mu.Lock()
+		last := l.asked == asked
+		l.mu.Unlock()
 		if last {
-			g.enter(world)
+			l.enter(world)
 		}
 	})
 }
 
 // isOpen reports whether files may be changed. It waits for a check that is under way.
-func (g *gate) isOpen() bool {
-	if g == nil {
+func (l *latch) isOpen() bool {
+	if l == nil {
 		return true
 	}
 	for {
-		g.mu.Lock()
-		open, asked := g.open, g.asked
-		g.mu.Unlock()
+		l.mu.Lock()
+		open, asked := l.open, l.asked
+		l.mu.Unlock()
 		if open || asked == nil {
 			return open
 		}
 		<-asked
-		g.mu.Lock()
-		last := g.asked == asked
-		open = g.open
-		g.mu.Unlock()
+		l.mu.Lock()
+		last := l.asked == asked
+		open = l.open
+		l.mu.Unlock()
 		if last {
 			return open
 		}
 	}
 }
 
-// newGate makes the gate of a configuration; nil where nobody has to be asked for.
-func (s *service) newGate(ctx context.Context, m *modes, settings enforcer.Settings) *gate {
+// newLatch makes the latch of a configuration; nil where nobody has to be asked for.
+func (s *service) newLatch(ctx context.Context, m *modes, settings enforcer.Settings) *latch {
 	if len(m.config.Admins) == 0 || !m.config.Enforces() {
 		return nil
 	}
 	list, told := admins{names: m.config.Admins}, ""
-	return &gate{
+	return &latch{
 		ctx: ctx,
 		check: func(ctx context.Context, world *enforcer.World) error {
 			look := world.Looker(s.door)

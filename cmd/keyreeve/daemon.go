@@ -72,8 +72,8 @@ type service struct {
 	groups            *host.Groups
 	modes             atomic.Pointer[modes]
 	warner            *enforcer.Warner
-	// ungate ends what the gate of the last configuration does.
-	ungate context.CancelFunc
+	// unlatch ends what the latch of the last configuration does.
+	unlatch context.CancelFunc
 }
 
 func serve(ctx context.Context, p process, path string) (err error) {

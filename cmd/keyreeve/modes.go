@@ -19,7 +19,7 @@ import (
 type modes struct {
 	config config.Config
 	groups *host.Groups
-	gate   *gate // nil: it is open
+	latch  *latch // nil: it is open
 }
 
 // of is the mode of an account. It may ask NSS, and remembers what that said.
@@ -29,7 +29,7 @@ func (m modes) of(account homes.Account) string {
 
 // enforce reports whether the files of an account may be changed now.
 func (m modes) enforce(account homes.Account) bool {
-	return m.of(account) == config.Enforce && m.gate.isOpen()
+	return m.of(account) == config.Enforce && m.latch.isOpen()
 }
 
 // act gives those accounts the act whose files may be changed.
@@ -69,17 +69,17 @@ func (one *pass) mayChange(path string) error {
 func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.Settings) {
 	m := &modes{config: c, groups: s.groups}
 	if last := s.modes.Load(); last != nil && last.config.SHA256 == c.SHA256 {
-		m.gate = last.gate // nothing begins by reading the same again
+		m.latch = last.latch // nothing begins by reading the same again
 	} else {
-		if s.ungate != nil {
-			s.ungate()
+		if s.unlatch != nil {
+			s.unlatch()
 		}
 		s.metrics.refuse(false)
-		ctx, s.ungate = context.WithCancel(ctx)
-		m.gate = s.newGate(ctx, m, *settings)
+		ctx, s.unlatch = context.WithCancel(ctx)
+		m.latch = s.newLatch(ctx, m, *settings)
 	}
-	if m.gate != nil {
-		settings.Entered = m.gate.enter
+	if m.latch != nil {
+		settings.Entered = m.latch.enter
 	}
 	s.modes.Store(m)
 	settings.Looked = func(result enforcer.Result) {
