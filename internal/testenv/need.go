@@ -25,7 +25,7 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems),
-// "ext4" (it may make and mount one in a file),
+// "ext4", "xfs" and "btrfs" (it may make and mount one in a file),
 // "logrotate", "journald" (systemd-journald, and that it may run apart from the system's own), "fuse" (/dev/fuse, and that a user
 // may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd).
 func Need(tb testing.TB, parts ...string) {
@@ -60,8 +60,8 @@ func lack(tb testing.TB, part string) string {
 		return lackMount()
 	case "logrotate":
 		return lackPrograms("logrotate")
-	case "ext4":
-		return cmp.Or(lackPrograms("mkfs.ext4", "mount"), lackMount(), lackLoop())
+	case "ext4", "xfs", "btrfs":
+		return cmp.Or(lackPrograms("mkfs."+part, "mount"), lackMount(), lackLoop(), lackFileSystem(part))
 	case "journald":
 		return cmp.Or(lackPrograms("journalctl", "unshare", "nsenter", journald), lackMount())
 	case "kdc":
@@ -127,6 +127,19 @@ func lackMount() string {
 func lackLoop() string {
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		return err.Error()
+	}
+	return ""
+}
+
+// lackFileSystem asks the kernel, which loads a module for a file system that it is asked to mount.
+func lackFileSystem(kind string) string {
+	_ = exec.Command("modprobe", kind).Run() //nolint:noctx,gosec // it answers at once, if it is there; of three words
+	list, err := os.ReadFile("/proc/filesystems")
+	if err != nil {
+		return err.Error()
+	}
+	if !slices.Contains(strings.Fields(string(list)), kind) {
+		return "the kernel has no " + kind
 	}
 	return ""
 }
