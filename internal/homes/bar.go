@@ -2,12 +2,13 @@ package homes
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // Bar is what keeps everybody from changing a file, its user and this package
-// included. root alone can lift it.
+// included. root alone can lift it, but for Frozen at some places.
 type Bar int
 
 // The bars.
@@ -20,6 +21,8 @@ const (
 	AppendOnly
 	// ReadOnly: its file system is mounted so.
 	ReadOnly
+	// Frozen: its subvolume is read-only, and cannot be made writable with the user's rights.
+	Frozen
 )
 
 // String says what is so, as the end of a sentence.
@@ -33,6 +36,8 @@ func (b Bar) String() string {
 		return "it or its directory is append-only (chattr +a)"
 	case ReadOnly:
 		return "its file system is mounted read-only"
+	case Frozen:
+		return "its subvolume is read-only (btrfs-property(8))"
 	}
 	return fmt.Sprintf("bar-%d", int(b))
 }
@@ -41,8 +46,12 @@ func (b Bar) String() string {
 func bar(dir handle) Bar {
 	var st unix.Statfs_t
 	err := retry(func() error { return unix.Fstatfs(dir.fd, &st) })
-	if err == nil && st.Flags&unix.ST_RDONLY != 0 {
+	switch {
+	case err != nil:
+	case st.Flags&unix.ST_RDONLY != 0:
 		return ReadOnly
+	case frozen(dir, st):
+		return Frozen
 	}
 	return attributes(dir)
 }
@@ -63,6 +72,15 @@ func attributes(h handle) Bar {
 	return Free
 }
 
+// bars is bar of a directory on the way, but for what a Replace lifts.
+func (p *place) bars(dir handle, owner uint32) Bar {
+	found := bar(dir)
+	if found == Frozen && slices.ContainsFunc(p.thaws(owner), func(top handle) bool { return top.dev == dir.dev }) {
+		return Free
+	}
+	return found
+}
+
 // bar finds out whether a Replace of the file could succeed at all. at is the file
 // itself, fd -1 when none was seen.
 func (p *place) bar(at handle, owner uint32) Bar {
@@ -70,13 +88,13 @@ func (p *place) bar(at handle, owner uint32) Bar {
 		if p.outside != "" {
 			return Free
 		}
-		return bar(p.above[p.level(owner)])
+		return p.bars(p.above[p.level(owner)], owner)
 	}
-	found := bar(p.dir)
+	found := p.bars(p.dir, owner)
 	switch {
 	case p.fixed():
-	case found == Free && p.dir.uid != owner, found != Free && p.via:
-		return bar(p.above[p.level(owner)]) // another directory comes in its place
+	case found == Free && p.dir.uid != owner, found != Free && p.via, found == Frozen:
+		return p.bars(p.above[p.level(owner)], owner) // another directory comes in its place
 	}
 	if found == Free && at.fd >= 0 {
 		found = attributes(at)
@@ -87,7 +105,7 @@ func (p *place) bar(at handle, owner uint32) Bar {
 // level is the deepest of the directories above in which a name can be exchanged.
 func (p *place) level(owner uint32) int {
 	for i := len(p.above) - 1; i > 0; i-- {
-		if dir := p.above[i]; dir.uid == owner && bar(dir) == Free {
+		if dir := p.above[i]; dir.uid == owner && p.bars(dir, owner) == Free {
 			return i
 		}
 	}

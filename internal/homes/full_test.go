@@ -37,12 +37,18 @@ func limited(t *testing.T, limit string) *home {
 // ext4 is a home of some 400 KiB on an ext4 of its own without room for root, of the given options of mkfs.ext4(8).
 func ext4(t *testing.T, options ...string) *home {
 	t.Helper()
-	testenv.Need(t, "root", "mount", "ext4")
+	return onDisk(t, "ext4", 512<<10, append(options, "-m", "0", "-b", "4096", "-O", "^has_journal,^resize_inode")...)
+}
+
+// onDisk is a home on a file system of a kind, in a file of a size.
+func onDisk(t *testing.T, kind string, size int64, options ...string) *home {
+	t.Helper()
+	testenv.Need(t, "root", "mount", kind)
 	h := newHome(t)
 	disk, image := h.base+"/disk", h.base+"/image"
 	h.mkdir(disk, 0o755, 0)
 	h.write(image, "", 0o600, 0)
-	h.must(os.Truncate(image, 512<<10))
+	h.must(os.Truncate(image, size))
 	run := func(program string, arguments ...string) {
 		t.Helper()
 		program, err := testenv.Program(program)
@@ -51,9 +57,10 @@ func ext4(t *testing.T, options ...string) *home {
 			t.Fatalf("%s: %v\n%s", program, err, out)
 		}
 	}
-	run("mkfs.ext4", append(options, "-q", "-m", "0", "-b", "4096", "-O", "^has_journal,^resize_inode", image)...)
+	run("mkfs."+kind, append(options, "-q", image)...)
 	run("mount", "-o", "loop", image, disk)
 	t.Cleanup(func() { h.must(unix.Unmount(disk, 0)) })
+	h.must(os.Chmod(disk, 0o755))
 	h.Home = disk + "/alice"
 	h.mkdir(h.Home, 0o755, testUID)
 	return h

@@ -12,16 +12,6 @@ import (
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
-// refuseReads makes pread64(2) fail in the whole process.
-func refuseReads(errno unix.Errno) error {
-	return filter([]unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_PREAD64, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	})
-}
-
 // A disk or a file server that fails for a moment must not cost a user his file:
 // it is an error, and the file is read again later. Each runs in its own process.
 func TestHiccupIsAnError(t *testing.T) {

@@ -80,9 +80,12 @@ func (j *job) suspend(dir handle, name, prefix string) error {
 	if errors.Is(err, unix.EEXIST) {
 		err = aside(dir.fd, name, prefix)
 	}
-	if noRoom(err) {
+	switch {
+	case noRoom(err):
 		// A full directory needs a block for the longer name.
 		err = errors.Join(err, j.disarm(dir, name))
+	case errors.Is(err, unix.EXDEV) && unix.Unlinkat(dir.fd, name, 0) == nil:
+		err = nil // who goes on changing projects meanwhile (see renameIn) loses it
 	}
 	syncDir(dir.fd)
 	return err

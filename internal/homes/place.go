@@ -94,7 +94,7 @@ func (p *place) retreat(n int) {
 		dir.close()
 	}
 	p.above, p.dir = p.above[:n+1], none()
-	p.link, p.odd, p.bad = node{}, node{}, ""
+	p.link, p.odd, p.bad, p.shut = node{}, node{}, "", false
 }
 
 // home opens the home directory. Links on the way, the last name included, must

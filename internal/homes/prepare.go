@@ -12,12 +12,18 @@ import (
 func (j *job) openUp() error {
 	for j.p.shut {
 		n := len(j.p.above)
-		if err := j.lift(j.p.top(), j.p.top().perm()); err != nil {
+		err := j.lift(j.p.top(), j.p.top().perm())
+		if errors.Is(err, unix.EROFS) && len(j.p.above) > 1 {
+			j.p.bad = err.Error()
+			return nil
+		}
+		if err != nil {
 			return fmt.Errorf("directory above it: %w", err)
 		}
 		if err := j.door.descend(j.p, j.uid); err != nil {
 			return err
 		}
+		j.thaw()
 		if j.p.shut && len(j.p.above) == n {
 			return fmt.Errorf("directory above it: %w", unix.EACCES)
 		}
@@ -99,10 +105,10 @@ func (j *job) prepare() error {
 
 // outOfReach reports that the directory cannot be put right where it is, while
 // there can be another one: it is root's, or a link of the user's leads to a place
-// like a snapshot, where a key would be safe from everybody.
+// like a snapshot, where a key would be safe from everybody, or it is such a place.
 func (j *job) outOfReach(err error) bool {
 	return !j.p.fixed() && (oneOf(err, unix.EACCES, unix.EPERM) && j.p.dir.uid != j.uid ||
-		oneOf(err, unix.EACCES, unix.EPERM, unix.EROFS) && j.p.via)
+		oneOf(err, unix.EACCES, unix.EPERM) && j.p.via || errors.Is(err, unix.EROFS))
 }
 
 // renew makes a new directory for the file. One that is there goes aside, and

@@ -226,11 +226,13 @@ func setUp(door *Door, what string, number int) (int, error) {
 	case "umask":
 		return syscall.Umask(number), nil
 	case "refuse reads":
-		return 0, refuseReads(unix.Errno(number))
+		return 0, refuse(unix.SYS_PREAD64, unix.Errno(number))
 	case "refuse unnamed":
 		return 0, refuseUnnamed(unix.Errno(number))
 	case "refuse links":
-		return 0, refuseLinks(unix.Errno(number))
+		return 0, refuse(unix.SYS_LINKAT, unix.Errno(number))
+	case "refuse directories":
+		return 0, refuse(unix.SYS_MKDIRAT, unix.Errno(number))
 	default:
 		return 0, fmt.Errorf("there is no call %q", what)
 	}

@@ -29,6 +29,10 @@ import (
 //   - a .ssh of State BadDir, one the user may not write (root's), and a link to
 //     where nothing can be written (a snapshot, mounted read-only): moved aside, a
 //     new one made;
+//   - a read-only subvolume of btrfs, the home or below: made writable by the user's rights
+//     for the time of the work; else moved aside like those;
+//   - a directory that takes nothing of another project (XFS, ext4): does so for the
+//     moment of the rename;
 //   - mode bits of the home that keep its owner out: lifted for the time of the
 //     work; those of .ssh: lifted for good, since a directory that its user cannot
 //     read cannot be watched; write bits of group and others on .ssh: dropped for
@@ -175,6 +179,7 @@ func (j *job) find() error {
 	if j.p, err = j.door.locate(j.account, j.spot, j.uid); err != nil {
 		return err
 	}
+	j.thaw()
 	if j.seen, j.at, err = j.door.look(j.p); err != nil {
 		return err
 	}

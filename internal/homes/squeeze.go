@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noRoom reports a full disk or quota.
-func noRoom(err error) bool { return oneOf(err, unix.ENOSPC, unix.EDQUOT) }
+// noRoom reports a full disk or quota, or a directory that holds as many others as
+// one can (64,998 on ext4 without dir_nlink).
+func noRoom(err error) bool { return oneOf(err, unix.ENOSPC, unix.EDQUOT, unix.EMLINK) }
 
 // squeeze acts when there is no room for a new file: full is the error. An
 // unregistered key must not stay because its owner filled his quota, and a

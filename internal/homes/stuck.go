@@ -137,12 +137,14 @@ func (j *job) findFolder() error {
 		return fmt.Errorf("home %s: %w", j.account.Home, err)
 	}
 	j.p = &place{spot: j.spot, above: []handle{home}, dir: none()}
+	j.thaw()
 	for len(j.p.above) < len(j.p.dirs) {
 		if err := j.door.enter(j.p, j.uid); err != nil || j.p.dir.fd < 0 {
 			return err // what is not there or cannot be used is for prepare
 		}
 		j.p.above, j.p.dir, j.p.link = append(j.p.above, j.p.dir), none(), node{}
 	}
+	j.thaw()
 	found, err := j.door.stands(j.p.top(), j.p.folder())
 	if found {
 		j.p.bad = "somebody holds a lock in it"
@@ -171,7 +173,7 @@ func locked(thread int64) bool {
 		"path_openat", "do_last", "open_last_lookups", "lookup_open", "lookup_slow", "walk_component",
 		"filename_create", "do_mkdirat", "vfs_mkdir", "vfs_unlink", "do_unlinkat", "vfs_rmdir", "do_rmdir",
 		"chmod_common", "chown_common", "do_truncate", "do_ftruncate", "start_dirop", "__start_dirop",
-		"iterate_dir", "wrap_directory_iterator", "start_creating", "start_removing", "start_renaming", "__start_renaming", "vfs_setxattr", "vfs_fsetxattr",
+		"iterate_dir", "wrap_directory_iterator", "start_creating", "start_removing", "start_renaming", "__start_renaming", "vfs_setxattr", "vfs_fsetxattr", "vfs_fileattr_set",
 		"xfs_ilock", "nfs_start_io_read", "nfs_start_io_write", "netfs_start_io_read", "netfs_start_io_write", "ceph_start_io_read", "ceph_start_io_write",
 		"btrfs_inode_lock", "ext4_buffered_write_iter", "generic_file_write_iter", "shmem_file_write_iter",
 	}, where)

@@ -16,13 +16,14 @@ import (
 func (j *job) swap(t *temp) error {
 	known, err := t.try(j.spot.name, unix.RENAME_EXCHANGE)
 	switch {
+	case errors.Is(err, unix.EXDEV):
+		return t.over(j.spot.name)
 	case err != nil:
 		return err
 	case !known && j.seen.State == Symlink:
 		return j.supplant(t)
 	case !known:
-		_, err = t.try(j.spot.name, 0)
-		return err
+		return t.over(j.spot.name)
 	}
 	old, err := j.door.step(t.dir, t.name)
 	defer old.close()

@@ -100,8 +100,7 @@ func refuseRenames(errno unix.Errno) error {
 	return filter(program)
 }
 
-// refuseUnnamed makes open(2) with O_TMPFILE fail in the whole process, and
-// refuseLinks linkat(2).
+// refuseUnnamed makes open(2) with O_TMPFILE fail in the whole process.
 func refuseUnnamed(errno unix.Errno) error {
 	return filter([]unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
@@ -113,10 +112,11 @@ func refuseUnnamed(errno unix.Errno) error {
 	})
 }
 
-func refuseLinks(errno unix.Errno) error {
+// refuse makes a system call fail in the whole process.
+func refuse(call uint32, errno unix.Errno) error {
 	return filter([]unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_LINKAT, Jf: 1},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	})
@@ -148,16 +148,25 @@ func filter(program []unix.SockFilter) error {
 // and reports whether this is that process.
 func inChild(t *testing.T, errno unix.Errno) bool {
 	t.Helper()
+	if !alone(t) {
+		return false
+	}
+	if err := refuseRenames(errno); err != nil {
+		t.Fatal(err)
+	}
+	err := unix.Renameat2(unix.AT_FDCWD, "/nothing", unix.AT_FDCWD, "/nowhere", unix.RENAME_NOREPLACE)
+	if !errors.Is(err, errno) {
+		t.Fatalf("renameat2: %v", err)
+	}
+	return true
+}
+
+// alone runs a test once more in a process of its own, and reports whether this is it.
+func alone(t *testing.T) bool {
+	t.Helper()
 	testenv.Need(t, "root")
-	const marker = "KEYREEVE_TEST_RENAMEAT2"
+	const marker = "KEYREEVE_TEST_ALONE"
 	if os.Getenv(marker) != "" {
-		if err := refuseRenames(errno); err != nil {
-			t.Fatal(err)
-		}
-		err := unix.Renameat2(unix.AT_FDCWD, "/nothing", unix.AT_FDCWD, "/nowhere", unix.RENAME_NOREPLACE)
-		if !errors.Is(err, errno) {
-			t.Fatalf("renameat2: %v", err)
-		}
 		return true
 	}
 	self, err := os.Executable()

@@ -77,23 +77,25 @@ func (j *job) mode() uint32 {
 }
 
 // rename gives the file a name that nothing has; a file system that cannot promise
-// that renames over what has it.
+// that, or whose user goes on changing projects, renames over what has it.
 func (t *temp) rename(name string) error {
 	known, err := t.try(name, unix.RENAME_NOREPLACE)
-	if !known {
-		_, err = t.try(name, 0)
+	if !known || errors.Is(err, unix.EXDEV) {
+		err = t.over(name)
 	}
+	return err
+}
+
+// over gives the file a name, whatever has it.
+func (t *temp) over(name string) error {
+	_, err := t.try(name, 0)
 	return err
 }
 
 // try renames, if the file system knows the flags: else nothing happens, without
 // an error.
 func (t *temp) try(name string, flags uint) (known bool, err error) {
-	if flags == 0 {
-		err = unix.Renameat(t.dir.fd, t.name, t.dir.fd, name)
-	} else {
-		err = unix.Renameat2(t.dir.fd, t.name, t.dir.fd, name, flags)
-	}
+	err = renameIn(t.dir.fd, t.name, name, flags)
 	switch {
 	case err == nil:
 		t.gone = true
@@ -128,10 +130,10 @@ func aside(dir int, name, prefix string) error {
 
 // move renames to a name that nothing has.
 func move(dir int, name, target string) error {
-	err := unix.Renameat2(dir, name, dir, target, unix.RENAME_NOREPLACE)
+	err := renameIn(dir, name, target, unix.RENAME_NOREPLACE)
 	if unknownFlag(err) {
 		// The caller took a random name, or looked whether it is free.
-		err = unix.Renameat(dir, name, dir, target)
+		err = renameIn(dir, name, target, 0)
 	}
 	switch {
 	case err == nil:
