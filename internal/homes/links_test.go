@@ -82,6 +82,7 @@ func TestSSHIsSymlink(t *testing.T) {
 			h.link("d", h.base+"/l", otherUID)
 			return "../l"
 		},
+		"to the home":            func(h *home) string { h.write(h.path(name), bad, 0o600, testUID); return "." },
 		"to itself":              func(*home) string { return ".ssh" },
 		"to a file":              func(h *home) string { h.write(h.path("f"), bad, 0o600, testUID); return "f" },
 		"through procfs":         func(h *home) string { h.mkdir(h.base+"/d", 0o755, testUID); return "/proc/self/root" + h.base + "/d" },
@@ -102,6 +103,9 @@ func TestSSHIsSymlink(t *testing.T) {
 			}
 			if left, _ := os.ReadDir(h.base + "/d"); len(left) != 0 {
 				t.Errorf("written through the link: %v", left)
+			}
+			if info, err := os.Stat(h.Home); err != nil || info.Mode().Perm() != 0o755 {
+				t.Errorf("the home's mode: %v %v", info.Mode(), err)
 			}
 		})
 	}

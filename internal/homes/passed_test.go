@@ -55,7 +55,7 @@ func TestSwappedParentOfSSHIsWatched(t *testing.T) {
 	t.Run("the home itself", func(t *testing.T) {
 		h := newHome(t)
 		h.link(".", h.path(".ssh"), testUID)
-		h.dirs(Dir{h.Home, nil})
+		h.dirs(Dir{h.Home, ssh})
 	})
 }
 

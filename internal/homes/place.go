@@ -195,6 +195,8 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 		p.bad = "a link to " + found.kind()
 	case found.uid != uid:
 		p.bad = fmt.Sprintf("a link to a directory of uid %d", found.uid)
+	case found.same(p.above[0].node):
+		p.bad = "a link to the home itself" // which is never given a mode for good
 	case err != nil, len(where) > unix.PathMax-maxHome:
 		// A watch is set by path, and what is to be found below has names too.
 		p.bad = "a link to a directory so deep that nobody can watch it"
