@@ -64,6 +64,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -86,6 +87,7 @@ type Door struct {
 	maker  maker
 	guard  *guard // nil: files are their users'
 	hangs  hangs
+	stiff  sync.Map // keys are the sites where the mode of a directory could not be changed
 }
 
 // Options are what a Door is told of the host it works on. The zero Options will do.

@@ -46,14 +46,25 @@ func (j *job) openUp() error {
 }
 
 // mend gives the directory of the file a mode as sshd and a watch want it, for
-// good; one that cannot be renewed, such as the home, only until the job ends.
+// good; one that cannot be renewed, such as the home, only until the job ends. A file
+// system that gives all directories one mode (mount.cifs(8), dir_mode) is no reason to
+// leave a file as it is.
 func (j *job) mend() error {
 	if j.p.fixed() {
 		return j.lift(j.p.dir, j.p.dir.perm())
 	}
-	err := j.lift(j.p.dir, tidy(j.p.dir.perm()))
+	want := tidy(j.p.dir.perm())
+	err := j.lift(j.p.dir, want)
 	if err == nil {
 		j.p.dir.node, err = stat(j.p.dir.fd)
+	}
+	here := site{j.p.dir.dev, int64(j.uid)}
+	switch has := j.p.dir.perm(); {
+	case err == nil && has == want:
+		j.door.stiff.Delete(here)
+	case (err == nil || errors.Is(err, unix.EPERM)) && has&0o700 == 0o700:
+		j.door.stiff.Store(here, true)
+		return nil
 	}
 	return err
 }
@@ -216,6 +227,9 @@ func (j *job) mkdir(name string) (handle, error) {
 	}
 	// The umask of the process had its say in mkdir.
 	err = chmodFD(made.fd, 0o700)
+	if errors.Is(err, unix.EPERM) && made.perm()&0o700 == 0o700 {
+		err = nil // see mend
+	}
 	if err == nil {
 		made.node, err = stat(made.fd)
 	}

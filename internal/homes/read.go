@@ -2,6 +2,7 @@ package homes
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -51,12 +52,18 @@ func (d *Door) read(a Account, s spot) (File, error) {
 	case Missing, Unreadable, Irregular, BadDir:
 	}
 	if file.State == Regular {
-		file.Detail = untidy(p, file.Version.file, uid)
+		file.Remark = p.exposed()
+		file.Detail = untidy(file.Version.file, uid)
+		if file.Detail == "" && p.dir.uid == uid && !p.fixed() {
+			file.Detail = p.untidy()
+			if _, stiff := d.stiff.Load(site{p.dir.dev, int64(uid)}); stiff {
+				file.Detail, file.Remark = "", cmp.Or(p.open(), file.Remark)
+			}
+		}
 		if file.Detail == "" {
 			file.Detail = d.unguardedFile(p, file.Version.file, a)
 		}
 		file.Tidy = file.Detail == ""
-		file.Remark = p.exposed()
 	}
 	file.Barred = p.bar(at, uid)
 	return file, nil
@@ -238,9 +245,8 @@ func (d *Door) behind(p *place, link handle, uid uint32) []byte {
 	return data
 }
 
-// untidy says what is wrong with a regular file, or with its .ssh; "" when nothing
-// is.
-func untidy(p *place, file node, uid uint32) string {
+// untidy says what is wrong with a regular file; "" when nothing is.
+func untidy(file node, uid uint32) string {
 	switch {
 	case file.uid != uid && file.uid != 0:
 		return fmt.Sprintf("owned by uid %d", file.uid)
@@ -248,8 +254,6 @@ func untidy(p *place, file node, uid uint32) string {
 		return fmt.Sprintf("mode %04o", file.perm())
 	case !file.single:
 		return "it has other names (hard links)"
-	case p.dir.uid == uid && !p.fixed():
-		return p.untidy()
 	}
 	return ""
 }
@@ -280,6 +284,14 @@ func (p *place) untidy() string {
 		return ""
 	}
 	return fmt.Sprintf("%s has mode %04o", p.where(), p.dir.perm())
+}
+
+// open is untidy for one whose mode cannot be changed: that others may write to it is told.
+func (p *place) open() string {
+	if p.dir.perm()&0o022 == 0 {
+		return ""
+	}
+	return p.untidy() + ", which cannot be changed there"
 }
 
 // tidy is the mode that a directory of the user's is given: all rights for him, and

@@ -231,6 +231,8 @@ func setUp(door *Door, what string, number int) (int, error) {
 		return 0, refuseUnnamed(unix.Errno(number))
 	case "refuse links":
 		return 0, refuse(unix.SYS_LINKAT, unix.Errno(number))
+	case "refuse modes":
+		return 0, errors.Join(refuse(unix.SYS_FCHMODAT, unix.Errno(number)), refuse(unix.SYS_FCHMOD, unix.Errno(number)))
 	case "refuse directories":
 		return 0, refuse(unix.SYS_MKDIRAT, unix.Errno(number))
 	default:

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"testing"
 	"unsafe"
 
@@ -148,7 +149,7 @@ func filter(program []unix.SockFilter) error {
 // and reports whether this is that process.
 func inChild(t *testing.T, errno unix.Errno) bool {
 	t.Helper()
-	if !alone(t) {
+	if _, child := alone(t, int(errno)); !child {
 		return false
 	}
 	if err := refuseRenames(errno); err != nil {
@@ -161,24 +162,27 @@ func inChild(t *testing.T, errno unix.Errno) bool {
 	return true
 }
 
-// alone runs a test once more in a process of its own, and reports whether this is it.
-func alone(t *testing.T) bool {
+// alone runs a test once more in a process of its own, for each value, and reports
+// whether this is it.
+func alone(t *testing.T, values ...int) (value int, child bool) {
 	t.Helper()
 	testenv.Need(t, "root")
 	const marker = "KEYREEVE_TEST_ALONE"
-	if os.Getenv(marker) != "" {
-		return true
+	if value, err := strconv.Atoi(os.Getenv(marker)); err == nil {
+		return value, true
 	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	child := exec.CommandContext(t.Context(), self, "-test.run=^"+t.Name()+"$")
-	child.Env = append(os.Environ(), marker+"=1")
-	if out, err := child.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	for _, value := range values {
+		child := exec.CommandContext(t.Context(), self, "-test.run=^"+t.Name()+"$")
+		child.Env = append(os.Environ(), marker+"="+strconv.Itoa(value))
+		if out, err := child.CombinedOutput(); err != nil {
+			t.Errorf("%d: %v\n%s", value, err, out)
+		}
 	}
-	return false
+	return 0, false
 }
 
 // NFS knows no flags of renameat2(2).
