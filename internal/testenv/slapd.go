@@ -76,8 +76,9 @@ func StartSlapd(tb testing.TB, entriesLDIF string) *Slapd {
 type SlapdSetup struct {
 	// Certificate is the server's; the zero value is one of its own.
 	Certificate Certificate
-	// Global and Database are more lines of slapd.conf(5), before the database and in it.
-	Global, Database string
+	// Global and Database are more lines of slapd.conf(5), before the database and in it; Access are "access to" lines of the
+	// database that stand before the others, of which the first that fits counts.
+	Global, Database, Access string
 	// Readers are the DNs, by pattern of authz-regexp, that SASL gives to those who may read everything.
 	Readers []string
 	// Env is put into the environment of slapd.
@@ -168,10 +169,10 @@ rootdn "%[8]s"
 rootpw "correct horse"
 limits dn.exact="%[5]s" size=unlimited
 access to attrs=userPassword by anonymous auth by * none
-access to * by dn.exact="%[5]s" read by users read by * none
+%[9]saccess to * by dn.exact="%[5]s" read by users read by * none
 index objectClass,uid eq,pres
 overlay ppolicy
-`, s.dir, certificate.CAFile, certificate.CertFile, certificate.KeyFile, slapdReader, SlapdBase, data, s.RootDN)
+`, s.dir, certificate.CAFile, certificate.CertFile, certificate.KeyFile, slapdReader, SlapdBase, data, s.RootDN, s.setup.Access)
 	conf.WriteString(s.setup.Database)
 	if s.setup.Sync {
 		conf.WriteString("index entryCSN,entryUUID eq\noverlay syncprov\nsyncprov-sessionlog 1000\n")
@@ -246,7 +247,7 @@ func (s *Slapd) await(address string) {
 	s.tb.Helper()
 	network, target := "tcp", address[strings.LastIndex(address, "/")+1:]
 	if address == s.LDAPI {
-		network, target = "unix", filepath.Join(s.dir, "ldapi")
+		network, target = "unix", s.socket()
 	}
 	for end := time.Now().Add(slapdPatience); ; {
 		conn, err := net.Dial(network, target) //nolint:noctx // loopback answers at once
