@@ -236,6 +236,34 @@ func TestTime(t *testing.T) {
 	}
 }
 
+// A wall clock that jumps moves the beginnings and the ends of registrations with it, and nothing else: whoever is registered without
+// them stays, whoever is not registered never comes in, and a clock that is right again finds everything as it was.
+func TestClockThatJumps(t *testing.T) {
+	always, dated := user(t, "alice", lineA), user(t, "bob", lineA)
+	dated.UID, dated.Home = 2002, "/home/bob"
+	dated.Records[0].NotBefore, dated.Records[0].NotAfter = now.Add(-time.Hour), now.Add(time.Hour)
+	for _, c := range []struct {
+		jump time.Duration
+		want policy.Reason
+	}{
+		{0, policy.ReasonGranted}, {-2 * time.Hour, policy.ReasonNotYet}, {2 * time.Hour, policy.ReasonExpired},
+		{-100 * 365 * 24 * time.Hour, policy.ReasonNotYet}, {100 * 365 * 24 * time.Hour, policy.ReasonExpired}, {0, policy.ReasonGranted},
+	} {
+		g := evaluate(t, policy.DefaultRules(), now.Add(c.jump), always, dated)
+		for _, name := range []string{"alice", "bob"} {
+			if v := g.Judge(name, parse(t, lineB)); v.Granted() {
+				t.Errorf("%v: an unknown key of %s: %v", c.jump, name, v)
+			}
+		}
+		if v := g.Judge("alice", parse(t, lineA)); !v.Granted() {
+			t.Errorf("%v: a key without an end: %v", c.jump, v)
+		}
+		if v := g.Judge("bob", parse(t, lineA)); v.Reason != c.want {
+			t.Errorf("%v: a key with an end: %v, want %v", c.jump, v, c.want)
+		}
+	}
+}
+
 // An account that does not count has no key, whoever registered it or made an exception for it; its end is a moment like any other.
 func TestAccountsThatDoNotCount(t *testing.T) {
 	for name, c := range map[string]struct {
