@@ -246,8 +246,12 @@ func TestClockThatJumps(t *testing.T) {
 		jump time.Duration
 		want policy.Reason
 	}{
-		{0, policy.ReasonGranted}, {-2 * time.Hour, policy.ReasonNotYet}, {2 * time.Hour, policy.ReasonExpired},
-		{-100 * 365 * 24 * time.Hour, policy.ReasonNotYet}, {100 * 365 * 24 * time.Hour, policy.ReasonExpired}, {0, policy.ReasonGranted},
+		{0, policy.ReasonGranted},
+		{-2 * time.Hour, policy.ReasonNotYet},
+		{2 * time.Hour, policy.ReasonExpired},
+		{-100 * 365 * 24 * time.Hour, policy.ReasonNotYet},
+		{100 * 365 * 24 * time.Hour, policy.ReasonExpired},
+		{0, policy.ReasonGranted},
 	} {
 		g := evaluate(t, policy.DefaultRules(), now.Add(c.jump), always, dated)
 		for _, name := range []string{"alice", "bob"} {

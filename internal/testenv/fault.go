@@ -58,10 +58,10 @@ func Cut(when func(Message) bool, after int) Fault {
 	}
 }
 
-// CutAt ends the connection when that many bytes of the server have passed.
-func CutAt(bytes int) Fault {
+// CutAt ends the connection when so many bytes of the server have passed.
+func CutAt(at int) Fault {
 	return func(c Client, m Message) error {
-		if left := bytes - m.Before; left < len(m.Bytes) {
+		if left := at - m.Before; left < len(m.Bytes) {
 			return errors.Join(c.pass(m.Bytes[:left]), errCut)
 		}
 		return passOn(c, m)
@@ -164,7 +164,7 @@ func control() []byte {
 // ber is an element of BER, of at most 127 bytes.
 func ber(tag byte, parts ...[]byte) []byte {
 	value := bytes.Join(parts, nil)
-	return append([]byte{tag, byte(len(value))}, value...)
+	return append([]byte{tag, byte(len(value))}, value...) //nolint:gosec // see above
 }
 
 // body is what a message holds: its number, its operation, its controls.
