@@ -24,7 +24,7 @@ import (
 const requireVariable = "KEYREEVE_TEST_REQUIRE"
 
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
-// client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "mount" (this process may mount file systems),
+// client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "dirsrv" (389 Directory Server), "mount" (this process may mount file systems),
 // "ext4", "xfs" and "btrfs" (it may make and mount one in a file),
 // "logrotate", "journald" (systemd-journald, and that it may run apart from the system's own), "fuse" (/dev/fuse, and that a user
 // may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd).
@@ -56,6 +56,8 @@ func lack(tb testing.TB, part string) string {
 		return lackPrograms("sshd", "ssh", "ssh-keygen")
 	case "slapd":
 		return lackPrograms("slapd", "slapadd", "ldapmodify")
+	case "dirsrv":
+		return cmp.Or(lackPrograms("ns-slapd"), lackTemplate())
 	case "mount":
 		return lackMount()
 	case "logrotate":
@@ -105,6 +107,14 @@ func lackGSSAPI() string {
 		}
 	}
 	return "the plug-in libgssapiv2.so of Cyrus SASL is not installed"
+}
+
+// lackTemplate looks for the configuration from which Dirsrv makes its own.
+func lackTemplate() string {
+	if _, err := os.Stat(dirsrvTemplates); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // lackMount looks for CAP_SYS_ADMIN (bit 21 of capabilities(7)) in this thread's effective set: /proc/self would be that of the

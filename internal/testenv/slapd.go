@@ -91,15 +91,7 @@ type SlapdSetup struct {
 func StartSlapdWith(tb testing.TB, entriesLDIF string, setup SlapdSetup) *Slapd {
 	tb.Helper()
 	Need(tb, "slapd")
-	dir, err := os.MkdirTemp("", "kr-slapd-") //nolint:usetesting // t.TempDir is too long for a unix socket
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil { //nolint:forbidigo // test folders are no state of the daemon
-			tb.Error(err)
-		}
-	})
+	dir := socketDir(tb)
 	certificate := setup.Certificate
 	if certificate.CAFile == "" {
 		certificate = NewCertificate(tb)
@@ -126,6 +118,21 @@ func StartSlapdWith(tb testing.TB, entriesLDIF string, setup SlapdSetup) *Slapd 
 	s.Start()
 	tb.Cleanup(s.Stop)
 	return s
+}
+
+// socketDir is a folder of the test whose path is short enough for a unix socket in it.
+func socketDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "kr-ldap-") //nolint:usetesting // t.TempDir is too long
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil { //nolint:forbidigo // test folders are no state of the daemon
+			tb.Error(err)
+		}
+	})
+	return dir
 }
 
 // configure writes slapd.conf(5).
