@@ -150,11 +150,12 @@ func TestOperationsTellsOfFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "| fault | the reading is | the log says, in one line |\n|---|---|---|\n"
+	rows := []string{"| fault | the reading is | the log says, in one line |", "|---|---|---|"}
 	for _, f := range faults() {
-		want += fmt.Sprintf("| %s | %s | `%s` |\n", f.name, f.outcome, strings.Join(f.says, " … "))
+		rows = append(rows, fmt.Sprintf("| %s | %s | `%s` |", f.name, f.outcome, strings.Join(f.says, " … ")))
 	}
-	if _, section, _ := strings.Cut(string(text), "\n## Faults of the registry\n"); !strings.Contains(section, "\n\n"+want+"\n") {
+	want := strings.Join(rows, "\n")
+	if _, section, _ := strings.Cut(string(text), "\n## Faults of the registry\n"); !strings.Contains(section, "\n\n"+want+"\n\n") {
 		t.Errorf("the section \"Faults of the registry\" of docs/operations.md wants this table:\n%s", want)
 	}
 }
