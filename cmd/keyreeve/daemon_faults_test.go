@@ -85,7 +85,8 @@ func (d *child) told(texts ...string) int {
 const atOnce = 10
 
 // TestDaemonFaults lets everything go wrong that can go wrong with a registry. Whatever it is: nobody loses a registered key, an unknown
-// key that comes meanwhile goes, one line of the log says what happened, and afterwards the registry is read again.
+// key that comes meanwhile goes, also with a daemon that starts only then; one line of the log says what happened, and afterwards the
+// registry is read again.
 func TestDaemonFaults(t *testing.T) {
 	testenv.Need(t, "slapd")
 	_, keys := vectors(t)
@@ -124,6 +125,15 @@ func playFaults(t *testing.T, trials []*trial, unknown string) {
 			says := append([]string{r.outcome.line()}, r.says...)
 			eventually(t, fmt.Sprintf("a line of the log says %q", says), func() bool { return r.daemon.told(says...) > 0 })
 			r.plants(t, unknown, "meanwhile")
+			r.daemon.stop()
+		})
+	}
+	for _, r := range trials {
+		r.daemon = r.site.start()
+	}
+	for _, r := range trials {
+		t.Run(r.name+", after a restart", func(t *testing.T) {
+			r.plants(t, unknown, "after a restart")
 		})
 	}
 	reads := make(map[*trial]int)

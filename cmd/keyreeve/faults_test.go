@@ -27,12 +27,19 @@ type fault struct {
 // outcome is what becomes of a reading: the words of the table.
 type outcome string
 
-// refused: it does not count, and is tried again.
-const refused outcome = "refused"
+const (
+	// refused: it does not count, and is tried again.
+	refused outcome = "refused"
+	// held: it is complete, and lost too much.
+	held outcome = "held"
+)
 
 // line is what the log says of an outcome.
 func (o outcome) line() string {
-	return map[outcome]string{refused: "the registry could not be read; what it said last stays in force"}[o]
+	if o == held {
+		return "what was read of the registry is held"
+	}
+	return "the registry could not be read; what it said last stays in force"
 }
 
 // plays is a fault that a proxy plays.
@@ -144,7 +151,26 @@ func faults() []fault {
 			begin: plays(testenv.Truncate(1)),
 		},
 	}
-	all := append(append(network, certificates...), directory...)
+	less := []fault{
+		{name: "a replica that is half filled", says: []string{"4 users are gone"}, begin: serves(1, testenv.SlapdSetup{})},
+		{name: "a page that is cut short and said to be the last", says: []string{"4 users are gone"}, begin: plays(testenv.Truncate(1))},
+		{
+			name: "the right to see some users was lost", says: []string{"4 users are gone"},
+			begin: serves(team, testenv.SlapdSetup{Access: "access to " + most + " by * none\n"}),
+		},
+		{
+			name: "the right to read some keys was lost", says: []string{"4 people have lost keys"},
+			begin: serves(team, testenv.SlapdSetup{Access: hidden}),
+		},
+		{
+			name: "another directory", says: []string{"5 users are gone"},
+			begin: func(r *trial) { r.proxy.Swap(r.server(0, testenv.SlapdSetup{}, r.strangers(7))) },
+		},
+	}
+	for i := range less {
+		less[i].outcome = held
+	}
+	all := append(append(append(network, certificates...), directory...), less...)
 	for i := range all {
 		if all[i].outcome == "" {
 			all[i].outcome = refused
@@ -153,14 +179,17 @@ func faults() []fault {
 	return all
 }
 
-// hidden are the keys of all members but the first, whose numbers end with 0.
-const hidden = `access to dn.regex="^uid=user[0-9]+[1-9],ou=people," attrs=sshPublicKey by * none` + "\n"
+// most are all members but the first, whose numbers end with 0; hidden are their keys.
+const (
+	most   = `dn.regex="^uid=user[0-9]+[1-9],ou=people,"`
+	hidden = "access to " + most + " attrs=sshPublicKey by * none\n"
+)
 
 // strangers are other users whom the trial's daemon sees.
 func (r *trial) strangers(n int) string {
 	var list []member
 	for i := range n {
-		list = append(list, member{name: fmt.Sprint(r.prefix(), "x", i), uid: 1, gid: 1, home: "/nonexistent"})
+		list = append(list, member{name: fmt.Sprint(r.prefix(), "x", i), uid: 1, gid: 1, home: "/nonexistent", keys: r.members[0].keys})
 	}
 	return entries(list...)
 }
