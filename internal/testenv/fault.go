@@ -61,7 +61,7 @@ func Cut(when func(Message) bool, after int) Fault {
 // CutAt ends the connection when so many bytes of the server have passed.
 func CutAt(at int) Fault {
 	return func(c Client, m Message) error {
-		if left := at - m.Before; left < len(m.Bytes) {
+		if left := max(at-m.Before, 0); left < len(m.Bytes) { // an old connection is beyond it
 			return errors.Join(c.pass(m.Bytes[:left]), errCut)
 		}
 		return passOn(c, m)
