@@ -20,7 +20,7 @@ type Homes interface {
 	Read(account homes.Account, file string) (homes.File, error)
 	Replace(account homes.Account, file string, before homes.Version, after []byte, others ...string) error
 	Seize(account homes.Account, file string, after []byte, others ...string) error
-	Renew(account homes.Account, file string, after []byte, anyway bool) error
+	Renew(account homes.Account, file string, after []byte, anyway bool, others ...string) error
 	SameHome(a, b homes.Account) (bool, error)
 	Clean(account homes.Account, files ...string)
 }
@@ -72,7 +72,7 @@ func (e *Enforcer) Apply(p Plan) error {
 func (e *Enforcer) change(p Plan) error {
 	switch {
 	case p.Renew:
-		return e.Homes.Renew(p.Account, p.Name, p.After, p.Seize)
+		return e.Homes.Renew(p.Account, p.Name, p.After, p.Seize, p.Others...)
 	case p.Seize:
 		return e.Homes.Seize(p.Account, p.Name, p.After, p.Others...)
 	}

@@ -32,7 +32,9 @@ func (s shelf) Seize(homes.Account, string, []byte, ...string) error { return er
 
 func (s shelf) Clean(homes.Account, ...string) {}
 
-func (s shelf) Renew(homes.Account, string, []byte, bool) error { return errors.New("not here") }
+func (s shelf) Renew(homes.Account, string, []byte, bool, ...string) error {
+	return errors.New("not here")
+}
 
 func (s shelf) SameHome(homes.Account, homes.Account) (bool, error) { return false, nil }
 

@@ -52,6 +52,8 @@ type Input struct {
 	Others []string
 	// Second: another file of the account lies in the same directory, and its plan puts that directory right for both.
 	Second bool
+	// Heirloom stands for what an Unreadable file held of which nothing could be read.
+	Heirloom []byte
 	// Bring are lines that are to come back into a file that can be read, those of them whose key is granted.
 	Bring []authkeys.Line
 }
@@ -119,6 +121,9 @@ func MakePlan(in Input) Plan {
 	case homes.Oversize:
 		p.replace(in, ReasonOversize, in.File.Detail)
 	case homes.Unreadable:
+		if len(in.File.Data) == 0 {
+			in.File.Data = in.Heirloom
+		}
 		p.replace(in, ReasonUnreadable, in.File.Detail)
 	case homes.BadDir:
 		if !in.Second {

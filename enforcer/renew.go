@@ -15,6 +15,7 @@ import (
 // the user's files in the new one holds what is granted of what was read in the old one. Nothing in there is looked at again, since
 // its lock is held. A call that has come back meanwhile is a reason to look again, once.
 func (l Looker) keep(in Input, before []Plan, files []string) (Plan, error) {
+	in.Heirloom = Plan{Account: in.Account, Name: in.Name}.heirloom(before)
 	plan, err := l.file(in)
 	if !errors.Is(err, homes.ErrStuck) || l.Act == nil {
 		return plan, err
@@ -29,8 +30,11 @@ func (l Looker) keep(in Input, before []Plan, files []string) (Plan, error) {
 	})]
 	for i := range attempts {
 		renewed := renewPlan(first, held, before, l.Grants)
-		renewed.Seize = i > 0
+		renewed.Seize, renewed.Others = i > 0, lost(first, held, before, files)
 		wrong := l.act(&renewed)
+		if wrong == nil {
+			return renewed, l.follow(in, renewed, files)
+		}
 		if !errors.Is(wrong, homes.ErrChanged) {
 			return renewed, wrong
 		}
@@ -42,6 +46,35 @@ func (l Looker) keep(in Input, before []Plan, files []string) (Plan, error) {
 		}
 	}
 	return plan, err
+}
+
+// follow sees to the other files of a directory that was renewed, as far as the look has come.
+func (l Looker) follow(in Input, renewed Plan, files []string) error {
+	var wrong []error
+	for _, file := range renewed.Others[:slices.Index(renewed.Others, in.Name)+1] {
+		_, err := l.file(Input{Account: in.Account, Name: file, Grants: in.Grants, Others: files, Heirloom: renewed.After})
+		wrong = append(wrong, err)
+	}
+	return errors.Join(wrong...)
+}
+
+// lost are the other files that go aside with the directory of one, but for those that are known not to be there.
+func lost(first string, held Plan, before []Plan, files []string) []string {
+	return slices.DeleteFunc(slices.Clone(files), func(file string) bool {
+		return file == first || !held.takes(Plan{Account: held.Account, Name: file}) ||
+			slices.ContainsFunc(before, func(p Plan) bool { return p.Name == file && p.State == homes.Missing && !p.Done })
+	})
+}
+
+// heirloom is what a new directory was given in this look, with the options that narrow: another file of it that went with
+// the old one is to have the same.
+func (p Plan) heirloom(before []Plan) []byte {
+	for _, other := range before {
+		if other.Renew && other.Done && other.takes(p) {
+			return other.After
+		}
+	}
+	return nil
 }
 
 // below reports that the file lies in a directory below the home, which can give way.

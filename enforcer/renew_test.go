@@ -41,7 +41,7 @@ func (l *locked) Replace(a homes.Account, file string, before homes.Version, aft
 	return l.Homes.Replace(a, file, before, after, others...)
 }
 
-func (l *locked) Renew(a homes.Account, file string, after []byte, anyway bool) error {
+func (l *locked) Renew(a homes.Account, file string, after []byte, anyway bool, others ...string) error {
 	l.renews++
 	if l.whole {
 		return fmt.Errorf("renew: %w", homes.ErrStuck)
@@ -50,8 +50,8 @@ func (l *locked) Renew(a homes.Account, file string, after []byte, anyway bool) 
 		l.back--
 		return fmt.Errorf("renew: %w", homes.ErrChanged)
 	}
-	l.blind = ""
-	return l.Homes.Renew(a, file, after, true) // in truth nothing is stuck
+	l.blind, l.file = "", false
+	return l.Homes.Renew(a, file, after, true, others...) // in truth nothing is stuck
 }
 
 // A change that is stuck makes .ssh give way; the audit trail and the quarantine come first there too, and what narrows a
@@ -74,12 +74,13 @@ func TestLookRenewsWhatIsStuck(t *testing.T) {
 	if got := c.read(a); got != restricted {
 		t.Errorf("the file holds %q, want %q", got, restricted)
 	}
-	if _, err := os.Lstat(second); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the second file: %v", err)
+	if got, err := os.ReadFile(second); err != nil || string(got) != restricted {
+		t.Errorf("the second file, which may be that of other connections: %q, %v", got, err)
 	}
 	want := []string{
 		"intent replace-file ", "intent remove-line unregistered", "failure replace-file ",
 		"intent replace-file stuck", "intent remove-line unregistered", "success replace-file stuck",
+		"intent replace-file unreadable", "success replace-file unreadable",
 	}
 	if diff := cmp.Diff(want, tr.outcomes()); diff != "" {
 		t.Error(diff)
@@ -152,6 +153,22 @@ func TestLookRenewsWhatCannotBeRead(t *testing.T) {
 		}
 		if got := c.read(a); door.renews != 1 || got != want {
 			t.Errorf("%s: after %d renewals the file holds %q, want %q", blind, door.renews, got, want)
+		}
+	}
+}
+
+// What nothing is known of may have been there, for other connections: it gets the same keys, as narrow as they were.
+func TestLookRenewsFilesOfOtherConnections(t *testing.T) {
+	const restricted = `command="x" ` + lineA + "\n"
+	c := newCentre(t)
+	a := c.account("alice", restricted+lineB+"\n")
+	look, door := c.hold(&locked{file: true})
+	if result := look.Look(a); result.Err != nil || door.renews != 1 {
+		t.Errorf("%d renewals, %v", door.renews, result.Err)
+	}
+	for _, file := range []string{c.file(a), c.file(a) + "2"} {
+		if got, err := os.ReadFile(file); err != nil || string(got) != restricted {
+			t.Errorf("%s: %q %v", file, got, err)
 		}
 	}
 }

@@ -126,10 +126,10 @@ func (j *job) settle(dir handle, prefix string) {
 }
 
 // beside are the names of the account's other key files in a directory that could
-// be used, and that a renewal takes away as well.
+// be used, and that a renewal takes away as well: all of them, where it cannot be asked.
 func (j *job) beside() ([]string, error) {
 	var list []string
-	if j.p.dir.fd < 0 {
+	if j.p.dir.fd < 0 && !j.blind {
 		return nil, nil
 	}
 	for _, file := range j.others {
@@ -140,7 +140,10 @@ func (j *job) beside() ([]string, error) {
 		if s.outside != j.spot.outside || s.name == j.p.name || !slices.Equal(s.dirs, j.spot.dirs) {
 			continue
 		}
-		found, err := j.door.stands(j.p.dir, s.name)
+		found := j.blind
+		if !found {
+			found, err = j.door.stands(j.p.dir, s.name)
+		}
 		if err != nil {
 			return nil, err
 		}

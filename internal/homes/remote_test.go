@@ -58,7 +58,7 @@ type attacked interface {
 	Read(a Account, name string) (File, error)
 	Replace(a Account, name string, before Version, after []byte, others ...string) error
 	Seize(a Account, name string, after []byte, others ...string) error
-	Renew(a Account, name string, after []byte, anyway bool) error
+	Renew(a Account, name string, after []byte, anyway bool, others ...string) error
 	Clean(a Account, files ...string)
 	Stuck() int
 	Dirs(a Account, files ...string) ([]Dir, error)
@@ -163,7 +163,7 @@ func act(door *Door, call ask, pause func() error) (said answer) {
 	case "seize":
 		err = door.Seize(call.Account, call.Name, call.Data, call.Others...)
 	case "renew":
-		err = door.Renew(call.Account, call.Name, call.Data, call.Number != 0)
+		err = door.Renew(call.Account, call.Name, call.Data, call.Number != 0, call.Others...)
 	case "clean":
 		door.Clean(call.Account, call.Others...)
 	case "stuck":
@@ -336,8 +336,8 @@ func (d *remoteDoor) Seize(a Account, name string, after []byte, others ...strin
 	return err
 }
 
-func (d *remoteDoor) Renew(a Account, name string, after []byte, anyway bool) error {
-	ask := ask{Call: "renew", Account: a, Name: name, Data: after}
+func (d *remoteDoor) Renew(a Account, name string, after []byte, anyway bool, others ...string) error {
+	ask := ask{Call: "renew", Account: a, Name: name, Others: others, Data: after}
 	if anyway {
 		ask.Number = 1
 	}

@@ -104,6 +104,7 @@ type job struct {
 	after   []byte
 	others  []string
 	patient bool   // a directory does not give way once a call that was stuck in it is back
+	blind   bool   // nothing may be looked up in the directory that gives way
 	uid     uint32 // whose rights the thread has
 	effort  *effort
 

@@ -121,10 +121,11 @@ func glance[T any](d *Door, a Account, fn func() (T, error)) (T, error) {
 // the home as well can make it hang, and then the error is ErrStuck again. ErrChanged:
 // its user was in the way, try again, or the call that was stuck has come back (a listing
 // that waits for a slow file server looks like one that somebody never ends); anyway
-// does not ask for that, so that who holds a lock again and again gains nothing. Errors are
-// those of Replace otherwise.
-func (d *Door) Renew(a Account, file string, after []byte, anyway bool) error {
-	return d.replace(a, file, job{before: Version{loose: true}, after: after, patient: !anyway}, renewing)
+// does not ask for that, so that who holds a lock again and again gains nothing. others are
+// key files that may have been in the old directory: they are Unreadable until they are
+// replaced. Errors are those of Replace otherwise.
+func (d *Door) Renew(a Account, file string, after []byte, anyway bool, others ...string) error {
+	return d.replace(a, file, job{before: Version{loose: true}, after: after, patient: !anyway, others: others, blind: true}, renewing)
 }
 
 // findFolder goes as far as the name of the directory that is to give way, for Renew.

@@ -235,3 +235,19 @@ func TestRenewOfWhatCameBack(t *testing.T) {
 		t.Error(".ssh did not go aside")
 	}
 }
+
+// The other key files of a directory that gave way count as lost until they are replaced, and none that lies elsewhere.
+func TestRenewRemembersTheOtherFiles(t *testing.T) {
+	h := newSSH(t, bad)
+	h.must(h.door.Renew(h.Account, keyPath, []byte(good), true, keyPath, keyPath+"2", "other/"+name))
+	h.settled()
+	second, err := h.door.Read(h.Account, keyPath+"2")
+	if err != nil || second.State != Unreadable {
+		t.Fatalf("the second file: %v %v", second.State, err)
+	}
+	h.must(h.door.Replace(h.Account, keyPath+"2", second.Version, []byte(good)))
+	h.noMark()
+	if exists(h.path("other")) {
+		t.Error("a directory was made")
+	}
+}
