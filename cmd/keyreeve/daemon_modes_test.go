@@ -69,8 +69,9 @@ func TestDaemonModes(t *testing.T) {
 	d.await("configuration read again", 1)
 	warned := func() int { return strings.Count(s.audit(), `"event.action":"warn-line"`) }
 	eventually(t, "the trail tells of the unknown keys", func() bool { return warned() == 2 })
+	told := d.said("file would be changed")
 	bob.append(t, "authorized_keys", "# a comment\n")
-	d.await("file would be changed", d.said("file would be changed")+1)
+	d.await("file would be changed", told+1)
 	bob.append(t, "authorized_keys", bad+" again\n")
 	eventually(t, "the trail tells of another", func() bool { return warned() > 2 })
 	if n := warned(); n != 3 {
@@ -142,8 +143,9 @@ func TestDaemonAdmins(t *testing.T) {
 	configure(" # another")
 	d.signal(syscall.SIGHUP)
 	d.await(shut, 2)
+	told := d.said("file would be changed")
 	user.append(t, "authorized_keys", keys["B"]+" again\n# one more\n")
-	d.await("file would be changed", d.said("file would be changed")+1)
+	d.await("file would be changed", told+1)
 	admin.write(t, "authorized_keys", keys["A"]+"\n")
 	s.put("registry.ldif", entries(admin, user)+"\n") // a reading is a reason to look again; without one it is done every 30 s
 	user.loses(t, "authorized_keys", keys["B"])
