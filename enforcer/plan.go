@@ -136,7 +136,7 @@ func MakePlan(in Input) Plan {
 	default:
 		p.Unresolved = fmt.Sprintf("unknown state %d of the file", in.File.State)
 	}
-	p.bound(in, grants)
+	p.bound(in)
 	if p.Change && in.File.Barred != homes.Free {
 		p.Change, p.Unresolved = false, "it has to be changed, but "+in.File.Barred.String()
 	}
@@ -194,19 +194,25 @@ func firstLines(text []byte) []byte {
 	return text[:end]
 }
 
-// bound holds the plan to a file that can be read again. Grants come from the registry alone, so no user can make
-// them too many.
-func (p *Plan) bound(in Input, grants []policy.Grant) {
+// bound holds the plan to a file that can be read again. Where not even the granted keys fit, the first of them do: to leave the
+// file as it is would keep whatever is in it.
+func (p *Plan) bound(in Input) {
 	if len(p.After) <= homes.MaxSize {
 		return
 	}
+	before := in.File.Data
 	in.File.Data = nil
 	p.replace(in, ReasonOversize, "with its missing keys the file would be too large to be read again")
-	if len(p.After) > homes.MaxSize {
-		*p = Plan{
-			Account: p.Account, Name: p.Name, Others: p.Others, State: p.State, Before: p.Before,
-			Unresolved: fmt.Sprintf("the user's %d granted keys do not fit into %d bytes", len(grants), homes.MaxSize),
-		}
+	if len(p.After) <= homes.MaxSize {
+		return
+	}
+	granted, fitting := len(p.Add), p.After[:homes.MaxSize]
+	p.After = fitting[:bytes.LastIndexByte(fitting, '\n')+1]
+	p.Add = p.Add[:bytes.Count(p.After, []byte("\n"))]
+	p.Whole.Detail = fmt.Sprintf("of the user's %d granted keys only %d fit into %d bytes", granted, len(p.Add), homes.MaxSize)
+	if in.File.State == homes.Regular && in.File.Tidy && bytes.Equal(p.After, before) {
+		p.Unresolved, p.Harmless = p.Whole.Detail, true
+		p.Whole, p.Add, p.After, p.Change = policy.Verdict{}, nil, nil, false
 	}
 }
 

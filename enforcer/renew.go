@@ -104,6 +104,6 @@ func renewPlan(name string, held Plan, before []Plan, grants *policy.Grants) Pla
 	p.Original = p.Original[:min(len(p.Original), homes.MaxSize)]
 	in := Input{Account: p.Account, Name: p.Name, Grants: grants, File: homes.File{Data: p.Original}}
 	p.replace(in, ReasonStuck, "somebody holds a lock of the file or of its directory, which is put aside")
-	p.bound(in, grants.For(p.Account.Name))
+	p.bound(in)
 	return p
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -178,6 +179,7 @@ func (l Layout) users(e Entry, keys [][]byte) []registry.User {
 		s.key(&u, e, value)
 	}
 	sortUser(&u)
+	boundUser(&u)
 	return []registry.User{u}
 }
 
@@ -247,5 +249,30 @@ func sortUser(u *registry.User) {
 		slices.SortFunc(list, func(a, b registry.Reject) int {
 			return cmp.Or(strings.Compare(a.Code, b.Code), strings.Compare(a.Detail, b.Detail))
 		})
+	}
+}
+
+// The bounds of one user's keys: whoever may write his own entry must neither make his file too large to be read again
+// (homes.MaxSize) nor keep the daemon busy with comparing them.
+const (
+	maxKeys = 2048
+	maxText = 256 << 10
+)
+
+// boundUser drops the keys beyond the bounds, in the order of their blobs.
+func boundUser(u *registry.User) {
+	size := 0
+	for i, r := range u.Records {
+		line := authkeys.Line{Kind: authkeys.Entry, Key: r.Key, Options: r.Options, Comment: r.Label}
+		size += len(line.AppendTo(nil)) + len("\n")
+		if i < maxKeys && size <= maxText {
+			continue
+		}
+		u.Rejects = append(u.Rejects, registry.Reject{
+			Origin: r.Origin, Code: codeTooMany,
+			Detail: fmt.Sprintf("%d keys, of which %d count: a user has no more than %d, and no more than %d bytes of them", len(u.Records), i, maxKeys, maxText),
+		})
+		u.Records = slices.Clip(u.Records[:i])
+		return
 	}
 }

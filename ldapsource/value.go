@@ -29,6 +29,8 @@ const (
 	codeCRLF = "crlf"
 	// codeNUL: a NUL byte. The key counts where it is the last byte, as a program in C may have left it.
 	codeNUL = "nul"
+	// codeTooMany: more keys than a user may have.
+	codeTooMany = "too-many-keys"
 	// codeAccount: the entry does not tell what the account is.
 	codeAccount = "account"
 )

@@ -10,11 +10,13 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -224,5 +226,40 @@ func TestPublicIsNotPrivate(t *testing.T) {
 		if private([]byte(text)) {
 			t.Errorf("%.40q is taken for a private key", text)
 		}
+	}
+}
+
+// A user with more keys than a file can hold keeps the first of them, the same ones each time.
+func TestTooManyKeys(t *testing.T) {
+	long := make([]string, 0, 80)
+	for i := range 80 {
+		long = append(long, `from="`+strings.Repeat("192.168.100.100,", 240)+strconv.Itoa(i)+`.1.1.1" `+keyText(1))
+	}
+	short := make([]string, 0, maxKeys+10)
+	for i := range maxKeys + 10 {
+		short = append(short, `from="`+strconv.Itoa(i)+`" `+keyText(1))
+	}
+	for title, c := range map[string]struct {
+		values []string
+		least  int
+	}{"long ones": {long, 60}, "short ones": {short, maxKeys}} {
+		t.Run(title, func(t *testing.T) {
+			u := decodeValues(t, c.values...)
+			size := 0
+			for _, r := range u.Records {
+				line := authkeys.Line{Kind: authkeys.Entry, Key: r.Key, Options: r.Options, Comment: r.Label}
+				size += len(line.AppendTo(nil)) + 1
+			}
+			if n := len(u.Records); n < c.least || n > maxKeys || n > len(c.values) || size > maxText {
+				t.Errorf("%d keys, %d bytes", n, size)
+			}
+			if len(u.Rejects) != 1 || u.Rejects[0].Code != "too-many-keys" {
+				t.Errorf("rejects: %v", u.Rejects)
+			}
+			slices.Reverse(c.values)
+			if again := decodeValues(t, c.values...); !again.Equal(u) {
+				t.Error("another order gives other keys")
+			}
+		})
 	}
 }
