@@ -22,17 +22,11 @@ const watchTries = 4
 // of the others from being watched.
 func (s *service) watch(account homes.Account) error {
 	dirs, _, err := s.dirs(account)
-	as := func(fn func() error) error { return s.door.As(account, fn) }
-	var unveil watch.Unveil
-	if s.modes.Load().enforce(account) { // else nothing is changed in a home, its mode included
-		unveil = func(path string, fn func() error) error { return s.door.Unveil(account, path, fn) }
-	}
 	for range watchTries {
-		list := make([]watch.Dir, len(dirs))
-		for i, dir := range dirs {
-			list[i] = watch.Dir(dir)
+		wrong := s.setWatches(account, dirs)
+		if errors.Is(wrong, homes.ErrStuck) {
+			return errors.Join(wrong, err) // the look gets past it, or tells
 		}
-		wrong := s.watcher.Set(account.Name, as, unveil, list)
 		before := dirs
 		var missing bool
 		dirs, missing, err = s.dirs(account)
@@ -44,6 +38,20 @@ func (s *service) watch(account homes.Account) error {
 		}
 	}
 	return errors.Join(errors.New("its directories keep changing"), err)
+}
+
+// setWatches sets the watches of an account. A directory may have been exchanged, since it was found, for one that its user holds.
+func (s *service) setWatches(account homes.Account, dirs []homes.Dir) error {
+	as := func(fn func() error) error { return s.door.Attend(account, fn) }
+	var unveil watch.Unveil
+	if s.modes.Load().enforce(account) { // else nothing is changed in a home, its mode included
+		unveil = func(path string, fn func() error) error { return s.door.Unveil(account, path, fn) }
+	}
+	list := make([]watch.Dir, len(dirs))
+	for i, dir := range dirs {
+		list[i] = watch.Dir(dir)
+	}
+	return s.watcher.Set(account.Name, as, unveil, list)
 }
 
 // dirs are the directories to watch for an account: those of its files and, while it has no home, the one in which that may

@@ -9,10 +9,9 @@ import (
 )
 
 // Above returns the directory whose change may bring a home that does not exist: the deepest one on the way to it that
-// is there, for the next name on the way. It is for a watch, like Dirs.
+// is there, for the next name on the way. It is for a watch, like Dirs, and gives up with ErrStuck.
 func (d *Door) Above(a Account) ([]Dir, error) {
-	var list []Dir
-	err := d.As(a, func() error {
+	list, err := glance(d, a, func() ([]Dir, error) {
 		for home := a.Home; ; {
 			above, missing := path.Dir(home), path.Base(home)
 			found, err := d.walk(none(), above, 0, nil)
@@ -21,12 +20,11 @@ func (d *Door) Above(a Account) ([]Dir, error) {
 				continue
 			}
 			if err != nil {
-				return err
+				return nil, err
 			}
 			defer found.close()
 			where, err := found.realPath()
-			list = []Dir{{Path: where, Names: []string{missing}}}
-			return err
+			return []Dir{{Path: where, Names: []string{missing}}}, err
 		}
 	})
 	if err != nil {

@@ -113,6 +113,13 @@ func glance[T any](d *Door, a Account, fn func() (T, error)) (T, error) {
 	})
 }
 
+// Attend is As, and gives up with ErrStuck when fn waits for a lock that is not given back. fn goes on then as soon as it
+// can, so it must write nothing that others read, but under a lock.
+func (d *Door) Attend(a Account, fn func() error) error {
+	_, err := glance(d, a, func() (struct{}, error) { return struct{}{}, fn() })
+	return err
+}
+
 // Renew takes the directory of a key file, .ssh as a rule, out of the way in which a
 // call is stuck: it goes aside whole, under a name its user can find, and a new one is made that holds one key file.
 // Nothing is looked up in the old one, whose lock the stuck call waits for: a directory

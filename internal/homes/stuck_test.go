@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,5 +250,49 @@ func TestRenewRemembersTheOtherFiles(t *testing.T) {
 	h.noMark()
 	if exists(h.path("other")) {
 		t.Error("a directory was made")
+	}
+}
+
+// What is done for a watch gives up like a read, and goes on when it is let go.
+func TestWatchThatIsStuck(t *testing.T) {
+	t.Parallel()
+	for title, call := range map[string]func(h *home, ran *atomic.Bool) error{
+		"Attend": func(h *home, ran *atomic.Bool) error {
+			return h.inside().Attend(h.Account, func() error {
+				_, err := os.Lstat(h.path("held", "name"))
+				ran.Store(true)
+				return err
+			})
+		},
+		"Unveil": func(h *home, ran *atomic.Bool) error {
+			return h.inside().Unveil(h.Account, h.path("held"), func() error { ran.Store(true); return nil })
+		},
+		"Above": func(h *home, ran *atomic.Bool) error {
+			h.Home = h.path("held", "above", "home")
+			_, err := h.inside().Above(h.Account)
+			ran.Store(true)
+			return err
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			h := newSSH(t, bad)
+			held := h.path("held")
+			h.mkdir(held, 0o355, testUID) // a stranger may list it
+			holder := testenv.HoldDir(t, testenv.Account{UID: otherUID, GID: otherUID, Home: h.Home}, held)
+			t.Cleanup(holder.Let)
+			h.queue(held)
+			t.Cleanup(holder.Let)
+			var ran atomic.Bool
+			begin := time.Now()
+			if err := call(h, &ran); !errors.Is(err, ErrStuck) || time.Since(begin) > 20*time.Second {
+				t.Errorf("%v after %v, want ErrStuck", err, time.Since(begin))
+			}
+			holder.Let()
+			h.back()
+			if !ran.Load() {
+				t.Error("it did not go on")
+			}
+		})
 	}
 }

@@ -22,6 +22,7 @@ var insiders = map[string]string{
 	"TestGroupsThatAreNotKnown":         "the groups come from a function",
 	"TestHandOfRootHasNoCapability":     "it runs a function, too",
 	"TestUnveil":                        "as above",
+	"TestWatchThatIsStuck":              "as above",
 	"TestOtherThreadsStayRoot":          "as above",
 	"TestFirstThreadStaysRoot":          "as above",
 	"TestAsReportsHowItsWorkEnded":      "as above",

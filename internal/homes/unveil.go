@@ -11,9 +11,9 @@ import (
 // by sshd does not, and a watch that is set stays. The mode is put back at once,
 // unless somebody has changed it meanwhile; a crash leaves the right to read with
 // the owner. path is that of a Dir. The error is fn's, ErrRefused for what is no
-// directory of his that lacks that right, or what the file system said.
+// directory of his that lacks that right, ErrStuck when a lock is not given back, or what the file system said. fn may go on, or begin, after ErrStuck.
 func (d *Door) Unveil(a Account, path string, fn func() error) error {
-	return d.As(a, func() error {
+	return d.Attend(a, func() error {
 		dir, err := d.walk(none(), path, 0, nil)
 		if err != nil {
 			return fmt.Errorf("unveil: %w", err)

@@ -174,3 +174,56 @@ func TestHeldDirectoryComesInBetween(t *testing.T) {
 	stall.Let()
 	writer.ends("the writer")
 }
+
+// Who gives up on a Set that waits for a held directory has the watches that were set by then, and no others when it is let go.
+func TestHeldSetIsLeft(t *testing.T) {
+	testenv.Need(t, "root", "fuse")
+	s := newSite(t)
+	home := s.mkdir("alice")
+	s.open(home)
+	s.mkdir("bob", ".ssh")
+	stall, writer := s.hold(home, ".ssh")
+	defer stall.Let()
+
+	left := errors.New("left")
+	var work *thread
+	as := func(fn func() error) error {
+		work = s.spawn(func() error { return asVeiled(fn) })
+		s.until("the Set waits", work.waits)
+		return left
+	}
+	if err := s.Set("alice", as, nil, dirs(home, s.path("alice", ".ssh"))); !errors.Is(err, left) || s.Len() != 1 {
+		t.Errorf("Set: %v, %d watches", err, s.Len())
+	}
+	s.others()
+	s.Drop("alice")
+	stall.Let()
+	writer.ends("the writer")
+	if err := <-work.done; !errors.Is(err, errOver) {
+		t.Errorf("what was left: %v", err)
+	}
+	s.settle()
+	if s.Len() != 0 || s.kernel() != 0 {
+		t.Errorf("%d watches left, %d in the kernel", s.Len(), s.kernel())
+	}
+}
+
+// The same while a directory is unveiled: its descriptor is not another one's by the time that it is let go.
+func TestHeldUnveilIsLeft(t *testing.T) {
+	testenv.Need(t, "root")
+	s := newSite(t)
+	path := s.mkdir("alice")
+	s.open(path)
+	s.must(os.Chmod(path, 0o300))
+	var late func() error
+	unveil := func(_ string, fn func() error) error {
+		late = fn
+		return unix.EBUSY
+	}
+	if err := s.Set("alice", asVeiled, unveil, []Dir{{Path: path}}); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("Set: %v", err)
+	}
+	if err := late(); err == nil || s.Len() != 0 || s.kernel() != 0 {
+		t.Errorf("what was left: %v, %d watches, %d in the kernel", err, s.Len(), s.kernel())
+	}
+}

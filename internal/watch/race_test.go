@@ -18,7 +18,7 @@ func TestWatchThatAnotherEnds(t *testing.T) {
 	s.must(err)
 	s.must(s.Set("bob", nil, nil, []Dir{wanted}))
 	asked := 0
-	_, err = s.add("alice", at, wanted, func() (int, error) {
+	_, err = s.add(newSetting("alice"), at, wanted, func() (int, error) {
 		wd, err := s.ask(int(file.Fd()))
 		if asked++; asked == 1 {
 			s.Drop("bob")
