@@ -17,7 +17,7 @@ const (
 	lookLimit    = 5 * time.Second
 	silentBeside = 64
 	silentMany   = 256
-	silentInAll  = 512 // the unit's TasksMax= leaves room for as many again
+	silentInAll  = 512 // the unit's TasksMax= leaves room for as many again, beside the calls that wait for a lock
 )
 
 // look is one that has begun.

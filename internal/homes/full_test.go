@@ -373,7 +373,7 @@ func exists(path string) bool {
 
 func disarm(door *Door, a Account) error {
 	return door.As(a, func() error {
-		p, err := door.locate(a, spot{dirs: []string{".ssh"}, name: name}, testUID)
+		p, err := door.locate(a, spot{dirs: []string{".ssh"}, name: name}, testUID, new(effort))
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,9 @@ func (h *hangs) bars(home string, what errand) bool {
 				return true
 			}
 		case what == renewing:
+			if other.effort.top.Load() {
+				return true // the lock is that of the home, or of a directory above it
+			}
 		case !other.past && other.errand == what:
 			return true
 		default:

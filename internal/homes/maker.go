@@ -116,7 +116,7 @@ func (d *Door) Clean(a Account, files ...string) {
 		}
 		seen[path.Dir(file)] = true
 		_ = d.change(a, s, changing, func(owner uint32, e *effort) error {
-			p, err := d.locate(a, s, owner)
+			p, err := d.locate(a, s, owner, e)
 			if err != nil {
 				return err
 			}

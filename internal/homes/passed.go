@@ -96,10 +96,10 @@ func readable(dir handle) error {
 // else that of the file alone. Errors: ErrNoHome, ErrRefused, ErrStuck, or what the file system said;
 // what was found of other files is returned all the same.
 func (d *Door) Dirs(a Account, files ...string) ([]Dir, error) {
-	list, err := glance(d, a, func() (list []Dir, _ error) {
+	list, err := glance(d, a, func(e *effort) (list []Dir, _ error) {
 		var wrong []error
 		for _, file := range files {
-			dirs, err := d.dirs(a, file)
+			dirs, err := d.dirs(a, file, e)
 			list, wrong = append(list, dirs...), append(wrong, err)
 		}
 		return list, errors.Join(wrong...)
@@ -110,12 +110,12 @@ func (d *Door) Dirs(a Account, files ...string) ([]Dir, error) {
 	return merge(list), err
 }
 
-func (d *Door) dirs(a Account, file string) ([]Dir, error) {
+func (d *Door) dirs(a Account, file string, e *effort) ([]Dir, error) {
 	s, err := a.spot(file)
 	if err != nil {
 		return nil, err
 	}
-	p, err := d.locate(a, s, uint32(a.UID)) //nolint:gosec // checked by Account.Check
+	p, err := d.locate(a, s, uint32(a.UID), e) //nolint:gosec // checked by Account.Check
 	if err != nil {
 		return nil, err
 	}

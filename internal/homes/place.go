@@ -25,6 +25,7 @@ type place struct {
 	dangling bool
 	// passed are the directories that links on the way lead through.
 	passed []Dir
+	effort *effort // of the call, unless nobody waits for it
 }
 
 func (p *place) close() {
@@ -52,15 +53,17 @@ func (p *place) where() string {
 
 // locate finds the directory of a key file with the rights of the thread. owner
 // is the uid that these are of.
-func (d *Door) locate(a Account, s spot, owner uint32) (*place, error) {
+func (d *Door) locate(a Account, s spot, owner uint32, e *effort) (*place, error) {
 	if s.outside != "" {
 		return d.outside(s, owner)
 	}
+	e.top.Store(true)
+	defer e.below()
 	home, err := d.home(a)
 	if err != nil {
 		return nil, fmt.Errorf("home %s: %w", a.Home, err)
 	}
-	p := &place{spot: s, above: []handle{home}, dir: none()}
+	p := &place{spot: s, above: []handle{home}, dir: none(), effort: e}
 	if err := d.descend(p, owner); err != nil {
 		p.close()
 		return nil, err
@@ -132,6 +135,7 @@ func refusal(err error) error {
 // it: a dead server, a lack of memory.
 func (d *Door) enter(p *place, uid uint32) error {
 	found, err := d.step(p.top(), p.folder())
+	p.effort.below()
 	switch {
 	case err == nil:
 	case errors.Is(err, unix.ENOENT):

@@ -22,7 +22,7 @@ func (d *Door) Read(a Account, file string) (File, error) {
 	var found File
 	s, err := a.spot(file)
 	if err == nil {
-		found, err = glance(d, a, func() (File, error) { return d.read(a, s) })
+		found, err = glance(d, a, func(e *effort) (File, error) { return d.read(a, s, e) })
 	}
 	if err != nil {
 		return File{}, fmt.Errorf("account %s: %w", a.Name, err)
@@ -30,9 +30,9 @@ func (d *Door) Read(a Account, file string) (File, error) {
 	return found, nil
 }
 
-func (d *Door) read(a Account, s spot) (File, error) {
+func (d *Door) read(a Account, s spot, e *effort) (File, error) {
 	uid := uint32(a.UID) //nolint:gosec // checked by Account.Check
-	p, err := d.locate(a, s, uid)
+	p, err := d.locate(a, s, uid, e)
 	if err != nil {
 		return File{}, err
 	}

@@ -177,7 +177,7 @@ func (j *job) run(renew bool) error {
 // find takes the place and the file and compares them with the version before.
 func (j *job) find() error {
 	var err error
-	if j.p, err = j.door.locate(j.account, j.spot, j.uid); err != nil {
+	if j.p, err = j.door.locate(j.account, j.spot, j.uid, j.effort); err != nil {
 		return err
 	}
 	j.thaw()

@@ -32,14 +32,24 @@ const (
 	// stuckEach bounds the threads that are left behind in one home, but for one that
 	// makes a directory give way; then further calls are stuck at once.
 	stuckEach = 4
-	// stuckMax bounds them all; further calls wait like any other system call then.
-	stuckMax = 256
+	// stuckMax bounds them all; further calls wait like any other system call then. A stranger can hang one in each home
+	// that he may list, for two processes of his own. The unit's TasksMax= has room for them; Go ends a program that has
+	// 10000 threads (runtime/debug.SetMaxThreads).
+	stuckMax = 4096
 )
 
 // effort is a call under way, as far as whoever waits for it is concerned.
 type effort struct {
 	thread atomic.Int64 // that is at work; 0: none
 	left   atomic.Bool  // nobody waits for it any more: see ErrStuck
+	top    atomic.Bool  // looks for the home, or for a name in it
+}
+
+// below says that the name in the home was found, or is not there. No effort: nobody asks.
+func (e *effort) below() {
+	if e != nil {
+		e.top.Store(false)
+	}
 }
 
 // here makes fn's thread the one that is at work, until fn ends.
@@ -101,11 +111,11 @@ func (d *Door) change(a Account, s spot, what errand, fn func(owner uint32, e *e
 }
 
 // glance is As for what reads, under attend.
-func glance[T any](d *Door, a Account, fn func() (T, error)) (T, error) {
+func glance[T any](d *Door, a Account, fn func(e *effort) (T, error)) (T, error) {
 	return attend(d, a, reading, func(e *effort) (found T, err error) {
 		err = d.As(a, func() error {
 			return e.here(func() (err error) {
-				found, err = fn()
+				found, err = fn(e)
 				return err
 			})
 		})
@@ -116,7 +126,7 @@ func glance[T any](d *Door, a Account, fn func() (T, error)) (T, error) {
 // Attend is As, and gives up with ErrStuck when fn waits for a lock that is not given back. fn goes on then as soon as it
 // can, so it must write nothing that others read, but under a lock.
 func (d *Door) Attend(a Account, fn func() error) error {
-	_, err := glance(d, a, func() (struct{}, error) { return struct{}{}, fn() })
+	_, err := glance(d, a, func(*effort) (struct{}, error) { return struct{}{}, fn() })
 	return err
 }
 
@@ -125,7 +135,8 @@ func (d *Door) Attend(a Account, fn func() error) error {
 // Nothing is looked up in the old one, whose lock the stuck call waits for: a directory
 // that is renamed within its parent is locked neither itself nor in what it holds
 // (vfs_rename in fs/namei.c, Linux 6.8). So only somebody who holds the lock of
-// the home as well can make it hang, and then the error is ErrStuck again. ErrChanged:
+// the home as well can make it hang, and then the error is ErrStuck again: at once where
+// that is what a call is stuck in. ErrChanged:
 // its user was in the way, try again, or the call that was stuck has come back (a listing
 // that waits for a slow file server looks like one that somebody never ends); anyway
 // does not ask for that, so that who holds a lock again and again gains nothing. others are
