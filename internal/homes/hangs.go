@@ -39,14 +39,13 @@ func (h *hangs) bars(home string, what errand) bool {
 	for _, other := range h.list {
 		switch {
 		case other.home != home:
+		case other.effort.top.Load():
+			return true // the lock is that of the home, or of a directory above it
 		case other.errand == renewing:
 			if what != reading {
 				return true
 			}
 		case what == renewing:
-			if other.effort.top.Load() {
-				return true // the lock is that of the home, or of a directory above it
-			}
 		case !other.past && other.errand == what:
 			return true
 		default:
