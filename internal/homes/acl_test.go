@@ -26,7 +26,7 @@ func TestHomeThatOthersMayWrite(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			h := newHome(t)
 			h.mkdir(h.path("a"), 0o755, testUID)
-			h.mkdir(h.path("a/b"), 0o711, testUID)
+			h.mkdir(h.path("a/b"), 0o700, testUID)
 			h.write(h.path(deeper), bad, 0o600, testUID)
 			test.open(h)
 			for range 2 {
@@ -118,9 +118,9 @@ func TestSSHThatOthersMayList(t *testing.T) {
 		"\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x05\x00\xea\xfd\x00\x00" +
 		"\x04\x00\x00\x00\xff\xff\xff\xff" + "\x10\x00\x05\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"
 	for _, test := range []struct {
-		mode, after os.FileMode
-		acl         string
-	}{{mode: 0o755, after: 0o711}, {mode: 0o744, after: 0o700}, {mode: 0o705, after: 0o701}, {mode: 0o700, after: 0o710, acl: acl}, {mode: 0o711, after: 0o711}} {
+		mode os.FileMode
+		acl  string
+	}{{mode: 0o755}, {mode: 0o744}, {mode: 0o705}, {mode: 0o700, acl: acl}, {mode: 0o711}, {mode: 0o701}, {mode: 0o700}} {
 		h := newSSH(t, good)
 		h.must(os.Chmod(h.path(".ssh"), test.mode))
 		if h.guarded {
@@ -130,20 +130,24 @@ func TestSSHThatOthersMayList(t *testing.T) {
 		if test.acl != "" {
 			h.must(unix.Setxattr(h.path(".ssh"), "system.posix_acl_access", []byte(test.acl), 0))
 		}
-		file, fine := h.expect(Regular), test.mode == test.after
+		file, fine := h.expect(Regular), test.mode == 0o700 && test.acl == ""
 		if file.Tidy != fine || !fine && !strings.HasPrefix(file.Detail, ".ssh has mode 07") {
 			t.Errorf("mode %v: tidy %v (%s)", test.mode, file.Tidy, file.Detail)
 		}
 		h.enforce(file)
 		info, err := os.Lstat(h.path(".ssh"))
 		h.must(err)
-		if info.Mode().Perm() != test.after {
+		if info.Mode().Perm() != 0o700 {
 			t.Errorf("mode %v: .ssh has mode %v", test.mode, info.Mode())
 		}
 		mine := h.user(func() error { return readDir(h.path(".ssh")) })
+		h.must(os.Chmod(h.keys(), 0o644))
 		h.UID, h.GID = otherUID, otherUID
 		if err := h.user(func() error { return readDir(h.path(".ssh")) }); mine != nil || !errors.Is(err, unix.EACCES) {
 			t.Errorf("mode %v: another user's list: %v, its own user's: %v", test.mode, err, mine)
+		}
+		if err := h.user(func() error { _, err := os.ReadFile(h.keys()); return err }); !errors.Is(err, unix.EACCES) {
+			t.Errorf("mode %v: another user's read of the file: %v", test.mode, err)
 		}
 	}
 }

@@ -135,7 +135,7 @@ func TestChainOfModes(t *testing.T) {
 		"no search above": {0o755, 0o600, 0o700, Unreadable, 0o700},
 		"all shut":        {0o000, 0o000, 0o000, Unreadable, 0o700},
 		"no write above":  {0o500, 0o500, 0o500, Regular, 0o700},
-		"others may":      {0o777, 0o777, 0o777, Regular, 0o711},
+		"others may":      {0o777, 0o777, 0o777, Regular, 0o700},
 	} {
 		t.Run(title, func(t *testing.T) {
 			k := newChain(t)

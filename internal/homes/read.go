@@ -277,8 +277,9 @@ func (p *place) exposed() string {
 
 // untidy says what is wrong with a directory of the user's that could be renewed.
 // One that cannot is never given another mode for good. Who may list it can hold its
-// lock (see ErrStuck), and would have its user's next change put it aside. The mode's bits of the
-// group are the mask of a POSIX ACL (acl(5)), so they speak for its named users too.
+// lock (see ErrStuck), and who may read a file in it that one's: FS_IOC_FIEMAP, or a read with O_DIRECT, into a page
+// that never comes. Its user's next change would put it aside. The mode's bits of the
+// group are the mask of a POSIX ACL (acl(5)), so they speak for its named users too. sshd reads with the user's rights.
 func (p *place) untidy() string {
 	if p.dir.perm() == tidy(p.dir.perm()) {
 		return ""
@@ -295,5 +296,5 @@ func (p *place) open() string {
 }
 
 // tidy is the mode that a directory of the user's is given: all rights for him, and
-// for others none but to search it.
-func tidy(mode uint32) uint32 { return mode&^0o066 | 0o700 }
+// none for others.
+func tidy(mode uint32) uint32 { return mode&^0o077 | 0o700 }

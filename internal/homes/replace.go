@@ -35,9 +35,9 @@ import (
 //     moment of the rename;
 //   - mode bits of the home that keep its owner out: lifted for the time of the
 //     work; those of .ssh: lifted for good, since a directory that its user cannot
-//     read cannot be watched; write bits of group and others on .ssh: dropped for
-//     good, since sshd would refuse the file (auth_secure_path in misc.c); their
-//     read bits, too: who lists a directory can hold its lock (see ErrStuck);
+//     read cannot be watched; all bits of group and others on .ssh: dropped for
+//     good, since sshd would refuse the file (auth_secure_path in misc.c), and who may list a directory
+//     or read a file in it can hold its lock (see ErrStuck);
 //   - a full disk or quota: the old file is overwritten in place when that is
 //     safe (a crash then leaves a mixture), else moved aside under a fixed name,
 //     and then the error is the file system's. As long as that mark is there and

@@ -121,8 +121,8 @@ func TestModesThatKeepTheOwnerOut(t *testing.T) {
 		"home 0500":          {0o500, 0o700, 0o600, Regular, 0o700},
 		"home 0000":          {0o000, 0o700, 0o600, Unreadable, 0o700},
 		"all 0000":           {0o000, 0o000, 0o000, Unreadable, 0o700},
-		"group may write":    {0o755, 0o770, 0o660, Regular, 0o710},
-		"everyone may write": {0o755, 0o777, 0o666, Regular, 0o711},
+		"group may write":    {0o755, 0o770, 0o660, Regular, 0o700},
+		"everyone may write": {0o755, 0o777, 0o666, Regular, 0o700},
 	}
 	for title, test := range tests {
 		t.Run(title, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestModesThatKeepTheOwnerOut(t *testing.T) {
 			h.must(os.Chmod(h.path(".ssh"), test.ssh))
 			h.must(os.Chmod(h.Home, test.home))
 			file := h.expect(test.state)
-			if tidy := test.file&0o022 == 0 && test.ssh&0o722 == 0o700 && test.state == Regular && !h.guarded; file.Tidy != tidy || tidy != (file.Detail == "") {
+			if tidy := test.file&0o022 == 0 && test.ssh&0o777 == 0o700 && test.state == Regular && !h.guarded; file.Tidy != tidy || tidy != (file.Detail == "") {
 				t.Errorf("tidy %v: %s", file.Tidy, file.Detail)
 			}
 			h.must(h.door.Replace(h.Account, keyPath, file.Version, []byte(good)))
