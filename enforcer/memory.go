@@ -86,7 +86,7 @@ func (m Memory) Settle(result Result) bool {
 	}
 	there := make(map[authkeys.Key]bool)
 	for _, p := range result.Plans {
-		if p.Unresolved != "" || p.Change && !p.Done && p.State != homes.Regular {
+		if p.Unresolved != "" && !p.Harmless || p.Change && !p.Done && p.State != homes.Regular {
 			return false // what is in the file is not known
 		}
 		lists := [][]Decision{p.Keep, p.Rewrite}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/registry"
@@ -200,6 +201,8 @@ func (e Entry) name(attribute string) (string, error) {
 		return "", fmt.Errorf("%s: an empty value", attribute)
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return "", fmt.Errorf("%s: %s holds control bytes", attribute, quote([]byte(name)))
+	case !utf8.ValidString(name): // in JSON two of them could become one
+		return "", fmt.Errorf("%s: %s is not UTF-8", attribute, quote([]byte(name)))
 	}
 	return name, nil
 }

@@ -125,7 +125,7 @@ func TestNoticeBySync(t *testing.T) {
 		{replacing("odd", 70), []string{"odd"}},
 		{adding(userEntry("new", 4100, keyText(71))), []string{"new"}},
 		{"dn: ou=others," + testenv.SlapdBase + "\nchangetype: add\nobjectClass: organizationalUnit\n\n" + replacing("user3", 72), []string{"user3"}},
-		{"dn: " + userDN("user4") + "\nchangetype: modrdn\nnewrdn: uid=renamed\ndeleteoldrdn: 1\n", []string{"user4", "renamed"}},
+		{"dn: " + userDN("user4") + "\nchangetype: modrdn\nnewrdn: uid=renamed\ndeleteoldrdn: 1\n", []string{""}},
 		{"dn: " + userDN("user5") + "\nchangetype: modify\ndelete: sshPublicKey\n-\ndelete: objectClass\nobjectClass: ldapPublicKey\n", []string{"user5"}},
 		{"dn: " + userDN("user5") + "\nchangetype: modify\nadd: objectClass\nobjectClass: ldapPublicKey\n", []string{"user5"}},
 		{"dn: " + userDN("new") + "\nchangetype: delete\n", []string{"new"}},

@@ -131,7 +131,9 @@ func (s *stream) entry(found *ldap.Entry, controls []ldap.Control) error {
 	s.names[id] = now
 	s.stamps.note(entry.DN, s.stampOf(entry), 2)
 	if known && before != now {
-		s.tell(before) // the entry of another user now
+		// Read alone, the old name could be gone before the new one is there, and the keys of the one person with it.
+		s.tell("")
+		return nil
 	}
 	s.tell(now)
 	return nil

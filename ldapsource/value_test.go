@@ -263,3 +263,14 @@ func TestTooManyKeys(t *testing.T) {
 		})
 	}
 }
+
+// Two names of other bytes than UTF-8 would be one name in the daemon's own files.
+func TestNameIsUTF8(t *testing.T) {
+	got, err := posix().Decode([]Entry{userEntry("m\xfcller", 3001, keyText(1)), userEntry("alice", 3002, keyText(2))}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, found := got.User("m\xfcller"); found || got.Rejects() != 1 {
+		t.Errorf("found %v, %d rejects", found, got.Rejects())
+	}
+}

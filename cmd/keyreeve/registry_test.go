@@ -28,6 +28,11 @@ func TestSourceID(t *testing.T) {
 	if again := id(func(r *config.Registry) { r.LDAP.Timeout, r.LDAP.PageSize, r.Refresh = 1, 1, 1 }); again != one {
 		t.Errorf("the same registry is %q and %q", one, again)
 	}
+	if again := id(func(r *config.Registry) {
+		r.LDAP.URLs, r.LDAP.CAFile, r.LDAP.BindDN = []string{"ldaps://other"}, "/new", "cn=other"
+	}); again != one {
+		t.Errorf("by another server it is %q and %q", one, again)
+	}
 	for name, change := range map[string]func(*config.Registry){
 		"base":   func(r *config.Registry) { r.LDAP.Base = "dc=other" },
 		"filter": func(r *config.Registry) { r.LDAP.Filter = "(uid=a*)" },

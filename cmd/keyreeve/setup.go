@@ -79,14 +79,13 @@ func adviceOn(err error) string {
 	}[ldapsource.FaultOf(err)]
 }
 
-// sourceID is equal for configurations that read the same registry; how often, and with which time limit, does not
-// matter.
+// sourceID is equal for configurations that read the same registry: whose entries those are, and how they are read. By which
+// server, as whom and how safely does not matter, or a new certificate in an outage would leave no registry to decide by.
 func sourceID(r config.Registry) string {
-	r.LDAP.Timeout, r.LDAP.PageSize, r.LDAP.Notice, r.LDAP.Poll = 0, 0, "", 0
 	if r.Source == config.LDIFSource {
-		return fmt.Sprintf("ldif %+v", r.LDIF)
+		return fmt.Sprintf("ldif %q %+v %+v", r.LDIF.Path, r.LDIF.Attributes, r.LDIF.Hosts)
 	}
-	return fmt.Sprintf("ldap %+v", r.LDAP)
+	return fmt.Sprintf("ldap %q %q %+v %+v", r.LDAP.Base, r.LDAP.Filter, r.LDAP.Schema, r.LDAP.Hosts)
 }
 
 // lookup finds an account in /etc/passwd: a program that is not linked with the C library sees no other database.
