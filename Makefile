@@ -1,7 +1,7 @@
 # keyreeve: each target is one line of meaning; "make" alone lists them.
 
 GO            ?= go
-FUZZTIME      ?= 2s
+FUZZTIME      ?= 2000x
 BENCHTIME     ?= 1s
 GOLANGCI      := v2.15.0
 PACKAGES      := ./...
