@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -43,9 +42,10 @@ func (b *Brakes) State() BrakeState {
 // brakeBound is how many bytes the file may have.
 const brakeBound = 4 << 20
 
-// brakeDocument is the file's form. Version grows when an older program would misread it.
+// brakeDocument is the file's form.
 type brakeDocument struct {
-	Version  int                  `json:"version"`
+	versioned
+
 	Counted  map[string]time.Time `json:"counted"`
 	Tripped  *time.Time           `json:"tripped,omitempty"`
 	People   []string             `json:"people,omitempty"`
@@ -55,25 +55,15 @@ type brakeDocument struct {
 const brakeVersion = 1
 
 func readBrake(path string) (state BrakeState, found bool, err error) {
-	text, err := statefile.Read(path, brakeBound)
-	if errors.Is(err, fs.ErrNotExist) {
-		return BrakeState{}, false, nil
-	}
-	if err != nil {
-		return BrakeState{}, false, err
-	}
 	var d brakeDocument
-	if err := strictJSON(text, &d); err != nil {
-		return BrakeState{}, false, fmt.Errorf("%s: %w", path, err)
-	}
-	if d.Version != brakeVersion {
-		return BrakeState{}, false, fmt.Errorf("%s: is not of version %d", path, brakeVersion)
+	if found, err := readDocument(path, brakeBound, brakeVersion, &d); err != nil || !found {
+		return BrakeState{}, false, err
 	}
 	return BrakeState{Counted: d.Counted, Tripped: moment(d.Tripped), People: d.People, Released: moment(d.Released)}, true, nil
 }
 
 func (b *Brakes) write(s BrakeState) error {
-	d := brakeDocument{Version: brakeVersion, Counted: s.Counted, Tripped: stamp(s.Tripped), People: s.People, Released: stamp(s.Released)}
+	d := brakeDocument{versioned: versioned{brakeVersion}, Counted: s.Counted, Tripped: stamp(s.Tripped), People: s.People, Released: stamp(s.Released)}
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err == nil {
 		err = statefile.Replace(filepath.Dir(b.path), filepath.Base(b.path), append(text, '\n'))

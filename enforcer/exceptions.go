@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,9 +34,10 @@ func OpenExceptions(path string) (*Exceptions, error) {
 // exceptionsBound is how many bytes the file may have: some thousand exceptions.
 const exceptionsBound = 4 << 20
 
-// exceptionsDocument is the file's form. Version grows when an older program would misread it.
+// exceptionsDocument is the file's form.
 type exceptionsDocument struct {
-	Version    int              `json:"version"`
+	versioned
+
 	Exceptions []exceptionEntry `json:"exceptions"`
 }
 
@@ -56,19 +56,9 @@ const exceptionsVersion = 1
 
 // readExceptions reads all of the file or nothing.
 func readExceptions(path string) (list []policy.Exception, found bool, err error) {
-	text, err := statefile.Read(path, exceptionsBound)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
 	var d exceptionsDocument
-	if err := strictJSON(text, &d); err != nil {
-		return nil, false, fmt.Errorf("%s: %w", path, err)
-	}
-	if d.Version != exceptionsVersion {
-		return nil, false, fmt.Errorf("%s: is not of version %d", path, exceptionsVersion)
+	if found, err := readDocument(path, exceptionsBound, exceptionsVersion, &d); err != nil || !found {
+		return nil, false, err
 	}
 	for i, entry := range d.Exceptions {
 		e, err := entry.exception()
@@ -94,7 +84,7 @@ func (entry exceptionEntry) exception() (policy.Exception, error) {
 
 // write makes the file one of these exceptions.
 func (x *Exceptions) write(list []policy.Exception) error {
-	d := exceptionsDocument{Version: exceptionsVersion, Exceptions: []exceptionEntry{}}
+	d := exceptionsDocument{versioned: versioned{exceptionsVersion}, Exceptions: []exceptionEntry{}}
 	for _, e := range list {
 		line := authkeys.Line{Kind: authkeys.Entry, Key: e.Key, Options: e.Options, Comment: e.Comment}
 		d.Exceptions = append(d.Exceptions, exceptionEntry{

@@ -155,32 +155,22 @@ type accepted struct {
 
 // document is a small file: one of version 1 with a value.
 type document[T any] struct {
-	Version int `json:"version"`
-	Value   T   `json:"value"`
+	versioned
+
+	Value T `json:"value"`
 }
 
 // readSmall reads a small file; found is false where there is none.
 func readSmall[T any](dir, name string) (value T, found bool, err error) {
-	path := filepath.Join(dir, name)
-	text, err := statefile.Read(path, notesBound)
-	if errors.Is(err, fs.ErrNotExist) {
-		return value, false, nil
-	}
-	if err != nil {
-		return value, false, err
-	}
 	var d document[T]
-	if err := strictJSON(text, &d); err != nil {
-		return value, false, fmt.Errorf("%s: %w", path, err)
-	}
-	if d.Version != 1 {
-		return value, false, fmt.Errorf("%s: it is not of version 1", path)
+	if found, err := readDocument(filepath.Join(dir, name), notesBound, 1, &d); err != nil || !found {
+		return value, false, err
 	}
 	return d.Value, true, nil
 }
 
 func writeSmall[T any](dir, name string, value T) error {
-	text, err := json.Marshal(document[T]{1, value})
+	text, err := json.Marshal(document[T]{versioned{1}, value})
 	if err != nil {
 		return err
 	}

@@ -189,16 +189,3 @@ func (u ledgerUser) enrolled() (*enrolled, error) {
 	}
 	return m, nil
 }
-
-// strictJSON decodes one JSON value with no field that is not known.
-func strictJSON(text []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return err
-	}
-	if decoder.More() {
-		return errors.New("more than one value")
-	}
-	return nil
-}
