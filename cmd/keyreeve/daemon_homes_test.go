@@ -59,11 +59,14 @@ func TestTwoDaemonsWithUnequalRegistries(t *testing.T) {
 			first, second := s.node("first"), s.node("second")
 			begun := time.Now()
 			var daemons []*child
-			for node, known := range map[site]member{first: user, second: late} {
-				node.put("registry.ldif", entries(known))
-				node.configure("enforce", node.ldifRegistry())
-				node.edit("homes: {", "homes: {install: "+install+", ")
-				daemons = append(daemons, node.start())
+			for _, one := range []struct {
+				node  site
+				known member
+			}{{second, late}, {first, user}} {
+				one.node.put("registry.ldif", entries(one.known))
+				one.node.configure("enforce", one.node.ldifRegistry())
+				one.node.edit("homes: {", "homes: {install: "+install+", ")
+				daemons = append(daemons, one.node.start())
 			}
 			said := func(text string) int { return daemons[0].said(text) + daemons[1].said(text) }
 			eventually(t, "both have begun", func() bool { return said("every home was looked at") == 2 })
@@ -74,8 +77,9 @@ func TestTwoDaemonsWithUnequalRegistries(t *testing.T) {
 			second.put("registry.ldif", entries(user))
 			eventually(t, "both know the key", func() bool { return said("registry read") >= 3 })
 			eventually(t, "the key is there", func() bool { return user.read(t, "authorized_keys") == want })
-			for _, d := range daemons {
+			for _, d := range daemons { // the late one first: a removal may have been under way when it read the key
 				d.stop()
+				eventually(t, "the key is there in the end", func() bool { return d != daemons[0] || user.read(t, "authorized_keys") == want })
 			}
 			if text := user.read(t, "authorized_keys"); text != want {
 				t.Errorf("in the end the file is %q", text)
