@@ -1,6 +1,8 @@
 package enforcer
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/keyreeve/keyreeve/registry"
@@ -15,6 +17,8 @@ type Amendment struct {
 	User  registry.User
 	Found bool
 	Hold  Hold
+	// Since is what Begin gave before he was read.
+	Since uint64
 }
 
 // amendment is one that was taken.
@@ -31,28 +35,41 @@ func (a Amendment) apply(s *registry.Snapshot) (*registry.Snapshot, error) {
 	return s.Without(a.Name)
 }
 
-// Begin is called before a reading begins, for Reading.Since: amendments that are taken from now on are newer than it.
+// Begin is called before a reading begins, for its Since: what is taken from now on may be newer than it.
 func (g *Gate) Begin() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.amended
+	return g.takings
 }
 
-// Amend takes a user who was read alone into the last good reading, which stays as old as it was. It reports false where only a
-// whole reading can decide: there is none yet, or one is held, of which nothing is let through piece by piece either; or too many
-// people have lost something within the hour.
-func (g *Gate) Amend(a Amendment) bool {
+var (
+	// ErrLate says that a user was read before the last good reading was taken: which of both is newer is not known.
+	ErrLate = errors.New("all of the registry was read meanwhile")
+	// ErrWhole says that only a whole reading can decide.
+	ErrWhole = errors.New("only a reading of all the registry can decide")
+)
+
+// Amend takes a user who was read alone into the last good reading, which stays as old as it was. The error wraps ErrWhole where
+// there is none yet, or one is held, of which nothing is let through piece by piece either; or too many people have lost something
+// within the hour. It wraps ErrLate where the user is to be read again.
+func (g *Gate) Amend(a Amendment) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.good == nil || g.good.SourceID != a.SourceID || g.held != nil {
-		return false
+	switch {
+	case g.good == nil || g.good.SourceID != a.SourceID:
+		return fmt.Errorf("%w: there is none", ErrWhole)
+	case g.held != nil:
+		return fmt.Errorf("%w: one is held", ErrWhole)
+	case a.Since < g.whole:
+		return ErrLate
 	}
 	if was, there := g.good.Snapshot.User(a.Name); there == a.Found && was.Equal(a.User) {
-		return true
+		g.amended(a) // the reading that is under way may have what was there in between
+		return nil
 	}
 	derived, err := a.apply(g.good.Snapshot)
 	if err != nil {
-		return false
+		return fmt.Errorf("%w: %w", ErrWhole, err)
 	}
 	now := time.Now()
 	v := Verdict{
@@ -60,16 +77,21 @@ func (g *Gate) Amend(a Amendment) bool {
 		Loss: registry.CompareUser(a.Name, g.good.Snapshot, derived, now),
 	}
 	if g.judge(&v, a.Hold, now); v.Held {
-		return false
+		return fmt.Errorf("%w: it lost too much: %s", ErrWhole, v.Summary())
 	}
 	g.lost(v.Loss, now)
 	g.good, g.dirty.good, g.dirty.notes = &v.Kept, true, true
-	g.amended++
+	g.amended(a)
+	return nil
+}
+
+// amended notes what was taken, for the readings that are under way.
+func (g *Gate) amended(a Amendment) {
+	g.takings++
 	if g.amendments == nil {
 		g.amendments = make(map[string]amendment)
 	}
-	g.amendments[a.Name] = amendment{a, g.amended}
-	return true
+	g.amendments[a.Name] = amendment{a, g.takings}
 }
 
 // newer puts into a reading what was amended since it began, and forgets what is older.

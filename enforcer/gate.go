@@ -37,9 +37,9 @@ type Gate struct {
 	notes notes
 	dirty dirt
 	used  accepted // the last acceptance that counted; its file may be there still
-	// amendments are the last of each user that was taken, amended counts them.
-	amendments map[string]amendment
-	amended    uint64
+	// takings counts the readings that were taken, of all and of one user; whole is the last of all, amendments are the last of each user.
+	takings, whole uint64
+	amendments     map[string]amendment
 
 	writing sync.Mutex // held by who brings to the disk what has changed
 }
@@ -179,6 +179,8 @@ func (g *Gate) forget(now time.Time) {
 func (g *Gate) take(k *Kept) {
 	g.dirty.good = g.dirty.good || g.good == nil || g.good.Digest != k.Digest || g.good.SourceID != k.SourceID
 	g.good, g.held = k, nil
+	g.takings++
+	g.whole = g.takings
 	g.notes.Digest, g.notes.Read = k.Digest, k.Read
 	g.dirty.held, g.dirty.notes, g.dirty.accepted = true, true, true
 }

@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -44,9 +45,8 @@ func newNotices() notices {
 
 // reread is a user who was read alone.
 type reread struct {
-	user  string
-	err   error
-	taken bool // into the last good reading
+	user string
+	err  error // why it was not taken into the last good reading
 }
 
 // notice makes a user due, of whom the registry has something new, or all of them where that is not known.
@@ -103,9 +103,9 @@ func (l *loop) reread(ctx context.Context) {
 		n.reading[user] = true
 		go func() {
 			r := reread{user: user}
-			a := Amendment{SourceID: settings.SourceID, Name: user, Hold: settings.Hold}
+			a := Amendment{SourceID: settings.SourceID, Name: user, Hold: settings.Hold, Since: l.Gate.Begin()}
 			if a.User, a.Found, r.err = source.FetchUser(ctx, user); r.err == nil {
-				r.taken = l.Gate.Amend(a)
+				r.err = l.Gate.Amend(a)
 			}
 			select {
 			case n.results <- r:
@@ -121,7 +121,9 @@ func (l *loop) amend(ctx context.Context, r reread) {
 	delete(n.reading, r.user)
 	switch {
 	case ctx.Err() != nil:
-	case r.taken:
+	case errors.Is(r.err, ErrLate):
+		n.due[r.user] = true
+	case r.err == nil:
 		before := l.readings.good
 		if l.catchUp(); l.readings.good != before {
 			l.Log.Info("user of the registry read again", zap.String("user", r.user))

@@ -182,6 +182,58 @@ func TestRunnerNotices(t *testing.T) {
 			d.hints <- "user0"
 			d.want(d.list[0], clean, "what a later reading shows counts")
 		},
+		"a key that came and went within a whole reading": func(d *told) {
+			d.keys(true, 1, 2, 3, 4)
+			d.start()
+			d.want(d.list[0], none, "before it came")
+			slow := make(chan struct{})
+			d.keys(true, 0, 1, 2, 3, 4) // the reading passes it now
+			d.directory.change(func(dir *directory) { dir.slow = slow })
+			d.runner.Poke()
+			synctest.Wait()
+			d.keys(true, 1, 2, 3, 4)
+			d.tell("user0")
+			close(slow)
+			synctest.Wait()
+			d.write(d.list[0], mixed)
+			d.hints <- "user0"
+			d.want(d.list[0], none, "after the slow reading")
+		},
+		"an answer that is older than a whole reading is asked for again": func(d *told) {
+			d.keys(true, 1, 2, 3, 4)
+			d.start()
+			stall := make(chan struct{})
+			d.keys(false, 0, 1, 2, 3, 4)
+			d.directory.change(func(dir *directory) { dir.stall = stall })
+			d.tell("user0") // it is read with its key, and answers late
+			d.keys(true, 1, 2, 3, 4)
+			d.directory.change(func(dir *directory) { dir.stall = nil })
+			d.runner.Poke()
+			synctest.Wait()
+			close(stall)
+			synctest.Wait()
+			d.write(d.list[0], mixed)
+			d.hints <- "user0"
+			d.want(d.list[0], none, "after the late answer")
+			d.reads(2, 2, "once more, alone")
+		},
+		"a key that came after a whole reading began is not lost by a late answer": func(d *told) {
+			d.keys(true, 1, 2, 3, 4)
+			d.start()
+			stall := make(chan struct{})
+			d.keys(true, 1, 2, 3, 4)
+			d.directory.change(func(dir *directory) { dir.stall = stall })
+			d.tell("user0")
+			d.keys(true, 0, 1, 2, 3, 4)
+			d.directory.change(func(dir *directory) { dir.stall = nil })
+			d.runner.Poke()
+			synctest.Wait()
+			close(stall)
+			synctest.Wait()
+			d.write(d.list[0], mixed)
+			d.hints <- "user0"
+			d.want(d.list[0], clean, "a late answer took a registered key")
+		},
 		"many at once are read all together": func(d *told) {
 			d.start()
 			stall := make(chan struct{})
@@ -299,7 +351,11 @@ func TestGateAmends(t *testing.T) {
 	}
 	amend := func(id, name string, found bool) bool {
 		user, _ := register(t, nil, map[string]string{"bob": lineA}, a, b).User(name)
-		return g.Amend(enforcer.Amendment{SourceID: id, Name: name, User: user, Found: found, Hold: usual})
+		err := g.Amend(enforcer.Amendment{SourceID: id, Name: name, User: user, Found: found, Hold: usual, Since: g.Begin()})
+		if err != nil && !errors.Is(err, enforcer.ErrWhole) {
+			t.Error(err)
+		}
+		return err == nil
 	}
 	if amend("one", "alice", true) {
 		t.Error("amended before there was anything")
@@ -321,10 +377,10 @@ func TestGateAmends(t *testing.T) {
 		t.Errorf("after a reading that began later: %q", got)
 	}
 	older = g.Begin()
-	if user, _ := whole.User("bob"); !g.Amend(enforcer.Amendment{SourceID: "one", Name: "bob", User: user, Found: true, Hold: usual}) {
+	if user, _ := whole.User("bob"); g.Amend(enforcer.Amendment{SourceID: "one", Name: "bob", User: user, Found: true, Hold: usual, Since: older}) != nil {
 		t.Error("what is so already is not decided")
 	}
-	if !g.Amend(enforcer.Amendment{SourceID: "one", Name: "bob", Hold: usual}) || !slices.Equal(holders("one"), []string{"alice"}) {
+	if g.Amend(enforcer.Amendment{SourceID: "one", Name: "bob", Hold: usual, Since: older}) != nil || !slices.Equal(holders("one"), []string{"alice"}) {
 		t.Errorf("bob is not gone: %q", holders("one"))
 	}
 	if amend("one", "alice", false) {
