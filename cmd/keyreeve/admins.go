@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,17 +90,32 @@ func find(world *enforcer.World, name string) (account homes.Account, kept bool,
 	return account, false, account.Check()
 }
 
+// alike reports whether what is asked of two worlds is the same: nothing in them differs about any administrator.
+func (a *admins) alike(world, other *enforcer.World) bool {
+	return !slices.ContainsFunc(a.names, func(name string) bool {
+		is, there := world.Snapshot.User(name)
+		was, before := other.Snapshot.User(name)
+		return there != before || !is.Equal(was) || !world.Alike(other, name)
+	})
+}
+
 // latch keeps files from being changed until an administrator would be able to log in then. Once open it stays open: whoever is
 // an administrator, or can make their homes unreadable, would stop enforcing for all otherwise. A nil latch is open.
+//
+// One check runs at a time, and a new world does not end it: anybody who changes in the registry makes one, and could keep enforcing from
+// beginning.
 type latch struct {
 	ctx   context.Context //nolint:containedctx // of the settings that the latch belongs to
 	check func(context.Context, *enforcer.World) error
-	tell  func(error) // why it stays shut, or nil when it opens after it did
+	alike func(world, other *enforcer.World) bool // a check of one is a check of the other
+	tell  func(error)                             // why it stays shut, or nil when it opens after it did
 
 	mu    sync.Mutex
 	open  bool
-	shut  bool          // it was found shut, and that was told
-	asked chan struct{} // closed when the last check has ended
+	shut  bool            // it was found shut, and that was told
+	world *enforcer.World // the last one
+	asked chan struct{}   // closed when the check has ended that is under way; nil: none is
+	turn  int             // counts the checks that have begun
 }
 
 // enter asks whether the latch may open by a new world. It does not wait.
@@ -109,36 +125,52 @@ func (l *latch) enter(world *enforcer.World) {
 	if l.open || l.ctx.Err() != nil {
 		return
 	}
-	asked := make(chan struct{})
-	l.asked = asked
-	go func() {
-		defer close(asked)
-		l.conclude(l.check(l.ctx, world), world, asked)
-	}()
+	if l.world = world; l.asked == nil {
+		l.asked = make(chan struct{})
+		l.turn++
+		go l.ask(world)
+	}
 }
 
-// conclude opens the latch, or asks again after a while, unless another world has come meanwhile.
-func (l *latch) conclude(err error, world *enforcer.World, asked chan struct{}) {
+// ask checks a world, and the last one after it if that differs in what counts.
+func (l *latch) ask(world *enforcer.World) {
+	for world != nil {
+		world = l.conclude(l.check(l.ctx, world), world)
+	}
+}
+
+// conclude opens the latch, or asks again after a while. It gives the world that is to be checked instead, if the outcome is not that of
+// the last one.
+func (l *latch) conclude(err error, world *enforcer.World) *enforcer.World {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.asked != asked || l.ctx.Err() != nil {
-		return
+	if l.ctx.Err() == nil && !l.alike(l.world, world) {
+		return l.world
 	}
-	if l.open = err == nil; l.open && !l.shut {
-		return
+	close(l.asked)
+	if l.asked = nil; l.ctx.Err() != nil {
+		return nil
+	}
+	if l.open = err == nil; l.open {
+		l.world = nil
+	}
+	if l.open && !l.shut {
+		return nil
 	}
 	l.tell(err)
 	if l.shut = true; l.open {
-		return
+		return nil
 	}
+	turn := l.turn
 	time.AfterFunc(adminsAgain, func() {
 		l.mu.Lock()
-		last := l.asked == asked
+		world, last := l.world, l.turn == turn
 		l.mu.Unlock()
 		if last {
 			l.enter(world)
 		}
 	})
+	return nil
 }
 
 // isOpen reports whether files may be changed. It waits for a check that is under way.
@@ -146,22 +178,16 @@ func (l *latch) isOpen() bool {
 	if l == nil {
 		return true
 	}
-	for {
-		l.mu.Lock()
-		open, asked := l.open, l.asked
-		l.mu.Unlock()
-		if open || asked == nil {
-			return open
-		}
-		<-asked
-		l.mu.Lock()
-		last := l.asked == asked
-		open = l.open
-		l.mu.Unlock()
-		if last {
-			return open
-		}
+	l.mu.Lock()
+	open, asked := l.open, l.asked
+	l.mu.Unlock()
+	if open || asked == nil {
+		return open
 	}
+	<-asked
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open
 }
 
 // newLatch makes the latch of a configuration; nil where nobody has to be asked for.
@@ -177,6 +203,7 @@ func (s *service) newLatch(ctx context.Context, m *modes, settings enforcer.Sett
 			look.Files, look.Install = settings.Files, settings.Install
 			return list.check(ctx, world, look, m.of)
 		},
+		alike: list.alike,
 		tell: func(err error) {
 			s.metrics.refuse(err != nil)
 			switch {
