@@ -82,18 +82,25 @@ type Verdict struct {
 	Kept
 	// Held says that the reading is not let through.
 	Held bool
-	// Fresh says that it was not held before.
+	// Fresh says that the same loss was not held before.
 	Fresh bool
 	// Loss is what people lose by it; Users and Keys are how many lose something by it or have lost it within the last hour, MostUsers and
 	// MostKeys how many may.
 	Loss                registry.Loss
 	Users, Keys         int
 	MostUsers, MostKeys int
+	// Items is all that is lost by a reading that is held, LossDigest tells it from another loss.
+	Items      []registry.Item
+	LossDigest string
 }
 
 // Summary is the verdict's numbers in words.
 func (v Verdict) Summary() string {
-	return fmt.Sprintf("%d users are gone, locked or moved (%d may be within an hour), %d people have lost keys (%d may)", v.Users, v.MostUsers, v.Keys, v.MostKeys)
+	text := fmt.Sprintf("%d users are gone, locked or moved (%d may be within an hour), %d people have lost keys (%d may)", v.Users, v.MostUsers, v.Keys, v.MostKeys)
+	if n := len(v.Loss.Replaced); n > 0 {
+		text += fmt.Sprintf(", %d of them have as many as before", n)
+	}
+	return text
 }
 
 // Offer weighs a complete reading. The first one ever is let through: there is nothing to compare it with. One of another
@@ -106,12 +113,13 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 	defer g.mu.Unlock()
 	now := time.Now()
 	g.reach(nil, now)
-	err := g.promote()
+	err := g.promote(now)
 	r.Snapshot = g.newer(r)
 	v := g.weigh(r, now)
 	if v.Held {
-		v.Fresh = g.held == nil || g.held.Digest != v.Digest
-		g.held, g.dirty.held = &v, g.dirty.held || v.Fresh
+		v.Fresh = g.held == nil || g.held.LossDigest != v.LossDigest
+		g.dirty.held = g.dirty.held || g.held == nil || g.held.Digest != v.Digest
+		g.held = &v
 		return v, err
 	}
 	g.lost(v.Loss, now)
@@ -124,9 +132,19 @@ func (g *Gate) weigh(r Reading, now time.Time) Verdict {
 	v := Verdict{Kept: Kept{Snapshot: r.Snapshot, SourceID: r.SourceID, Read: now, Digest: r.Snapshot.Digest()}}
 	if g.good != nil {
 		v.Loss = registry.Compare(g.good.Snapshot, v.Snapshot, now)
-		g.judge(&v, r.Hold, now)
+		if g.judge(&v, r.Hold, now); v.Held {
+			g.itemize(&v, now)
+		}
 	}
 	return v
+}
+
+// itemize says what is lost by a reading that is held.
+func (g *Gate) itemize(v *Verdict, now time.Time) {
+	if g.good != nil {
+		v.Items = registry.Items(g.good.Snapshot, v.Snapshot, now)
+	}
+	v.LossDigest = digestOf(v.Items)
 }
 
 // judge says whether a snapshot is held for what is lost by it.
@@ -185,39 +203,6 @@ func (g *Gate) take(k *Kept) {
 	g.dirty.held, g.dirty.notes, g.dirty.accepted = true, true, true
 }
 
-// promote lets the held reading through if that one was accepted.
-func (g *Gate) promote() error {
-	word, found, err := readSmall[accepted](g.dir, acceptedFile)
-	if err != nil {
-		return fmt.Errorf("an acceptance: %w", err)
-	}
-	if !found || word.Digest == g.used.Digest && word.At.Equal(g.used.At) {
-		return nil
-	}
-	held := g.held
-	if held == nil {
-		kept, err := readKept(g.dir, heldFile, time.Now())
-		if kept == nil {
-			return errors.Join(fmt.Errorf("the reading %s was accepted, but none is held", word.Digest), err)
-		}
-		held = &Verdict{Kept: *kept}
-	}
-	g.used, g.dirty.accepted = word, true
-	if held.Digest != word.Digest {
-		return fmt.Errorf("the reading %s was accepted, but %s is held: the acceptance is void", word.Digest, held.Digest)
-	}
-	g.notes.Users, g.notes.Keys = nil, nil
-	g.take(&held.Kept)
-	return nil
-}
-
-// Accepted lets the held reading through if an administrator accepted it.
-func (g *Gate) Accepted() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.promote()
-}
-
 // Failed notes that the registry could not be read.
 func (g *Gate) Failed(err error) {
 	g.mu.Lock()
@@ -271,6 +256,7 @@ func (g *Gate) Waiting(hold Hold) (*Verdict, error) {
 	defer g.mu.Unlock()
 	v := g.weigh(Reading{Snapshot: kept.Snapshot, SourceID: kept.SourceID, Hold: hold}, now)
 	v.Read, v.Held = kept.Read, true
+	g.itemize(&v, now)
 	return &v, err
 }
 

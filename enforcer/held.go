@@ -59,7 +59,7 @@ func (l *loop) resume() {
 // Accepted says that an administrator may have accepted the held reading.
 func (r *Runner) Accepted() { ask(r.accepted) }
 
-// accept takes the held reading, if it is the one that was accepted.
+// accept takes the held reading, if what is lost by it was accepted.
 func (l *loop) accept() {
 	if err := l.Gate.Accepted(); err != nil {
 		l.Log.Error("the acceptance does not count", zap.Error(err))
@@ -104,7 +104,7 @@ func (l *loop) tellHeld(v Verdict) {
 		return
 	}
 	l.Log.Error("what was read of the registry is held: it lost too much; what it said before stays in force until it recovers or an administrator accepts this",
-		zap.String("source", v.Snapshot.Source()), zap.String("digest", v.Digest), zap.String("lost", v.Summary()),
+		zap.String("source", v.Snapshot.Source()), zap.String("digest", v.LossDigest), zap.String("lost", v.Summary()),
 		zap.String("users", firstNames(v.Loss.Users, alarmNames)), zap.String("people_without_keys_they_had", firstNames(v.Loss.Keys, alarmNames)))
 }
 

@@ -43,8 +43,8 @@ const keptMagic = "keyreeve reading 1 "
 // keptBound is how many bytes a reading may have: some two million users.
 const keptBound = 512 << 20
 
-// notesBound bounds the small files.
-const notesBound = 4 << 20
+// notesBound bounds the small files: an acceptance has a line for each key of half a million people.
+const notesBound = 64 << 20
 
 // keptHead is the line between the magic and the snapshot.
 type keptHead struct {
@@ -146,9 +146,12 @@ type Reach struct {
 	Error string `json:"error"`
 }
 
-// accepted is an administrator's word that one reading is right although it lost much.
+// accepted is an administrator's word that a loss is right although it is large.
 type accepted struct {
+	SourceID string `json:"source_id"`
+	// Digest is that of the loss, Items are its texts.
 	Digest string    `json:"digest"`
+	Items  []string  `json:"items"`
 	By     string    `json:"by"`
 	At     time.Time `json:"at"`
 }
@@ -173,6 +176,9 @@ func writeSmall[T any](dir, name string, value T) error {
 	text, err := json.Marshal(document[T]{versioned{1}, value})
 	if err != nil {
 		return err
+	}
+	if len(text) >= notesBound {
+		return fmt.Errorf("%s: %d bytes are more than %d", filepath.Join(dir, name), len(text), notesBound)
 	}
 	return statefile.Replace(dir, name, append(text, '\n'))
 }

@@ -1,6 +1,9 @@
 package registry
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -12,8 +15,57 @@ import (
 type Loss struct {
 	// Users are gone, or not active any more, or have another uid or home, which makes their keys somebody else's.
 	Users []string
-	// Keys are the people who had a key that counted, with its options, and now do not have it, for whatever reason.
-	Keys []string
+	// Keys are the people who had a key that counted, with its options, and now do not have it, for whatever reason. Replaced are
+	// those of them who have as many keys that count as before, or more.
+	Keys, Replaced []string
+}
+
+// Item is one thing that a person has lost: a key that counted, with its options, or, where Key is none, his account.
+type Item struct {
+	User    string
+	Key     authkeys.Key
+	Options authkeys.Options
+	// Account is what his account is instead; empty when he has none that counts.
+	Account string
+}
+
+// String is one line of printable ASCII, which no other item has. Options may be long: their SHA-256 stands for them.
+func (i Item) String() string {
+	switch {
+	case i.Key.IsZero():
+		return fmt.Sprintf("%+q account %+q", i.User, i.Account)
+	case i.Options.IsZero():
+		return fmt.Sprintf("%+q %s", i.User, i.Key.Fingerprint())
+	}
+	return fmt.Sprintf("%+q %s %x", i.User, i.Key.Fingerprint(), sha256.Sum256([]byte(i.Options.String())))
+}
+
+// Items says of each person of a Loss what he has lost, in the order of their names. Whatever else differs between the two snapshots, the
+// same loss has the same items.
+func Items(before, after *Snapshot, now time.Time) []Item {
+	var items []Item
+	for was := range before.Users() {
+		var l Loss
+		if l.add(was, after, now); len(l.Users)+len(l.Keys) == 0 {
+			continue
+		}
+		is, there := after.users[was.Name]
+		there = there && is.Active(now)
+		if len(l.Users) > 0 {
+			item := Item{User: was.Name}
+			if there {
+				item.Account = fmt.Sprintf("uid %d, home %s", is.UID, is.Home)
+			}
+			items = append(items, item)
+		}
+		if !there {
+			is.Records = nil
+		}
+		for key := range lostKeys(was.Records, is.Records, now) {
+			items = append(items, Item{User: was.Name, Key: key.key, Options: key.options})
+		}
+	}
+	return items
 }
 
 // Compare says what is lost where after follows before, at the moment now: what ended by itself before then is no loss.
@@ -46,8 +98,12 @@ func (l *Loss) add(was User, after *Snapshot, now time.Time) {
 	if !there {
 		is.Records = nil
 	}
-	if lostKey(was.Records, is.Records, now) {
+	for range lostKeys(was.Records, is.Records, now) {
 		l.Keys = append(l.Keys, was.Name)
+		if counting(is.Records, now) >= counting(was.Records, now) {
+			l.Replaced = append(l.Replaced, was.Name)
+		}
+		return
 	}
 }
 
@@ -57,13 +113,31 @@ type right struct {
 	options authkeys.Options
 }
 
-func lostKey(before, after []Record, now time.Time) bool {
-	// Most users have few keys, but one may have made himself thousands.
-	rights := make(map[right]bool, len(after))
-	for _, r := range after {
-		rights[right{r.Key, r.Options}] = rights[right{r.Key, r.Options}] || r.counts(now)
+// lostKeys yields what counted in a list and does not in the next one.
+func lostKeys(before, after []Record, now time.Time) iter.Seq[right] {
+	return func(yield func(right) bool) {
+		// Most users have few keys, but one may have made himself thousands.
+		rights := make(map[right]bool, len(after))
+		for _, r := range after {
+			rights[right{r.Key, r.Options}] = rights[right{r.Key, r.Options}] || r.counts(now)
+		}
+		for _, r := range before {
+			if r.counts(now) && !rights[right{r.Key, r.Options}] && !yield(right{r.Key, r.Options}) {
+				return
+			}
+		}
 	}
-	return slices.ContainsFunc(before, func(r Record) bool { return r.counts(now) && !rights[right{r.Key, r.Options}] })
+}
+
+// counting is how many keys of a list count.
+func counting(records []Record, now time.Time) int {
+	keys := make(map[authkeys.Key]bool, len(records))
+	for _, r := range records {
+		if r.counts(now) {
+			keys[r.Key] = true
+		}
+	}
+	return len(keys)
 }
 
 // counts reports whether a registration has begun and not ended.

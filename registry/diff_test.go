@@ -3,6 +3,7 @@ package registry_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,12 +12,15 @@ import (
 	"github.com/keyreeve/keyreeve/registry"
 )
 
+const lineC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKoTIoX5W8K7rRYAUKO3g4zJ+Dya3AgMdVzlxebtSRJF"
+
 func TestCompare(t *testing.T) {
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	past, later := now.Add(-time.Hour), now.Add(time.Hour)
 	for name, c := range map[string]struct {
 		was, is     func(*registry.User)
 		users, keys bool
+		replaced    bool
 	}{
 		"nothing":               {},
 		"a key more":            {is: func(u *registry.User) { u.Records = append(u.Records, record(t, "restrict "+lineA)) }},
@@ -25,7 +29,10 @@ func TestCompare(t *testing.T) {
 		"another group":         {is: func(u *registry.User) { u.GID = 1 }},
 		"a key less":            {is: func(u *registry.User) { u.Records = u.Records[1:] }, keys: true},
 		"no key":                {is: func(u *registry.User) { u.Records = nil }, keys: true},
-		"a key with options":    {is: func(u *registry.User) { u.Records[0] = record(t, "restrict "+lineA) }, keys: true},
+		"a key with options":    {is: func(u *registry.User) { u.Records[0] = record(t, "restrict "+lineA) }, keys: true, replaced: true},
+		"another key":           {is: func(u *registry.User) { u.Records[0] = record(t, lineC) }, keys: true, replaced: true},
+		"one key for two":       {is: func(u *registry.User) { u.Records = []registry.Record{record(t, lineC)} }, keys: true},
+		"one key, twice":        {is: func(u *registry.User) { u.Records[0] = record(t, "restrict "+lineB) }, keys: true},
 		"a key that ends":       {is: func(u *registry.User) { u.Records[0].NotAfter = past }, keys: true},
 		"a key that will end":   {is: func(u *registry.User) { u.Records[0].NotAfter = later }},
 		"a key that ended":      {was: func(u *registry.User) { u.Records[0].NotAfter = past }, is: func(u *registry.User) { u.Records = u.Records[1:] }},
@@ -62,6 +69,9 @@ func TestCompare(t *testing.T) {
 			if c.keys {
 				want.Keys = []string{"alice"}
 			}
+			if c.replaced {
+				want.Replaced = want.Keys
+			}
 			bob := user(t, "bob", lineB)
 			if diff := cmp.Diff(want, registry.Compare(snapshot(t, was, bob), snapshot(t, is, bob), now)); diff != "" {
 				t.Error(diff)
@@ -85,5 +95,66 @@ func TestCompareCountsPeople(t *testing.T) {
 	locked.Status = registry.Locked
 	if all, holders := snapshot(t, hoarder, locked, user(t, "bob")).Census(now); all != 2 || holders != 1 {
 		t.Errorf("%d users, %d with a key", all, holders)
+	}
+}
+
+// The same loss has the same items, whatever else differs, and another loss has others.
+func TestItems(t *testing.T) {
+	now := time.Now()
+	alice := func(change func(*registry.User)) registry.User {
+		u := user(t, "alice", lineA, lineB)
+		if change != nil {
+			change(&u)
+		}
+		return u
+	}
+	bob, fingerprint := user(t, "bob", lineB), record(t, lineA).Key.Fingerprint()
+	before := snapshot(t, alice(nil), bob)
+	items := func(users ...registry.User) (texts []string) {
+		for _, item := range registry.Items(before, snapshot(t, users...), now) {
+			texts = append(texts, item.String())
+		}
+		return texts
+	}
+	less := func(u *registry.User) { u.Records = u.Records[1:] }
+	want := []string{`"alice" ` + fingerprint}
+	for name, got := range map[string][]string{
+		"alone":          items(alice(less), bob),
+		"a label":        items(alice(func(u *registry.User) { less(u); u.Records[0].Label = "x" }), bob),
+		"a key more":     items(alice(func(u *registry.User) { u.Records[0] = record(t, lineC) }), bob),
+		"a user more":    items(alice(less), bob, user(t, "carol", lineA)),
+		"a key of bob's": items(alice(less), user(t, "bob", lineB, lineA)),
+	} {
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	seen := make(map[string]string)
+	for name, got := range map[string][]string{
+		"nothing":        items(alice(nil), bob),
+		"a key":          want,
+		"another":        items(alice(func(u *registry.User) { u.Records = u.Records[:1] }), bob),
+		"both":           items(alice(func(u *registry.User) { u.Records = nil }), bob),
+		"gone":           items(bob),
+		"another uid":    items(alice(func(u *registry.User) { u.UID = 7 }), bob),
+		"a third uid":    items(alice(func(u *registry.User) { u.UID = 8 }), bob),
+		"another home":   items(alice(func(u *registry.User) { u.Home = "/home/carol" }), bob),
+		"and bob's keys": items(alice(less), user(t, "bob")),
+	} {
+		text := fmt.Sprint(got)
+		if other := seen[text]; other != "" {
+			t.Errorf("%s and %s are one loss: %s", name, other, text)
+		}
+		seen[text] = name
+	}
+	if got := items(bob, user(t, "carol", lineA)); !slices.Equal(got, items(alice(func(u *registry.User) { u.Status = registry.Locked }), bob)) {
+		t.Errorf("gone and locked are two losses: %q", got)
+	}
+	// The options of a key are a part of what is lost, and their text is a part of no line.
+	narrow := user(t, "alice", "restrict "+lineA)
+	for _, item := range registry.Items(snapshot(t, narrow, bob), snapshot(t, bob), now)[1:] {
+		if item.Options.String() != "restrict" || item.String() == want[0] || strings.Contains(item.String(), "restrict") {
+			t.Errorf("%q of %+v", item, item)
+		}
 	}
 }

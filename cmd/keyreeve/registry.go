@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,12 +96,16 @@ type readingDocument struct {
 
 // lossDocument counts people within the window, and names those who lose something by this reading.
 type lossDocument struct {
+	// Digest is what accept asks for; empty where nothing is to be accepted.
+	Digest    string   `json:"digest,omitempty"`
 	Users     int      `json:"users"`
 	MostUsers int      `json:"users_allowed"`
 	Keys      int      `json:"people_with_fewer_keys"`
 	MostKeys  int      `json:"people_with_fewer_keys_allowed"`
 	UserNames []string `json:"user_names"`
 	KeyNames  []string `json:"people_with_fewer_keys_names"`
+	// Replaced are those of KeyNames who have as many keys as before.
+	Replaced []string `json:"people_with_other_keys_names"`
 }
 
 func describeReading(k enforcer.Kept) *readingDocument {
@@ -114,7 +119,8 @@ func describeVerdict(v enforcer.Verdict) *readingDocument {
 	d := describeReading(v.Kept)
 	d.Lost = &lossDocument{
 		Users: v.Users, MostUsers: v.MostUsers, Keys: v.Keys, MostKeys: v.MostKeys,
-		UserNames: append([]string{}, v.Loss.Users...), KeyNames: append([]string{}, v.Loss.Keys...),
+		UserNames: append([]string{}, v.Loss.Users...), KeyNames: append([]string{}, v.Loss.Keys...), Replaced: append([]string{}, v.Loss.Replaced...),
+		Digest: v.LossDigest,
 	}
 	return d
 }
@@ -190,7 +196,11 @@ func (d statusDocument) text(out *bufio.Writer) {
 func (d *readingDocument) text(out *bufio.Writer) {
 	fmt.Fprintf(out, "registry   %s: %d users, %d keys, %d values rejected\n", plain.Text(d.Source), d.Users, d.Keys, d.Rejected)
 	fmt.Fprintf(out, "read       %s (%v ago)\n", d.Read.Format(time.RFC3339), time.Duration(d.Age)*time.Second)
-	fmt.Fprintf(out, "digest     %s\n", d.Digest)
+	if d.Lost == nil || d.Lost.Digest == "" {
+		fmt.Fprintf(out, "digest     %s\n", d.Digest)
+	} else {
+		fmt.Fprintf(out, "loss       %s\n", d.Lost.Digest)
+	}
 	if d.Lost != nil {
 		d.Lost.text(out)
 	}
@@ -200,17 +210,21 @@ func (d *readingDocument) text(out *bufio.Writer) {
 const shownNames = 20
 
 func (l *lossDocument) text(out *bufio.Writer) {
-	list := func(what string, n, most int, names []string) {
+	list := func(what string, n, most int, names, others []string) {
 		fmt.Fprintf(out, "%s within an hour: %d, at most %d\n", what, n, most)
 		for _, name := range names[:min(len(names), shownNames)] {
-			fmt.Fprintf(out, "    %s\n", plain.Text(name))
+			instead := ""
+			if slices.Contains(others, name) {
+				instead = "  (has as many keys as before)"
+			}
+			fmt.Fprintf(out, "    %s%s\n", plain.Text(name), instead)
 		}
 		if more := len(names) - shownNames; more > 0 {
 			fmt.Fprintf(out, "    and %d more\n", more)
 		}
 	}
-	list("users gone, locked or moved", l.Users, l.MostUsers, l.UserNames)
-	list("people who have lost a key", l.Keys, l.MostKeys, l.KeyNames)
+	list("users gone, locked or moved", l.Users, l.MostUsers, l.UserNames, nil)
+	list("people who have lost a key", l.Keys, l.MostKeys, l.KeyNames, l.Replaced)
 }
 
 func newRegistryFetch(p process, path *string) *cobra.Command {

@@ -13,9 +13,11 @@ func newRegistryAccept(p process, path *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "accept [DIGEST]",
 		Short: "Let the reading through that is held",
-		Long: "Let exactly the reading through that is held, once, and print who loses what by it. DIGEST, or its first eight\n" +
-			"characters, makes sure that it is the one that \"keyreeve registry status\" has shown. The daemon takes it at once; without a\n" +
-			"daemon the next \"keyreeve apply\" does. A later reading is compared with this one. The audit trail has who accepted it.",
+		Long: "Let the reading through that is held, once, and print who loses what by it. DIGEST, or its first eight characters,\n" +
+			"makes sure that this is the loss that \"keyreeve registry status\" has shown. The daemon takes it at once; without a daemon\n" +
+			"the next \"keyreeve apply\" does. If the directory changes before that, the loss counts: a reading by which people lose\n" +
+			"exactly that, or a part of it, is let through, and any other is held again. A later reading is compared with this one. The\n" +
+			"audit trail has who accepted it.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			g, err := openGated(p, *path)
@@ -28,8 +30,8 @@ func newRegistryAccept(p process, path *string) *cobra.Command {
 				return err
 			case held == nil:
 				return withHint(errors.New("no reading is held"), "see \"keyreeve registry status\"")
-			case len(args) == 1 && (len(args[0]) < leastDigest || !strings.HasPrefix(held.Digest, args[0])):
-				return withHint(fmt.Errorf("the reading that is held is %s, not %q", held.Digest, args[0]), "see \"keyreeve registry status\" for who loses what by it")
+			case len(args) == 1 && (len(args[0]) < leastDigest || !strings.HasPrefix(held.LossDigest, args[0])):
+				return withHint(fmt.Errorf("the loss by the reading that is held is %s, not %q", held.LossDigest, args[0]), "see \"keyreeve registry status\" for who loses what by it")
 			}
 			if err != nil {
 				p.warn(err)
@@ -54,5 +56,5 @@ func newRegistryAccept(p process, path *string) *cobra.Command {
 	}
 }
 
-// leastDigest is how many characters of a digest tell one reading from another.
+// leastDigest is how many characters of a digest tell one loss from another.
 const leastDigest = 8
