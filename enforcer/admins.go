@@ -3,6 +3,7 @@ package enforcer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -18,6 +19,13 @@ type Admin struct {
 	Kept   bool
 	// Err says why there was no such look.
 	Err error
+}
+
+// Alike reports whether an account is kept as in another world, and is granted the same keys.
+func (w *World) Alike(other *World, user string) bool {
+	account, kept := w.accounts[user]
+	before, was := other.accounts[user]
+	return kept == was && account == before && slices.Equal(other.Grants.For(user), w.Grants.For(user))
 }
 
 // ErrNoAdmin says that nobody of the administrators would have a key that logs in.

@@ -117,6 +117,7 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 	r.Snapshot = g.newer(r)
 	v := g.weigh(r, now)
 	if v.Held {
+		g.itemize(&v, now)
 		v.Fresh = g.held == nil || g.held.LossDigest != v.LossDigest
 		g.dirty.held = g.dirty.held || g.held == nil || g.held.Digest != v.Digest
 		g.held = &v
@@ -132,9 +133,7 @@ func (g *Gate) weigh(r Reading, now time.Time) Verdict {
 	v := Verdict{Kept: Kept{Snapshot: r.Snapshot, SourceID: r.SourceID, Read: now, Digest: r.Snapshot.Digest()}}
 	if g.good != nil {
 		v.Loss = registry.Compare(g.good.Snapshot, v.Snapshot, now)
-		if g.judge(&v, r.Hold, now); v.Held {
-			g.itemize(&v, now)
-		}
+		g.judge(&v, r.Hold, now)
 	}
 	return v
 }

@@ -226,20 +226,14 @@ func (w *World) Exceptions() []policy.Excepted {
 // old is nil.
 func (w *World) changed(old *World) []string {
 	var names []string
-	for name := range w.accounts {
-		if old == nil || !w.Alike(old, name) {
-			names = append(names, name)
+	for name, account := range w.accounts {
+		if old != nil && old.accounts[name] == account && slices.Equal(old.Grants.For(name), w.Grants.For(name)) {
+			continue
 		}
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names
-}
-
-// Alike reports whether an account is kept as in another world, and is granted the same keys.
-func (w *World) Alike(other *World, user string) bool {
-	account, kept := w.accounts[user]
-	before, was := other.accounts[user]
-	return kept == was && account == before && slices.Equal(other.Grants.For(user), w.Grants.For(user))
 }
 
 // left names the accounts that old kept and w does not.

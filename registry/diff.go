@@ -49,7 +49,7 @@ func Items(before, after *Snapshot, now time.Time) []Item {
 		if l.add(was, after, now); len(l.Users)+len(l.Keys) == 0 {
 			continue
 		}
-		is, there := after.users[was.Name]
+		is, there := after.User(was.Name)
 		there = there && is.Active(now)
 		if len(l.Users) > 0 {
 			item := Item{User: was.Name}
