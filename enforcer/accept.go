@@ -32,7 +32,7 @@ func digestOf(items []registry.Item) string {
 func (e *Enforcer) Accept(g *Gate, v Verdict, by string) error {
 	records := []audit.Record{{
 		ID: rand.Text(), Action: audit.AcceptRegistry, UID: -1, File: filepath.Join(g.dir, heldFile), Reason: ReasonLoss,
-		Message: fmt.Sprintf("accepted by %s: %s; digest %s", by, v.Summary(), v.LossDigest),
+		Message: fmt.Sprintf("accepted by %s: the loss %s: %s", by, v.LossDigest, v.Summary()),
 	}}
 	if err := e.tell(audit.Intent, records); err != nil {
 		return fmt.Errorf("the loss is not accepted: %w", err)

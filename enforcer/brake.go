@@ -43,13 +43,16 @@ type BrakeState struct {
 	People  []string
 	// Released is when it was released last: what the registry had taken by then counts no more and is not held.
 	Released time.Time
+	// Expected are losses that an administrator named beforehand.
+	Expected []Expected
 }
 
 // On reports whether removal is stopped.
 func (s BrakeState) On() bool { return !s.Tripped.IsZero() }
 
 func (s BrakeState) equal(o BrakeState) bool {
-	return maps.Equal(s.Counted, o.Counted) && s.Tripped.Equal(o.Tripped) && slices.Equal(s.People, o.People) && s.Released.Equal(o.Released)
+	return maps.Equal(s.Counted, o.Counted) && s.Tripped.Equal(o.Tripped) && slices.Equal(s.People, o.People) && s.Released.Equal(o.Released) &&
+		slices.EqualFunc(s.Expected, o.Expected, Expected.equal)
 }
 
 // ErrBraked says that a plan is not carried out because of the brake. What else it would do is planned anew, without what is held.
@@ -74,7 +77,7 @@ func (p Plan) lost(losses []Loss) (list []Loss) {
 // is not to be carried out; the state is the new one then too.
 func (b Brake) Admit(s BrakeState, user string, losses []Loss, now time.Time) (BrakeState, error) {
 	fresh := false
-	for _, loss := range losses {
+	for _, loss := range s.unexpected(losses) {
 		switch {
 		case loss.Settled, !loss.Since.After(s.Released):
 		case s.On() && b.before(s, loss):
@@ -114,7 +117,7 @@ func (b Brake) Holds(s BrakeState, losses []Loss) (held []Loss) {
 		return nil
 	}
 	var recent []Loss
-	for _, loss := range losses {
+	for _, loss := range s.unexpected(losses) {
 		if loss.Since.After(s.Released) {
 			recent = append(recent, loss)
 		}
@@ -146,5 +149,5 @@ func (s BrakeState) Release(losses []Loss, now time.Time) BrakeState {
 			now = loss.Since
 		}
 	}
-	return BrakeState{Released: now}
+	return BrakeState{Released: now, Expected: s.Expected}
 }

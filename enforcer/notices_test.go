@@ -101,6 +101,24 @@ func (d *told) tell(users ...string) {
 	synctest.Wait()
 }
 
+// late lets the first user be read while some have a key, and that be answered after a whole reading, when others have.
+func (d *told) late(before, after []int) {
+	d.keys(true, 1, 2, 3, 4)
+	d.start()
+	stall := make(chan struct{})
+	d.keys(false, before...)
+	d.directory.change(func(dir *directory) { dir.stall = stall })
+	d.tell("user0")
+	d.keys(true, after...)
+	d.directory.change(func(dir *directory) { dir.stall = nil })
+	d.runner.Poke()
+	synctest.Wait()
+	close(stall)
+	synctest.Wait()
+	d.write(d.list[0], mixed)
+	d.hints <- "user0"
+}
+
 // reads wants as many readings since the last call.
 func (d *told) reads(whole, users int, when string) {
 	d.t.Helper()
@@ -200,38 +218,12 @@ func TestRunnerNotices(t *testing.T) {
 			d.want(d.list[0], none, "after the slow reading")
 		},
 		"an answer that is older than a whole reading is asked for again": func(d *told) {
-			d.keys(true, 1, 2, 3, 4)
-			d.start()
-			stall := make(chan struct{})
-			d.keys(false, 0, 1, 2, 3, 4)
-			d.directory.change(func(dir *directory) { dir.stall = stall })
-			d.tell("user0") // it is read with its key, and answers late
-			d.keys(true, 1, 2, 3, 4)
-			d.directory.change(func(dir *directory) { dir.stall = nil })
-			d.runner.Poke()
-			synctest.Wait()
-			close(stall)
-			synctest.Wait()
-			d.write(d.list[0], mixed)
-			d.hints <- "user0"
-			d.want(d.list[0], none, "after the late answer")
+			d.late([]int{0, 1, 2, 3, 4}, []int{1, 2, 3, 4})
+			d.want(d.list[0], none, "a late answer let a key in")
 			d.reads(2, 2, "once more, alone")
 		},
-		"a key that came after a whole reading began is not lost by a late answer": func(d *told) {
-			d.keys(true, 1, 2, 3, 4)
-			d.start()
-			stall := make(chan struct{})
-			d.keys(true, 1, 2, 3, 4)
-			d.directory.change(func(dir *directory) { dir.stall = stall })
-			d.tell("user0")
-			d.keys(true, 0, 1, 2, 3, 4)
-			d.directory.change(func(dir *directory) { dir.stall = nil })
-			d.runner.Poke()
-			synctest.Wait()
-			close(stall)
-			synctest.Wait()
-			d.write(d.list[0], mixed)
-			d.hints <- "user0"
+		"nor does it take a key that was registered meanwhile": func(d *told) {
+			d.late([]int{1, 2, 3, 4}, []int{0, 1, 2, 3, 4})
 			d.want(d.list[0], clean, "a late answer took a registered key")
 		},
 		"many at once are read all together": func(d *told) {

@@ -179,7 +179,7 @@ func newBrakeRelease(p process, path *string) *cobra.Command {
 func checkReason(reason string) error {
 	switch {
 	case strings.TrimSpace(reason) == "":
-		return errors.New("\"keyreeve brake release\" needs a --reason")
+		return errors.New("the release of a brake needs a --reason")
 	case len(reason) > brakeReasonBound:
 		return fmt.Errorf("--reason: %d bytes are more than %d", len(reason), brakeReasonBound)
 	case strings.ContainsFunc(reason, unicode.IsControl):
