@@ -26,6 +26,14 @@ func digestOf(items []registry.Item) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
+// itemize says what is lost by a reading that is held.
+func (g *Gate) itemize(v *Verdict, now time.Time) {
+	if g.good != nil {
+		v.Items = registry.Items(g.good.Snapshot, v.Snapshot, now)
+	}
+	v.LossDigest = digestOf(v.Items)
+}
+
 // Accept lets the loss of the held reading through, once, in the name of a person: by that reading, or by another one that takes
 // from people nothing else. Whoever holds it, the daemon or the next apply, takes it. The trail has the intent before, and the outcome
 // after.

@@ -35,11 +35,12 @@ func (a Amendment) apply(s *registry.Snapshot) (*registry.Snapshot, error) {
 	return s.Without(a.Name)
 }
 
-// Begin is called before a reading begins, for its Since: what is taken from now on may be newer than it.
+// Begin is called before a reading begins, for Reading.Since: amendments that are taken from now on are newer than it.
+// For Amendment.Since, whole readings that are taken from now on may be.
 func (g *Gate) Begin() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.takings
+	return g.amended
 }
 
 var (
@@ -64,7 +65,7 @@ func (g *Gate) Amend(a Amendment) error {
 		return ErrLate
 	}
 	if was, there := g.good.Snapshot.User(a.Name); there == a.Found && was.Equal(a.User) {
-		g.amended(a) // the reading that is under way may have what was there in between
+		g.note(a) // the reading that is under way may have what was there in between
 		return nil
 	}
 	derived, err := a.apply(g.good.Snapshot)
@@ -81,17 +82,17 @@ func (g *Gate) Amend(a Amendment) error {
 	}
 	g.lost(v.Loss, now)
 	g.good, g.dirty.good, g.dirty.notes = &v.Kept, true, true
-	g.amended(a)
+	g.note(a)
 	return nil
 }
 
-// amended notes what was taken, for the readings that are under way.
-func (g *Gate) amended(a Amendment) {
-	g.takings++
+// note keeps what was taken, for the readings that are under way.
+func (g *Gate) note(a Amendment) {
+	g.amended++
 	if g.amendments == nil {
 		g.amendments = make(map[string]amendment)
 	}
-	g.amendments[a.Name] = amendment{a, g.takings}
+	g.amendments[a.Name] = amendment{a, g.amended}
 }
 
 // newer puts into a reading what was amended since it began, and forgets what is older.

@@ -116,8 +116,9 @@ func (b Brake) Holds(s BrakeState, losses []Loss) (held []Loss) {
 	if !s.On() {
 		return nil
 	}
+	losses = s.unexpected(losses)
 	var recent []Loss
-	for _, loss := range s.unexpected(losses) {
+	for _, loss := range losses {
 		if loss.Since.After(s.Released) {
 			recent = append(recent, loss)
 		}

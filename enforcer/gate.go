@@ -36,10 +36,11 @@ type Gate struct {
 	held  *Verdict
 	notes notes
 	dirty dirt
+	whole uint64
 	used  accepted // the last acceptance that counted; its file may be there still
-	// takings counts the readings that were taken, of all and of one user; whole is the last of all, amendments are the last of each user.
-	takings, whole uint64
-	amendments     map[string]amendment
+	// amendments are the last of each user that was taken, amended counts them and the whole readings that were; whole is the last of these.
+	amendments map[string]amendment
+	amended    uint64
 
 	writing sync.Mutex // held by who brings to the disk what has changed
 }
@@ -138,14 +139,6 @@ func (g *Gate) weigh(r Reading, now time.Time) Verdict {
 	return v
 }
 
-// itemize says what is lost by a reading that is held.
-func (g *Gate) itemize(v *Verdict, now time.Time) {
-	if g.good != nil {
-		v.Items = registry.Items(g.good.Snapshot, v.Snapshot, now)
-	}
-	v.LossDigest = digestOf(v.Items)
-}
-
 // judge says whether a snapshot is held for what is lost by it.
 func (g *Gate) judge(v *Verdict, hold Hold, now time.Time) {
 	users, holders := g.good.Snapshot.Census(now)
@@ -196,8 +189,8 @@ func (g *Gate) forget(now time.Time) {
 func (g *Gate) take(k *Kept) {
 	g.dirty.good = g.dirty.good || g.good == nil || g.good.Digest != k.Digest || g.good.SourceID != k.SourceID
 	g.good, g.held = k, nil
-	g.takings++
-	g.whole = g.takings
+	g.amended++
+	g.whole = g.amended
 	g.notes.Digest, g.notes.Read = k.Digest, k.Read
 	g.dirty.held, g.dirty.notes, g.dirty.accepted = true, true, true
 }

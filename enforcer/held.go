@@ -59,7 +59,7 @@ func (l *loop) resume() {
 // Accepted says that an administrator may have accepted the held reading.
 func (r *Runner) Accepted() { ask(r.accepted) }
 
-// accept takes the held reading, if what is lost by it was accepted.
+// accept takes the held reading, if it is the one that was accepted.
 func (l *loop) accept() {
 	if err := l.Gate.Accepted(); err != nil {
 		l.Log.Error("the acceptance does not count", zap.Error(err))
