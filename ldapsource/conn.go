@@ -12,18 +12,21 @@ import (
 )
 
 const (
-	// maxStep bounds the bytes that a server may send in one step, a bind or a page. The library reads messages of up to 2
-	// GiB; its limit is a variable of the whole process, and this one is not.
-	maxStep = 32 << 20
+	// leastStep bounds the bytes that a server may send in one step, a bind or a page, and stepEntry is what more they may be for
+	// each entry of a large page. The library makes 130 bytes of memory out of each byte where values have three (measured), and
+	// the unit lets the daemon have 2 GiB.
+	leastStep = 4 << 20
+	stepEntry = 4 << 10
 )
 
-// errFlood is what a read gives when a server sends more than a step may need.
-var errFlood = fmt.Errorf("the server sent more than %d MiB in one step", maxStep>>20)
+// errFlood is what a read gives when a server sends more than a step, or a message, may hold. A single user's entry may be why.
+var errFlood = errors.New("too much at once")
 
 // guard is the network connection under the library: it counts what comes in.
 type guard struct {
 	net.Conn
 
+	most int64 // for a step
 	left atomic.Int64
 }
 
@@ -76,9 +79,9 @@ func (c *conn) step(ctx context.Context, do func() error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil && c.guard.left.Load() < 0:
-		return because(Malformed, errFlood)
+		return because(Malformed, fmt.Errorf("%w: the server sent more than %d MiB in one step", errFlood, c.guard.most>>20))
 	case err != nil && c.frames.broken.Load():
-		return because(Malformed, errFrame)
+		return because(Malformed, c.frames.err)
 	case err != nil:
 		return because(kindOf(err), err)
 	case c.lib.GetLastError() != nil:
@@ -105,7 +108,7 @@ func kindOf(err error) Fault {
 
 // arm begins a step.
 func (g *guard) arm(timeout time.Duration) error {
-	g.left.Store(maxStep)
+	g.left.Store(g.most)
 	return g.SetDeadline(time.Now().Add(timeout))
 }
 
@@ -128,7 +131,7 @@ func (l *LDAP) connect(ctx context.Context, s server) (*conn, error) {
 	if err != nil {
 		return nil, because(Unreachable, err)
 	}
-	g := &guard{Conn: network}
+	g := &guard{Conn: network, most: max(leastStep, int64(l.config.PageSize)*stepEntry)}
 	c, err := l.secure(ctx, s, g)
 	if err != nil {
 		_ = g.Close()

@@ -19,6 +19,8 @@ import (
 type Entry struct {
 	DN         string
 	Attributes []Attribute
+	// TooBig names attributes whose values are beyond the bound of maxAttribute, and are not here.
+	TooBig []string
 }
 
 // Attribute is an attribute description, its name with the options after ";" (RFC 4512 section 2.5), with its values.
@@ -66,6 +68,7 @@ func (l Layout) names() []string {
 func (l Layout) Decode(entries []Entry, source string) (*registry.Snapshot, error) {
 	var users []registry.User
 	for _, e := range entries {
+		e = e.bounded()
 		keys, err := e.keys(l.Schema.Key)
 		if err != nil {
 			return nil, fmt.Errorf("%s: entry %q: %w", source, e.DN, err)
@@ -141,6 +144,9 @@ func (s Schema) ours(values [][]byte) [][]byte {
 
 // one returns the only value of an attribute.
 func (e Entry) one(name string) (string, error) {
+	if e.tooBig(name) {
+		return "", fmt.Errorf("%s: more than %d KiB of values", name, maxAttribute>>10)
+	}
 	var values [][]byte
 	for _, a := range e.Attributes {
 		if strings.EqualFold(a.Name, name) {
@@ -161,7 +167,7 @@ func (e Entry) one(name string) (string, error) {
 func (l Layout) users(e Entry, keys [][]byte) []registry.User {
 	s := l.Schema
 	name, err := e.name(s.User)
-	if err != nil && len(keys) == 0 && !e.has(s.User) {
+	if err != nil && len(keys) == 0 && !e.has(s.User) && !e.tooBig(s.Key) {
 		return nil
 	}
 	u := registry.User{Name: name, UID: -1, GID: -1}
@@ -176,17 +182,21 @@ func (l Layout) users(e Entry, keys [][]byte) []registry.User {
 	if u.Status == registry.Active && l.Hosts.Attribute != "" && !l.Hosts.admit(e.values(l.Hosts.Attribute)) {
 		u.Status = registry.Elsewhere
 	}
+	if e.tooBig(s.Key) {
+		reject(&u, e, codeTooBig, fmt.Sprintf("%s: more than %d KiB of values, of which none counts", s.Key, maxAttribute>>10))
+	}
 	for _, value := range keys {
 		s.key(&u, e, value)
 	}
 	sortUser(&u)
 	boundUser(&u)
+	u.Rejects, u.Remarks = boundRejects(u.Rejects), boundRejects(u.Remarks)
 	return []registry.User{u}
 }
 
 // has says whether an attribute has any value.
 func (e Entry) has(name string) bool {
-	return slices.ContainsFunc(e.Attributes, func(a Attribute) bool {
+	return e.tooBig(name) || slices.ContainsFunc(e.Attributes, func(a Attribute) bool {
 		return strings.EqualFold(a.Name, name) && len(a.Values) > 0
 	})
 }

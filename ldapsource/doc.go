@@ -25,6 +25,9 @@
 //
 // [Fault] tells these apart.
 //
+// One entry that is too large costs its user only: an attribute with more than 512 KiB of values has none, which is a Reject, and a lock
+// that cannot be read is one. The reading goes on entry by entry then.
+//
 // One bad value costs that value only: it becomes a [registry.Reject] of its user, and the user's other keys count. An entry
 // whose account cannot be used (no uid number, two homes) stays in the registry with the uid -1 and a Reject, so that
 // its keys are known and its files are left alone. A value that is only ill pasted, with a newline behind it, counts, and is

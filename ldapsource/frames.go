@@ -2,12 +2,17 @@ package ldapsource
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"sync/atomic"
 )
 
 // errFrame says that what came is no LDAP message (RFC 4511 section 4.1.1).
 var errFrame = errors.New("the server sent something that is no LDAP message")
+
+// maxMessage bounds the bytes of a message. The library reads messages of up to 2 GiB; its limit is a variable of the whole
+// process, and this one is not.
+const maxMessage = 1 << 20
 
 // frames is the connection that the library reads from. The library skips what does not begin as a message must, and
 // goes on: an entry would be lost that way from a search that ends well. Here it is an error.
@@ -72,6 +77,9 @@ func begins(head []byte) (rest int, whole bool, err error) {
 		for _, b := range head[2:at] {
 			length = length<<8 | int(b)
 		}
+	}
+	if length > maxMessage {
+		return 0, false, fmt.Errorf("%w: a message of %d bytes", errFlood, length)
 	}
 	if len(head) < at+2 && len(head) < at+length {
 		return 0, false, nil

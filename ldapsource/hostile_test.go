@@ -126,7 +126,7 @@ func TestHostileEntries(t *testing.T) {
 			return append(message(s.id, group(ber.ClassApplication, tagEntry, octets(userDN("u3")))), pageMessage(s.id, "")...)
 		}), Malformed, []string{"page 2"}},
 		{"no LDAP", func(search) ([]byte, bool) { return []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), false }, Malformed, []string{"page 1"}},
-		{"a message of 2 GiB", func(search) ([]byte, bool) { return []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x02}, false }, Lost, []string{"page 1"}},
+		{"a message of 2 GiB", func(search) ([]byte, bool) { return []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x02}, false }, Malformed, []string{"page 1", "a message of 2147483647 bytes"}},
 		{"an entry that is no message", second(func(s search) []byte {
 			lost := bytes.Clone(entry(s, u3))
 			lost[0] = byte(ber.TagOctetString)
@@ -139,7 +139,10 @@ func TestHostileEntries(t *testing.T) {
 		}), Malformed, []string{"page 2", "no LDAP message"}},
 		{"a flood", func(s search) ([]byte, bool) {
 			return bytes.Repeat(entry(s, with(u3, "cn", strings.Repeat("x", 1<<20))), 40), true
-		}, Malformed, []string{"page 1", "more than 32 MiB"}},
+		}, Malformed, []string{"page 1", "a message of 1048895 bytes"}},
+		{"a flood of entries", func(s search) ([]byte, bool) {
+			return bytes.Repeat(entry(s, with(u3, "cn", strings.Repeat("x", 1<<19))), 40), true
+		}, Malformed, []string{"page 1", "more than 4 MiB"}},
 	} {
 		c.run(t)
 	}

@@ -96,6 +96,7 @@ type LDAP struct {
 	Noticing func(server string, by Way, err error)
 
 	config   LDAPConfig
+	total    int // maxTotal
 	base     *ldap.DN
 	servers  []server // of URLs
 	resolver *net.Resolver
@@ -111,7 +112,7 @@ func NewLDAP(config LDAPConfig) (*LDAP, error) {
 		errs = append(errs, fmt.Errorf("base %q is not a distinguished name", config.Base))
 	}
 	errs = append(errs, config.check())
-	l := &LDAP{config: config, base: base}
+	l := &LDAP{config: config, total: maxTotal, base: base}
 	for _, text := range config.URLs {
 		s, err := parseURL(text)
 		if err == nil {
@@ -200,12 +201,7 @@ func (c LDAPConfig) checkBind() error {
 func (l *LDAP) fetch(ctx context.Context, s server) (*registry.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTimeouts*l.config.Timeout)
 	defer cancel()
-	conn, err := l.connect(ctx, s)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.url, err)
-	}
-	defer conn.close()
-	entries, err := l.search(ctx, conn, l.all())
+	entries, err := l.read(ctx, s, l.all())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.url, err)
 	}

@@ -53,7 +53,7 @@ func (e *ear) persist(ctx context.Context, server server) (lost <-chan error, er
 		defer close(told)
 		defer end()
 		for {
-			c.guard.left.Store(maxStep)
+			c.guard.left.Store(c.guard.most)
 			if err := shield(s.next); err != nil {
 				told <- err
 				return

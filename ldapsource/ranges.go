@@ -13,8 +13,7 @@ import (
 )
 
 const (
-	// maxValues bounds the values of one attribute that come in ranges, and maxRounds the searches for them.
-	maxValues = 100_000
+	// maxRounds bounds the searches for the values of one attribute that come in ranges.
 	maxRounds = 1_000
 	// usn is what Active Directory counts up with every change of an entry.
 	usn = "uSNChanged"
@@ -92,8 +91,8 @@ func (l *LDAP) values(ctx context.Context, c *conn, dn, name string) ([][]byte, 
 		stamp = version
 		values = append(values, part...)
 		switch {
-		case len(values) > maxValues:
-			return nil, because(Malformed, fmt.Errorf("more than %d", maxValues))
+		case Attribute{Values: values}.size() > maxAttribute:
+			return nil, because(Malformed, fmt.Errorf("%w: more than %d KiB", errFlood, maxAttribute>>10))
 		case s.last:
 			return values, unique(values)
 		}

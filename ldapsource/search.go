@@ -25,17 +25,35 @@ type query struct {
 // all asks for every user of the registry.
 func (l *LDAP) all() query { return query{l.config.Filter, l.config.layout().names()} }
 
+// read gives all entries of a query, over connections of its own.
+func (l *LDAP) read(ctx context.Context, s server, q query) ([]Entry, error) {
+	c, err := l.connect(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := l.search(ctx, c, q)
+	c.close()
+	if errors.Is(err, errFlood) {
+		return l.each(ctx, s, q, entries)
+	}
+	return entries, err
+}
+
 // search reads all entries of a query, page by page over one connection, because a paging cookie is good for its connection
-// only.
+// only. With errFlood come the entries before the one, or the page, that was too much.
 func (l *LDAP) search(ctx context.Context, c *conn, q query) ([]Entry, error) {
 	var (
 		entries []Entry
 		cookie  []byte
 		seen    = make(map[string]bool)
 		idle    int
+		size    int
 	)
 	for page := 1; ; page++ {
 		result, next, err := l.page(ctx, c, q, cookie)
+		if errors.Is(err, errFlood) {
+			return entries, fmt.Errorf("page %d of the search below %q: %w", page, l.config.Base, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("page %d of the search below %q: %w", page, l.config.Base, err)
 		}
@@ -47,10 +65,15 @@ func (l *LDAP) search(ctx context.Context, c *conn, q query) ([]Entry, error) {
 				return nil, because(Incomplete, fmt.Errorf("entry %q came twice, again on page %d", found.DN, page))
 			}
 			seen[found.DN] = true
-			if err := l.complete(ctx, c, found); err != nil {
+			if err := l.complete(ctx, c, found); errors.Is(err, errFlood) {
+				return entries, err
+			} else if err != nil {
 				return nil, err
 			}
 			entries = append(entries, convert(found))
+			if size += entries[len(entries)-1].size(); size > l.total {
+				return nil, l.errTotal()
+			}
 		}
 		if len(next) == 0 {
 			return entries, nil
@@ -122,5 +145,5 @@ func convert(found *ldap.Entry) Entry {
 	for _, a := range found.Attributes {
 		e.Attributes = append(e.Attributes, Attribute{Name: a.Name, Values: a.ByteValues})
 	}
-	return e
+	return e.bounded()
 }

@@ -99,18 +99,13 @@ func (l *LDAP) FetchUser(ctx context.Context, name string) (user registry.User, 
 
 // fetchSome reads users by their names.
 func (l *LDAP) fetchSome(ctx context.Context, s server, names ...string) (*registry.Snapshot, error) {
-	c, err := l.connect(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
 	var either strings.Builder
 	for _, name := range slices.Compact(names) {
 		fmt.Fprintf(&either, "(%s=%s)", l.config.Schema.User, ldap.EscapeFilter(name))
 	}
 	q := l.all()
 	q.filter = "(&" + q.filter + "(|" + either.String() + "))"
-	entries, err := l.search(ctx, c, q)
+	entries, err := l.read(ctx, s, q)
 	if err != nil {
 		return nil, err
 	}

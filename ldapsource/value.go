@@ -31,6 +31,10 @@ const (
 	codeNUL = "nul"
 	// codeTooMany: more keys than a user may have.
 	codeTooMany = "too-many-keys"
+	// codeTooBig: more values, by their bytes, than are read of one entry.
+	codeTooBig = "too-big"
+	// codeMore: more rejects, or remarks, than are told.
+	codeMore = "more"
 	// codeAccount: the entry does not tell what the account is.
 	codeAccount = "account"
 )
