@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -213,11 +212,11 @@ func (e *ear) stampOf(entry Entry) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	at, err := time.Parse("20060102150405Z", strings.Replace(text, ".0Z", "Z", 1))
+	at, err := generalizedTime(text)
 	if err != nil {
 		return time.Time{}
 	}
-	return at
+	return at.UTC() // a mark is compared as it is
 }
 
 func (e *ear) stampName() string {

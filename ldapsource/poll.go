@@ -15,7 +15,7 @@ const slack = time.Minute
 // stamps knows which changes were told.
 type stamps struct {
 	mu   sync.Mutex
-	last time.Time // the newest of the server's
+	last time.Time // the newest of the server's that is not ahead
 	told map[mark]int
 }
 
@@ -26,7 +26,9 @@ type mark struct {
 }
 
 // note takes a stamp that was told a number of times now, and says whether it has to be told: once when it appears, and once more
-// when its second is over.
+// when its second is over. One that is ahead of now, as an entry has it that was made while some server's clock was wrong, is told by
+// itself and moves nothing: whatever is changed until then has an older one. By a clock here that is behind, many are ahead, and polls
+// are answered with more than is news. How far the clock here is before the server's, so long can a stamp still hide changes.
 func (s *stamps) note(dn string, at time.Time, times int) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +38,7 @@ func (s *stamps) note(dn string, at time.Time, times int) (news bool) {
 	if s.told == nil {
 		s.told = make(map[mark]int)
 	}
-	if at.After(s.last) {
+	if at.After(s.last) && !at.After(time.Now().Add(slack)) {
 		s.last = at
 	}
 	one := mark{dn, at}
@@ -49,10 +51,15 @@ func (s *stamps) note(dn string, at time.Time, times int) (news bool) {
 func (s *stamps) since() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last.IsZero() {
-		return s.last
-	}
 	oldest := s.last.Add(-slack)
+	if s.last.IsZero() { // all are ahead, if there are any
+		oldest = time.Time{}
+		for one := range s.told {
+			if oldest.IsZero() || one.at.Before(oldest) {
+				oldest = one.at
+			}
+		}
+	}
 	for one := range s.told {
 		if one.at.Before(oldest) {
 			delete(s.told, one)
