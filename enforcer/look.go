@@ -108,7 +108,7 @@ func (l Looker) Look(account homes.Account) Result {
 // only accounts of one uid can change the files: it is theirs, or root's.)
 func (l Looker) SharedHome(account homes.Account) error {
 	for _, twin := range l.twins[account.UID] {
-		if twin == account {
+		if twin == account || twin.Check() != nil { // a home that is refused is that of nobody who is kept
 			continue
 		}
 		switch same, err := l.Homes.SameHome(account, twin); {

@@ -118,6 +118,69 @@ func TestLookLeavesTheFileOfTwoAccountsWithOneUID(t *testing.T) {
 	}
 }
 
+// Who left the registry is kept, also where an account of this host has his uid by now: his home is cleaned, and the file that is that
+// account's too, by its uid, stays as it is. So it is for who is in the registry. The account's other name is what tells it from one
+// that /etc/passwd has of the user himself.
+func TestLookBesideALocalAccountWithTheUID(t *testing.T) {
+	line, err := authkeys.ParseValue([]byte(lineA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := registry.New([]registry.User{{Name: "alice", UID: 2002, GID: 100, Home: "/home/alice", Records: []registry.Record{{Key: line.Key}}}}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := enforcer.Gone{Account: homes.Account{Name: "bob", UID: 2001, GID: 100, Home: "/home/bob"}, Since: noon}
+	for title, c := range map[string]struct {
+		here []homes.Account
+		left map[string]bool // the file by uid stays
+	}{
+		"none":            {},
+		"of others":       {[]homes.Account{{Name: "svc", UID: 2003, GID: 1, Home: "/srv"}}, nil},
+		"himself":         {[]homes.Account{{Name: "bob", UID: 2001, GID: 100, Home: "/home/bob"}, {Name: "alice", UID: 2002, GID: 100, Home: "/home/alice"}}, nil},
+		"of who left":     {[]homes.Account{{Name: "svc", UID: 2001, GID: 1, Home: "/srv/svc"}}, map[string]bool{"bob": true}},
+		"without a home":  {[]homes.Account{{Name: "svc", UID: 2001, GID: 1, Home: "/"}}, map[string]bool{"bob": true}},
+		"of who is there": {[]homes.Account{{Name: "svc", UID: 2002, GID: 1, Home: "/srv/svc"}}, map[string]bool{"alice": true}},
+	} {
+		scope := enforcer.Scope{MinUID: 1, Local: func() ([]homes.Account, error) { return c.here, nil }}
+		world := enforcer.NewWorld(snapshot, grants(t), scope, gone)
+		file := regular(lineB + "\n")
+		look := world.Looker(twoPaths{shelf{"keys": file, "/keys/2001": file, "/keys/2002": file}, func(_, b homes.Account) (bool, error) {
+			if b.Home == "/" {
+				return false, errors.New("refused")
+			}
+			return false, nil
+		}})
+		look.Files = func(a homes.Account) (homes.KeyFiles, error) {
+			return homes.KeyFiles{Paths: []string{"keys", fmt.Sprintf("/keys/%d", a.UID)}}, nil
+		}
+		for _, name := range []string{"alice", "bob"} {
+			account, kept := world.Account(name)
+			if !kept {
+				t.Fatalf("%s: %s is left alone: %v", title, name, world.Skips())
+			}
+			result := look.Look(account)
+			cleaned := make(map[string]bool)
+			for _, p := range result.Plans {
+				cleaned[p.Name] = p.Change && len(p.After) == 0
+			}
+			byUID := fmt.Sprintf("/keys/%d", account.UID)
+			if !cleaned["keys"] || cleaned[byUID] == c.left[name] || (len(result.Unkept) == 1) != c.left[name] || result.Err != nil {
+				t.Errorf("%s: of %s's files %v are cleaned, %v not kept, error %v", title, name, cleaned, result.Unkept, result.Err)
+			}
+		}
+	}
+	// A home that is that account's too, by another path, is left alone.
+	scope := enforcer.Scope{MinUID: 1, Local: func() ([]homes.Account, error) {
+		return []homes.Account{{Name: "svc", UID: 2001, GID: 1, Home: "/export/bob"}}, nil
+	}}
+	world := enforcer.NewWorld(snapshot, grants(t), scope, gone)
+	result := world.Looker(twoPaths{shelf{}, func(_, _ homes.Account) (bool, error) { return true, nil }}).Look(gone.Account)
+	if result.Err == nil || len(result.Plans) != 0 {
+		t.Errorf("one home: error %v, plans %v", result.Err, result.Plans)
+	}
+}
+
 // twoPaths is a shelf for accounts whose homes may be one.
 type twoPaths struct {
 	shelf

@@ -36,7 +36,7 @@ type World struct {
 	Snapshot *registry.Snapshot
 	Grants   *policy.Grants
 	accounts map[string]homes.Account
-	twins    map[int][]homes.Account // kept accounts by their uid, where several have one
+	twins    map[int][]homes.Account // accounts by their uid, where several have one: those that are kept, and this host's own beside them
 	order    []homes.Account         // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
 	departed map[string]time.Time // kept accounts whose users left the registry, and when
@@ -82,7 +82,7 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, d
 	}
 	w.dropShared()
 	w.keepDeparted(departed, scope, local)
-	w.findTwins()
+	w.findTwins(local)
 	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
 		w.order = append(w.order, w.accounts[name])
 	}
@@ -174,19 +174,29 @@ func (w *World) keepDeparted(departed []Gone, scope Scope, local locals) {
 }
 
 // findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them, and
-// their homes may be one directory.
-func (w *World) findTwins() {
+// their homes may be one directory. An account of this host of another name has one too: it may have been given the uid of somebody
+// who left the registry, by whose lack of keys its file would be judged.
+func (w *World) findTwins(local locals) {
 	w.twins = make(map[int][]homes.Account)
 	first := make(map[int]homes.Account, len(w.accounts))
+	add := func(account homes.Account) {
+		if w.twins[account.UID] == nil {
+			w.twins[account.UID] = []homes.Account{first[account.UID]}
+		}
+		w.twins[account.UID] = append(w.twins[account.UID], account)
+	}
 	for _, account := range w.accounts {
-		one, taken := first[account.UID]
-		switch {
-		case !taken:
+		if _, taken := first[account.UID]; taken {
+			add(account)
+		} else {
 			first[account.UID] = account
-		case w.twins[account.UID] == nil:
-			w.twins[account.UID] = []homes.Account{one, account}
-		default:
-			w.twins[account.UID] = append(w.twins[account.UID], account)
+		}
+	}
+	for name, own := range local.byName {
+		for _, account := range own {
+			if _, taken := first[account.UID]; taken && w.accounts[name].UID != account.UID {
+				add(account)
+			}
 		}
 	}
 }

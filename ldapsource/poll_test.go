@@ -37,9 +37,12 @@ func TestStampsAhead(t *testing.T) {
 		at   time.Time
 		news bool
 	}{
-		{"a", year, true}, {"b", now, true}, // the order does not matter
-		{"a", year, true}, {"a", year, false}, // told twice, and never again
-		{"c", now.Add(-slack), true}, {"d", now.Add(-slack - time.Second), false},
+		{"a", year, true},
+		{"b", now, true}, // the order does not matter
+		{"a", year, true},
+		{"a", year, false}, // told twice, and never again
+		{"c", now.Add(-slack), true},
+		{"d", now.Add(-slack - time.Second), false},
 		{"a", now.Add(time.Second), true},
 	} {
 		if got := s.note(step.dn, step.at, 1); got != step.news {
