@@ -57,8 +57,9 @@ type Looker struct {
 	// one that somebody has open for writing, unless a key is to go from it.
 	Patient bool
 
-	twins    map[int][]homes.Account // as in a World
-	departed map[string]time.Time    // as in a World
+	twins    map[int][]homes.Account    // as in a World
+	shared   map[string][]homes.Account // as in a World
+	departed map[string]time.Time       // as in a World
 }
 
 // ErrUnsettled is in a result whose look was patient: nothing was done about a file that may not be finished.
@@ -103,17 +104,19 @@ func (l Looker) Look(account homes.Account) Result {
 	return result
 }
 
-// SharedHome says that an account must be left alone: another one with its uid has the same home under another path, and
-// each would lose its keys to the other. What a twin's home is must be known for that, unless there is none. (Of one home
+// SharedHome says that an account must be left alone: another one with its uid has the same home under another path, or one names the
+// same home that is root's, and each would lose its keys to the other. What a twin's home is must be known for that, unless there
+// is none. Where only one of two uids may use the home, it is that one's: to the other the look at its files is refused. (Of one home
 // only accounts of one uid can change the files: it is theirs, or root's.)
 func (l Looker) SharedHome(account homes.Account) error {
-	for _, twin := range l.twins[account.UID] {
+	for _, twin := range slices.Concat(l.twins[account.UID], l.shared[account.Home]) {
 		if twin == account || twin.Check() != nil { // a home that is refused is that of nobody who is kept
 			continue
 		}
 		switch same, err := l.Homes.SameHome(account, twin); {
+		case twin.UID != account.UID && errors.Is(err, homes.ErrRefused):
 		case err != nil:
-			return fmt.Errorf("is the home of %s that of %s, which has the same uid? %w", account.Name, twin.Name, err)
+			return fmt.Errorf("is the home of %s that of %s too? %w", account.Name, twin.Name, err)
 		case same:
 			return fmt.Errorf("the home %s of %s is that of %s too, by the path %s: both are left alone", account.Home, account.Name, twin.Name, twin.Home)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -179,6 +180,81 @@ func TestLookBesideALocalAccountWithTheUID(t *testing.T) {
 	if result.Err == nil || len(result.Plans) != 0 {
 		t.Errorf("one home: error %v, plans %v", result.Err, result.Plans)
 	}
+}
+
+// Who names another's home in his entry takes it out of nobody's care: it is looked at for whose it is, and refused to who names it,
+// whose own file elsewhere is looked at all the same. One that is root's may be both's, and is left alone.
+func TestLookAtAHomeThatTwoName(t *testing.T) {
+	line, err := authkeys.ParseValue([]byte(lineA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := func(name string, uid int) registry.User {
+		return registry.User{Name: name, UID: uid, GID: 100, Home: "/home/alice", Records: []registry.Record{{Key: line.Key}}}
+	}
+	snapshot, err := registry.New([]registry.User{entry("alice", 2001), entry("mallory", 2002)}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	world := enforcer.NewWorld(snapshot, grants(t), enforcer.Scope{MinUID: 1})
+	for title, c := range map[string]struct {
+		owner   int
+		refusal error           // to others
+		kept    map[string]bool // the file in the home
+	}{
+		"alice's":                   {2001, homes.ErrStranger, map[string]bool{"alice": true}},
+		"alice's, and out of reach": {2001, homes.ErrRefused, map[string]bool{"alice": true}},
+		"mallory's":                 {2002, homes.ErrStranger, map[string]bool{"mallory": true}},
+		"silent":                    {2001, errors.New("input/output error"), nil},
+		"root's":                    {0, nil, nil},
+	} {
+		file := regular(lineB + "\n")
+		house := house{shelf{"keys": file, "/keys/alice": file, "/keys/mallory": file}, c.owner, c.refusal}
+		look := world.Looker(house)
+		look.Files = func(a homes.Account) (homes.KeyFiles, error) {
+			return homes.KeyFiles{Paths: []string{"keys", "/keys/" + a.Name}}, nil
+		}
+		for _, name := range []string{"alice", "mallory"} {
+			account, _ := world.Account(name)
+			result := look.Look(account)
+			cleaned := make(map[string]bool)
+			for _, p := range result.Plans {
+				cleaned[p.Name] = p.Change && len(p.After) == 0
+			}
+			if cleaned["keys"] != c.kept[name] || cleaned["/keys/"+name] != (c.kept != nil) || (result.Err == nil) != c.kept[name] {
+				t.Errorf("a home that is %s: of %s's files %v are cleaned, error %v", title, name, cleaned, result.Err)
+			}
+		}
+	}
+}
+
+// house is a shelf in the home of one uid, as homes.Door is.
+type house struct {
+	shelf
+
+	owner   int
+	refusal error // to others
+}
+
+func (h house) mine(a homes.Account) error {
+	if h.owner != a.UID && h.owner != 0 {
+		return fmt.Errorf("account %s: %w", a.Name, h.refusal)
+	}
+	return nil
+}
+
+func (h house) Read(a homes.Account, file string) (homes.File, error) {
+	if err := h.mine(a); err != nil && !strings.HasPrefix(file, "/") {
+		return homes.File{}, err
+	}
+	return h.shelf.Read(a, file)
+}
+
+func (h house) SameHome(a, b homes.Account) (bool, error) {
+	if err := errors.Join(h.mine(a), h.mine(b)); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // twoPaths is a shelf for accounts whose homes may be one.

@@ -36,8 +36,9 @@ type World struct {
 	Snapshot *registry.Snapshot
 	Grants   *policy.Grants
 	accounts map[string]homes.Account
-	twins    map[int][]homes.Account // accounts by their uid, where several have one: those that are kept, and this host's own beside them
-	order    []homes.Account         // accounts by name: every sweep and fast check asks for them
+	twins    map[int][]homes.Account    // accounts by their uid, where several have one: those that are kept, and this host's own beside them
+	shared   map[string][]homes.Account // accounts by their home, where several name one
+	order    []homes.Account            // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
 	departed map[string]time.Time // kept accounts whose users left the registry, and when
 	braked   BrakeState           // by which it was made
@@ -45,7 +46,7 @@ type World struct {
 }
 
 // NewWorld finds the accounts to keep. Left alone, and listed by [World.Skips], are those whose registry entry cannot be
-// acted on: below the least uid, without uid or home, with a name or a home that is not safe to use, with the home of another
+// acted on: below the least uid, without uid or home, with a name or a home that is not safe to use, with the home and the uid of another
 // account, where one user's file would be judged by another's keys, or with the name of an account of this host that is another one.
 // Users who departed are kept as long as their uid and their home are no other account's; of two with one home the one who left
 // last is.
@@ -112,7 +113,8 @@ func (w *World) add(account homes.Account) {
 
 func (w *World) skip(user, why string) { w.skips = append(w.skips, Skip{User: user, Why: why}) }
 
-// dropShared leaves all accounts alone that name one home.
+// dropShared leaves accounts alone that name one home and have one uid. Of others with one home it belongs to one at most, and each look
+// finds out whose it is: who names another's home in his entry must not take that out of anybody's care.
 func (w *World) dropShared() {
 	owner := make(map[string]string, len(w.accounts))
 	for name, account := range w.accounts {
@@ -121,19 +123,23 @@ func (w *World) dropShared() {
 	if len(owner) == len(w.accounts) {
 		return // as nearly always
 	}
-	clear(owner)
-	shared := make(map[string]string)
+	w.shared = make(map[string][]homes.Account)
 	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
-		home := w.accounts[name].Home
-		if first, taken := owner[home]; taken {
-			shared[name], shared[first] = first, name
+		account := w.accounts[name]
+		w.shared[account.Home] = append(w.shared[account.Home], account)
+	}
+	for home, list := range w.shared {
+		if len(list) == 1 {
+			delete(w.shared, home)
 			continue
 		}
-		owner[home] = name
-	}
-	for name, other := range shared {
-		w.skip(name, fmt.Sprintf("its home %s is that of %s too", w.accounts[name].Home, other))
-		delete(w.accounts, name)
+		for _, one := range list {
+			at := slices.IndexFunc(list, func(other homes.Account) bool { return other.UID == one.UID && other != one })
+			if at >= 0 {
+				w.skip(one.Name, fmt.Sprintf("its home %s is that of %s too", home, list[at].Name))
+				delete(w.accounts, one.Name)
+			}
+		}
 	}
 }
 
@@ -203,7 +209,7 @@ func (w *World) findTwins(local locals) {
 
 // Looker looks at the homes of this world by its grants.
 func (w *World) Looker(on Homes) Looker {
-	return Looker{Homes: on, Grants: w.Grants, twins: w.twins, departed: w.departed}
+	return Looker{Homes: on, Grants: w.Grants, twins: w.twins, shared: w.shared, departed: w.departed}
 }
 
 // Account returns the account of a user whose home is kept.
