@@ -7,6 +7,19 @@ import (
 	"testing"
 )
 
+// newerSSHD makes an sshd that finds key files by patterns (10.0) say that it reads some.
+func (s *site) newerSSHD(files string) {
+	s.t.Helper()
+	s.put("sshd_config", "AuthorizedKeysFile "+files+"\n")
+	s.put("sshd", "#!/bin/sh\n[ \"$1\" = -V ] && { echo OpenSSH_10.0p2, OpenSSL 3.5 >&2; exit; }\necho Port 22\ncat "+s.path("sshd_config")+"\n")
+	if err := os.Chmod(s.path("sshd"), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	s.configure("enforce", s.ldifRegistry())
+	s.asks(s.path("sshd_config"))
+	s.edit("configs:", "program: "+s.path("sshd")+", configs:")
+}
+
 // What comes to match a pattern of sshd 10 later is seen at once, whatever its name, and so is a folder that comes later.
 func TestDaemonKeepsWhatPatternsFind(t *testing.T) {
 	s := newSite(t)
@@ -14,14 +27,7 @@ func TestDaemonKeepsWhatPatternsFind(t *testing.T) {
 	user := s.newMember(1, keys["A"])
 	user.write(t, "keys-1", keys["B"]+"\n"+keys["A"]+"\n")
 	s.put("registry.ldif", entries(user))
-	s.put("sshd_config", "AuthorizedKeysFile .ssh/keys* .ssh/keys.d/[!_]*\n")
-	s.put("sshd", "#!/bin/sh\n[ \"$1\" = -V ] && { echo OpenSSH_10.0p2, OpenSSL 3.5 >&2; exit; }\necho Port 22\ncat "+s.path("sshd_config")+"\n")
-	if err := os.Chmod(s.path("sshd"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s.configure("enforce", s.ldifRegistry())
-	s.asks(s.path("sshd_config"))
-	s.edit("configs:", "program: "+s.path("sshd")+", configs:")
+	s.newerSSHD(".ssh/keys* .ssh/keys.d/[!_]*")
 	d := s.start()
 	d.await("every home was looked at", 1)
 	user.loses(t, "keys-1", keys["B"])

@@ -126,3 +126,41 @@ func TestDaemonFreesAKeyBehindALookUp(t *testing.T) {
 	}
 	d.stop()
 }
+
+// A user holds one of two directories of key files, so that not even a list of it comes back: that one gives way, the other one
+// stays, with all that is in it.
+func TestDaemonLeavesTheOtherDirectory(t *testing.T) {
+	testenv.Need(t, "root", "fuse")
+	s := newSite(t)
+	_, keys := vectors(t)
+	user := s.newMember(1, keys["A"])
+	user.write(t, "authorized_keys", keys["A"]+"\n")
+	user.does(t, "mkdir .keys; cat >.keys/x", keys["B"]+"\n")
+	s.put("registry.ldif", entries(user))
+	s.newerSSHD(".ssh/authorized_keys .keys/*")
+	before, err := os.Stat(filepath.Dir(user.file("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stall := testenv.HoldDir(t, user.as(), filepath.Join(user.home, ".keys"))
+	defer stall.Let()
+	queued := exec.CommandContext(t.Context(), "mkdir", filepath.Join(user.home, ".keys", "queued"))
+	if err := queued.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a change waits for the lock", func() bool { return threads(queued.Process.Pid)["D"] == 1 })
+
+	d := s.start()
+	user.loses(t, filepath.Join("..", ".keys", "x"), keys["B"])
+	d.await("every home was looked at", 1)
+	user.append(t, "authorized_keys", keys["B"]+"\n")
+	user.loses(t, "authorized_keys", keys["B"])
+	stall.Let()
+	if err := queued.Wait(); err != nil {
+		t.Error(err)
+	}
+	if now, err := os.Stat(filepath.Dir(user.file("x"))); err != nil || !os.SameFile(before, now) {
+		t.Errorf(".ssh is another one, %v", err)
+	}
+	d.stop()
+}

@@ -2,7 +2,9 @@ package homes
 
 import (
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,9 +21,15 @@ const (
 // hang is a call that was left behind.
 type hang struct {
 	home   string
+	dir    string // of the key file, as spot.dir; "": any, since the call was for no one file
 	errand errand
 	effort *effort
-	past   bool // a directory of the home has given way since
+	past   bool // the directory has given way since
+}
+
+// in reports that the call hangs in a directory of a home, as far as is known.
+func (one *hang) in(home, dir string) bool {
+	return one.home == home && (one.dir == "" || one.dir == dir || strings.HasPrefix(one.dir, dir+"/"))
 }
 
 // hangs are the calls that were left behind and have not come back.
@@ -31,8 +39,9 @@ type hangs struct {
 }
 
 // bars reports that a call would be stuck as well, or could be one too many. Where a
-// directory has given way, the next call has another one before it.
-func (h *hangs) bars(home string, what errand) bool {
+// directory has given way, the next call has another one before it. What hangs in one
+// directory says nothing of another, but for a renewal: it waits for the one above.
+func (h *hangs) bars(home, dir string, what errand) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	past := 0
@@ -42,10 +51,10 @@ func (h *hangs) bars(home string, what errand) bool {
 		case other.effort.top.Load():
 			return true // the lock is that of the home, or of a directory above it
 		case other.errand == renewing:
-			if what != reading {
+			if what == renewing && path.Dir(other.dir) == path.Dir(dir) || what == changing && other.dir == dir {
 				return true
 			}
-		case what == renewing:
+		case what == renewing, other.dir != "" && other.dir != dir:
 		case !other.past && other.errand == what:
 			return true
 		default:
@@ -55,8 +64,8 @@ func (h *hangs) bars(home string, what errand) bool {
 	return past >= stuckEach
 }
 
-func (h *hangs) admit(home string, what errand) error {
-	if h.bars(home, what) {
+func (h *hangs) admit(home, dir string, what errand) error {
+	if h.bars(home, dir, what) {
 		return fmt.Errorf("an earlier call has not come back: %w", ErrStuck)
 	}
 	return nil
@@ -82,19 +91,19 @@ func (h *hangs) leave(old *hang) {
 }
 
 // gaveWay notes that a directory of a home went aside.
-func (h *hangs) gaveWay(home string) {
+func (h *hangs) gaveWay(home, dir string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, one := range h.list {
-		one.past = one.past || one.home == home
+		one.past = one.past || one.in(home, dir)
 	}
 }
 
-// letGo reports that no call hangs in a home any more, for which a directory would have
+// letGo reports that no call hangs in a directory any more, for which that would have
 // to give way. One that got its lock, and has work to do yet, is waited for a while.
-func (h *hangs) letGo(home string) bool {
+func (h *hangs) letGo(home, dir string) bool {
 	for end := time.Now().Add(stuckTimes * stuckCheck); ; time.Sleep(10 * time.Millisecond) {
-		waits, moves := h.state(home)
+		waits, moves := h.state(home, dir)
 		if waits || !moves {
 			return !waits
 		}
@@ -104,14 +113,14 @@ func (h *hangs) letGo(home string) bool {
 	}
 }
 
-// state reports whether calls in a home wait for a lock, and whether any are at work.
-func (h *hangs) state(home string) (waits, moves bool) {
+// state reports whether calls in a directory wait for a lock, and whether any are at work.
+func (h *hangs) state(home, dir string) (waits, moves bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	past := 0
 	for _, one := range h.list {
 		switch {
-		case one.home != home || one.errand == renewing:
+		case !one.in(home, dir) || one.errand == renewing:
 		case one.past:
 			past++
 		case locked(one.effort.thread.Load()):

@@ -96,25 +96,28 @@ func readable(dir handle) error {
 // else that of the file alone. Errors: ErrNoHome, ErrRefused, ErrStuck, or what the file system said;
 // what was found of other files is returned all the same.
 func (d *Door) Dirs(a Account, files ...string) ([]Dir, error) {
-	list, err := glance(d, a, func(e *effort) (list []Dir, _ error) {
-		var wrong []error
-		for _, file := range files {
-			dirs, err := d.dirs(a, file, e)
-			list, wrong = append(list, dirs...), append(wrong, err)
-		}
-		return list, errors.Join(wrong...)
-	})
+	var list []Dir
+	var wrong []error
+	for _, file := range files {
+		dirs, err := d.dirs(a, file)
+		list, wrong = append(list, dirs...), append(wrong, err)
+	}
+	err := errors.Join(wrong...)
 	if err != nil {
 		err = fmt.Errorf("account %s: %w", a.Name, err)
 	}
 	return merge(list), err
 }
 
-func (d *Door) dirs(a Account, file string, e *effort) ([]Dir, error) {
+func (d *Door) dirs(a Account, file string) ([]Dir, error) {
 	s, err := a.spot(file)
 	if err != nil {
 		return nil, err
 	}
+	return glance(d, a, s.dir(), func(e *effort) ([]Dir, error) { return d.dirsOf(a, s, e) })
+}
+
+func (d *Door) dirsOf(a Account, s spot, e *effort) ([]Dir, error) {
 	p, err := d.locate(a, s, uint32(a.UID), e) //nolint:gosec // checked by Account.Check
 	if err != nil {
 		return nil, err

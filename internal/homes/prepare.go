@@ -178,13 +178,13 @@ func (j *job) makeWay() error {
 	if rehearsal != nil && !noRoom(rehearsal) {
 		return fmt.Errorf("new %s: %w", j.p.where(), rehearsal)
 	}
-	if j.patient && j.door.hangs.letGo(j.account.Home) {
+	if j.patient && j.door.hangs.letGo(j.account.Home, j.p.where()) {
 		return fmt.Errorf("nothing is stuck any more: %w", ErrChanged)
 	}
 	j.marked = true
 	err := j.suspend(j.p.top(), j.p.folder(), j.p.folder())
 	if err == nil {
-		j.door.hangs.gaveWay(j.account.Home)
+		j.door.hangs.gaveWay(j.account.Home, j.p.where())
 	}
 	if rehearsal != nil {
 		return errors.Join(fmt.Errorf("no room for a new %s, the old one goes aside: %w", j.p.where(), rehearsal), err)

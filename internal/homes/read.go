@@ -22,7 +22,7 @@ func (d *Door) Read(a Account, file string) (File, error) {
 	var found File
 	s, err := a.spot(file)
 	if err == nil {
-		found, err = glance(d, a, func(e *effort) (File, error) { return d.read(a, s, e) })
+		found, err = glance(d, a, s.dir(), func(e *effort) (File, error) { return d.read(a, s, e) })
 	}
 	if err != nil {
 		return File{}, fmt.Errorf("account %s: %w", a.Name, err)

@@ -29,8 +29,8 @@ var ErrStuck = errors.New("somebody holds a lock of the kernel's on the file or 
 const (
 	stuckCheck = 500 * time.Millisecond
 	stuckTimes = 6
-	// stuckEach bounds the threads that are left behind in one home, but for one that
-	// makes a directory give way; then further calls are stuck at once.
+	// stuckEach bounds the threads that are left behind in one directory, but for one that
+	// makes it give way; then further calls are stuck at once.
 	stuckEach = 4
 	// stuckMax bounds them all; further calls wait like any other system call then. A stranger can hang one in each home
 	// that he may list, for two processes of his own. The unit's TasksMax= has room for them; Go ends a program that has
@@ -60,13 +60,13 @@ func (e *effort) here(fn func() error) error {
 
 // attend runs fn, and gives up with ErrStuck. fn ends as soon as it can once it is left;
 // what it returns then is nobody's, so it must write nothing that others read.
-func attend[T any](d *Door, a Account, what errand, fn func(e *effort) (T, error)) (T, error) {
+func attend[T any](d *Door, a Account, dir string, what errand, fn func(e *effort) (T, error)) (T, error) {
 	var nothing T
 	e := new(effort)
 	if d.own != anyUser {
 		return fn(e)
 	}
-	if err := d.hangs.admit(a.Home, what); err != nil {
+	if err := d.hangs.admit(a.Home, dir, what); err != nil {
 		return nothing, err
 	}
 	type outcome struct {
@@ -89,7 +89,7 @@ func attend[T any](d *Door, a Account, what errand, fn func(e *effort) (T, error
 		if times++; !locked(e.thread.Load()) {
 			times = 0
 		}
-		this := &hang{home: a.Home, errand: what, effort: e}
+		this := &hang{home: a.Home, dir: dir, errand: what, effort: e}
 		if times < stuckTimes || !d.hangs.enter(this) {
 			continue
 		}
@@ -104,15 +104,15 @@ func attend[T any](d *Door, a Account, what errand, fn func(e *effort) (T, error
 
 // change is hand for what changes names, under attend.
 func (d *Door) change(a Account, s spot, what errand, fn func(owner uint32, e *effort) error) error {
-	_, err := attend(d, a, what, func(e *effort) (struct{}, error) {
+	_, err := attend(d, a, s.dir(), what, func(e *effort) (struct{}, error) {
 		return struct{}{}, d.hand(a, s, e, func(owner uint32) error { return fn(owner, e) })
 	})
 	return err
 }
 
-// glance is As for what reads, under attend.
-func glance[T any](d *Door, a Account, fn func(e *effort) (T, error)) (T, error) {
-	return attend(d, a, reading, func(e *effort) (found T, err error) {
+// glance is As for what reads, under attend. dir is that of the key file; "": there is no one.
+func glance[T any](d *Door, a Account, dir string, fn func(e *effort) (T, error)) (T, error) {
+	return attend(d, a, dir, reading, func(e *effort) (found T, err error) {
 		err = d.As(a, func() error {
 			return e.here(func() (err error) {
 				found, err = fn(e)
@@ -126,7 +126,7 @@ func glance[T any](d *Door, a Account, fn func(e *effort) (T, error)) (T, error)
 // Attend is As, and gives up with ErrStuck when fn waits for a lock that is not given back. fn goes on then as soon as it
 // can, so it must write nothing that others read, but under a lock.
 func (d *Door) Attend(a Account, fn func() error) error {
-	_, err := glance(d, a, func(*effort) (struct{}, error) { return struct{}{}, fn() })
+	_, err := glance(d, a, "", func(*effort) (struct{}, error) { return struct{}{}, fn() })
 	return err
 }
 

@@ -336,12 +336,12 @@ func TestHangsBarARenewAtTheTop(t *testing.T) {
 	list := hangs{list: []*hang{one}}
 	one.effort.top.Store(true)
 	for _, what := range []errand{reading, changing, renewing} {
-		if !list.bars(one.home, what) || list.bars("/home/bob", what) {
+		if !list.bars(one.home, ".ssh", what) || list.bars("/home/bob", ".ssh", what) {
 			t.Errorf("errand %d: the home is held, and that home alone", what)
 		}
 	}
 	one.effort.below()
-	if list.bars(one.home, changing) || list.bars(one.home, renewing) {
+	if list.bars(one.home, ".ssh", changing) || list.bars(one.home, ".ssh", renewing) {
 		t.Error("the home is not held any more")
 	}
 }

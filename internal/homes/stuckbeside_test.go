@@ -1,0 +1,157 @@
+package homes
+
+import (
+	"errors"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// beside is a home with a key file in .ssh and one in .keys, which a pattern finds.
+func beside(tb testing.TB) (h *home, other string) {
+	tb.Helper()
+	h, other = newSSH(tb, bad), ".keys/"+name
+	h.mkdir(h.path(".keys"), 0o700, testUID)
+	h.write(h.path(other), bad, 0o600, testUID)
+	return h, other
+}
+
+// inode is what a directory is told by.
+func (h *home) inode(dir string) uint64 {
+	h.Helper()
+	var st unix.Stat_t
+	h.must(unix.Lstat(h.path(dir), &st))
+	return st.Ino
+}
+
+// replaced replaces a file that nothing keeps in its place.
+func (h *home) replaced(file string) {
+	h.Helper()
+	found, err := h.door.Read(h.Account, file)
+	h.must(err)
+	h.must(h.door.Replace(h.Account, file, found.Version, []byte(good)))
+	if got := h.content(h.path(file)); got != good {
+		h.Errorf("%s holds %q", file, got)
+	}
+}
+
+// A call that hangs in one directory of key files is no reason to put another one aside, or to leave it as it is.
+func TestHangInAnotherDirectory(t *testing.T) {
+	t.Parallel()
+	list := func(h *home, _ string) *testenv.Stall {
+		holder := testenv.HoldDir(h.TB, h.attacker(), h.path(".keys"))
+		h.queue(h.path(".keys"))
+		h.Cleanup(holder.Let) // before what is queued is waited for
+		return holder
+	}
+	for title, hang := range map[string]struct {
+		hold func(h *home, other string) *testenv.Stall
+		call func(h *home, other string) error
+	}{
+		"a change": {
+			func(h *home, other string) *testenv.Stall {
+				return testenv.HoldFile(h.TB, h.attacker(), h.path(other), bad)
+			},
+			func(h *home, other string) error {
+				found, err := h.door.Read(h.Account, other)
+				h.must(err)
+				return h.door.Replace(h.Account, other, found.Version, []byte(good))
+			},
+		},
+		"a pattern": {
+			list, func(h *home, _ string) error {
+				_, err := h.globbed(".keys/*")
+				return err
+			},
+		},
+		"a watch": {
+			list, func(h *home, _ string) error {
+				dirs, err := h.door.Dirs(h.Account, keyPath, ".keys/below/"+name)
+				if len(dirs) != 2 {
+					h.Errorf("Dirs: %+v, want the home and .ssh all the same", dirs)
+				}
+				return err
+			},
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			h, other := beside(t)
+			holder := hang.hold(h, other)
+			ssh, keys := h.inode(".ssh"), h.inode(".keys")
+			if err := hang.call(h, other); !errors.Is(err, ErrStuck) {
+				t.Fatalf("%v, want ErrStuck", err)
+			}
+			h.replaced(keyPath)
+			if err := h.door.Renew(h.Account, keyPath, []byte(good), false, other); !errors.Is(err, ErrChanged) {
+				t.Errorf("Renew of the other directory: %v, want ErrChanged", err)
+			}
+			h.must(h.door.Renew(h.Account, other, []byte(good), false, keyPath))
+			if h.inode(".ssh") != ssh || h.inode(".keys") == keys {
+				t.Error("the wrong directory went aside")
+			}
+			h.replaced(other)
+			holder.Let()
+			h.back()
+		})
+	}
+}
+
+// Both are held: each gives way once, and not to what hangs in the other.
+func TestHangsInTwoDirectories(t *testing.T) {
+	t.Parallel()
+	h, other := beside(t)
+	files := []string{keyPath, other}
+	for _, file := range files {
+		holder := testenv.HoldFile(t, h.attacker(), h.path(file), bad)
+		t.Cleanup(holder.Let)
+	}
+	for _, file := range files {
+		found, err := h.door.Read(h.Account, file)
+		h.must(err)
+		if err := h.door.Replace(h.Account, file, found.Version, []byte(good)); !errors.Is(err, ErrStuck) {
+			t.Fatalf("%s: %v, want ErrStuck", file, err)
+		}
+	}
+	h.must(h.door.Renew(h.Account, keyPath, []byte(good), false, other))
+	h.replaced(keyPath)
+	if found, err := h.door.Read(h.Account, other); err != nil {
+		t.Error(err)
+	} else if err := h.door.Replace(h.Account, other, found.Version, []byte(good)); !errors.Is(err, ErrStuck) || h.door.Stuck() != 2 {
+		t.Errorf("%v with %d threads, want ErrStuck with the 2 of before", err, h.door.Stuck())
+	}
+	h.must(h.door.Renew(h.Account, other, []byte(good), false, keyPath))
+	h.replaced(other)
+}
+
+// A directory that gave way took along what hung further down; one that is beside it did not.
+func TestHangsOfADirectoryThatGaveWay(t *testing.T) {
+	list := hangs{}
+	for _, dir := range []string{".keys", ".keys/deep", ".keys2", ""} {
+		list.enter(&hang{home: "/home/alice", dir: dir, errand: reading, effort: new(effort)})
+	}
+	list.enter(&hang{home: "/home/alice", dir: ".keys/deep", errand: renewing, effort: new(effort)})
+	list.gaveWay("/home/alice", ".keys")
+	for _, want := range []struct {
+		dir  string
+		what errand
+		bars bool
+	}{
+		{".keys", reading, false},
+		{".keys/deep", reading, false},
+		{".keys2", reading, true},
+		{"", reading, false},
+		{".keys2", changing, false},
+		{".ssh", reading, false},
+		{".keys", renewing, false}, // what hangs waits for .keys, not for the home
+		{".keys/other", renewing, true},
+		{".keys/deep", changing, true},
+		{".keys/other", changing, false},
+	} {
+		if got := list.bars("/home/alice", want.dir, want.what); got != want.bars {
+			t.Errorf("errand %d in %q: barred %v, want %v", want.what, want.dir, got, want.bars)
+		}
+	}
+}
