@@ -99,3 +99,28 @@ func TestUnresolvedIsTold(t *testing.T) {
 		t.Error("the last numbers are not in the file")
 	}
 }
+
+// A directory that is immutable or append-only keeps no key that its user can write into a file there.
+func TestApplyInAnImmutableDirectory(t *testing.T) {
+	testenv.Need(t, "root", "ext4") // chattr(1)
+	s := newSite(t)
+	_, keys := vectors(t)
+	user := s.newMember(1, keys["A"])
+	user.write(t, "authorized_keys", keys["B"]+" intruder\n"+keys["A"]+"\n")
+	s.put("registry.ldif", entries(user))
+	s.configure("enforce", s.ldifRegistry())
+	for _, attribute := range []string{"i", "a"} {
+		dir := filepath.Dir(user.file("x"))
+		if out, err := exec.Command("chattr", "+"+attribute, dir).CombinedOutput(); err != nil {
+			t.Fatalf("chattr: %v: %s", err, out)
+		}
+		t.Cleanup(func() { _ = exec.Command("chattr", "-"+attribute, dir).Run() })
+		user.append(t, "authorized_keys", keys["B"]+" intruder\n")
+		s.keyreeve(statusOK, "apply", user.name)
+		if text := user.read(t, "authorized_keys"); text != keys["A"]+"\n" {
+			t.Errorf("+%s: the file has %q", attribute, text)
+		}
+		s.keyreeve(statusOK, "plan", user.name)
+		_ = exec.Command("chattr", "-"+attribute, dir).Run()
+	}
+}

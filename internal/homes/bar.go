@@ -84,6 +84,15 @@ func (p *place) bars(dir handle, owner uint32) Bar {
 // bar finds out whether a Replace of the file could succeed at all. at is the file
 // itself, fd -1 when none was seen.
 func (p *place) bar(at handle, owner uint32) Bar {
+	found := p.barName(at, owner)
+	if (found == Immutable || found == AppendOnly) && inPlace(at, owner) {
+		return Free // its directory is, so that it can be overwritten alone
+	}
+	return found
+}
+
+// barName is bar for another file under the name.
+func (p *place) barName(at handle, owner uint32) Bar {
 	if p.dir.fd < 0 {
 		if p.outside != "" {
 			return Free

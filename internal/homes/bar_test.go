@@ -43,11 +43,33 @@ func TestBarred(t *testing.T) {
 		bar  func(h *home)
 		want Bar
 	}{
-		"nothing":            {func(*home) {}, Free},
-		"immutable file":     {func(h *home) { h.attribute(h.keys(), attributeImmutable) }, Immutable},
-		"append-only file":   {func(h *home) { h.attribute(h.keys(), attributeAppend) }, AppendOnly},
-		"immutable .ssh":     {func(h *home) { h.attribute(h.path(".ssh"), attributeImmutable) }, Immutable},
-		"append-only .ssh":   {func(h *home) { h.attribute(h.path(".ssh"), attributeAppend) }, AppendOnly},
+		"nothing":          {func(*home) {}, Free},
+		"immutable file":   {func(h *home) { h.attribute(h.keys(), attributeImmutable) }, Immutable},
+		"append-only file": {func(h *home) { h.attribute(h.keys(), attributeAppend) }, AppendOnly},
+		"immutable .ssh":   {func(h *home) { h.attribute(h.path(".ssh"), attributeImmutable) }, Free},
+		"append-only .ssh": {func(h *home) { h.attribute(h.path(".ssh"), attributeAppend) }, Free},
+		"both immutable": {func(h *home) {
+			h.attribute(h.keys(), attributeImmutable)
+			h.attribute(h.path(".ssh"), attributeImmutable)
+		}, Immutable},
+		"append-only file in an immutable .ssh": {func(h *home) {
+			h.attribute(h.keys(), attributeAppend)
+			h.attribute(h.path(".ssh"), attributeImmutable)
+		}, Immutable},
+		"link in an immutable .ssh": {func(h *home) {
+			h.must(os.Rename(h.keys(), h.path("elsewhere")))
+			h.link("../elsewhere", h.keys(), testUID)
+			h.attribute(h.path(".ssh"), attributeImmutable)
+		}, Immutable},
+		"nothing in an append-only .ssh": {func(h *home) {
+			h.must(os.Remove(h.keys()))
+			h.attribute(h.path(".ssh"), attributeAppend)
+		}, AppendOnly},
+		"root's file in an immutable .ssh": {func(h *home) {
+			h.must(os.Chown(h.keys(), 0, 0))
+			h.must(os.Chmod(h.keys(), 0o644))
+			h.attribute(h.path(".ssh"), attributeImmutable)
+		}, Immutable},
 		"immutable home":     {func(h *home) { h.attribute(h.Home, attributeImmutable) }, Free},
 		"read-only .ssh":     {func(h *home) { h.remountReadOnly(h.path(".ssh")) }, ReadOnly},
 		"read-only home":     {func(h *home) { h.remountReadOnly(h.Home) }, ReadOnly},
@@ -73,7 +95,7 @@ func TestBarred(t *testing.T) {
 			h.link("d", h.path(".ssh"), testUID)
 			h.attribute(h.path("d"), attributeImmutable)
 			h.attribute(h.Home, attributeImmutable)
-		}, Immutable},
+		}, Free},
 		"root's .ssh": {func(h *home) {
 			h.must(os.Chown(h.path(".ssh"), 0, 0))
 			h.must(os.Chmod(h.path(".ssh"), 0o755))
@@ -84,7 +106,7 @@ func TestBarred(t *testing.T) {
 			h.must(os.Chown(h.path(".ssh"), 0, 0))
 			h.must(os.Chmod(h.path(".ssh"), 0o755))
 			h.attribute(h.path(".ssh"), attributeImmutable)
-		}, Immutable},
+		}, Free},
 	} {
 		t.Run(title, func(t *testing.T) {
 			h := newSSH(t, bad)

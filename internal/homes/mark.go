@@ -81,8 +81,8 @@ func (j *job) suspend(dir handle, name, prefix string) error {
 		err = aside(dir.fd, name, prefix)
 	}
 	switch {
-	case noRoom(err):
-		// A full directory needs a block for the longer name.
+	case noRoom(err), denied(err):
+		// A full directory needs a block for the longer name, and another one may take none.
 		err = errors.Join(err, j.disarm(dir, name))
 	case errors.Is(err, unix.EXDEV) && unix.Unlinkat(dir.fd, name, 0) == nil:
 		err = nil // who goes on changing projects meanwhile (see renameIn) loses it
@@ -92,8 +92,8 @@ func (j *job) suspend(dir handle, name, prefix string) error {
 }
 
 // disarm keeps sshd from what stands under a name when there is not even room for
-// another name: a file is closed to everybody, and is Unreadable from then on; a
-// link is removed.
+// another name: a file is closed to everybody, and is Unreadable from then on, or
+// removed; a link is removed.
 func (j *job) disarm(dir handle, name string) error {
 	at, err := j.door.step(dir, name)
 	if err != nil {
@@ -101,9 +101,9 @@ func (j *job) disarm(dir handle, name string) error {
 	}
 	defer at.close()
 	switch {
-	case at.is(unix.S_IFREG):
-		return chmodFD(at.fd, 0)
-	case at.is(unix.S_IFLNK):
+	case at.is(unix.S_IFREG) && !denied(chmodFD(at.fd, 0)):
+		return nil
+	case at.is(unix.S_IFREG), at.is(unix.S_IFLNK):
 		return unix.Unlinkat(dir.fd, name, 0)
 	}
 	return nil

@@ -63,8 +63,12 @@ func (j *job) mend() error {
 	case err == nil && has == want:
 		j.door.stiff.Delete(here)
 	case (err == nil || errors.Is(err, unix.EPERM)) && has&0o700 == 0o700:
-		j.door.stiff.Store(here, true)
+		if attributes(j.p.dir) == Free { // else it says nothing of the others there
+			j.door.stiff.Store(here, true)
+		}
 		return nil
+	case err == nil:
+		return fmt.Errorf("chmod: mode %04o stays %04o: %w", want, has, unix.EPERM)
 	}
 	return err
 }
@@ -116,10 +120,10 @@ func (j *job) prepare() error {
 
 // outOfReach reports that the directory cannot be put right where it is, while
 // there can be another one: it is root's, or a link of the user's leads to a place
-// like a snapshot, where a key would be safe from everybody, or it is such a place.
+// like a snapshot, where a key would be safe from everybody, or it is such a place, or something
+// that its mode does not show keeps its owner out. What did not help before is not tried again.
 func (j *job) outOfReach(err error) bool {
-	return !j.p.fixed() && (oneOf(err, unix.EACCES, unix.EPERM) && j.p.dir.uid != j.uid ||
-		oneOf(err, unix.EACCES, unix.EPERM) && j.p.via || errors.Is(err, unix.EROFS))
+	return !j.p.fixed() && (errors.Is(err, unix.EROFS) || denied(err) && (j.p.dir.uid != j.uid || j.p.via || !j.marked))
 }
 
 // renew makes a new directory for the file. One that is there goes aside, and
@@ -136,6 +140,9 @@ func (j *job) renew() error {
 	stands := j.p.bad != "" || j.p.dir.fd >= 0 || n < len(j.p.above)-1
 	j.p.retreat(n)
 	top := j.p.top()
+	if found := attributes(top); found != Free {
+		return fmt.Errorf("directory above %s: %s: %w", j.p.where(), found, unix.EPERM) // see stage
+	}
 	if top.uid == j.uid {
 		if err := j.lift(top, top.perm()); err != nil {
 			return fmt.Errorf("directory above %s: %w", j.p.where(), err)

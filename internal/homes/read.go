@@ -56,7 +56,7 @@ func (d *Door) read(a Account, s spot, e *effort) (File, error) {
 		file.Detail = untidy(file.Version.file, uid)
 		if file.Detail == "" && p.dir.uid == uid && !p.fixed() {
 			file.Detail = p.untidy()
-			if _, stiff := d.stiff.Load(site{p.dir.dev, int64(uid)}); stiff {
+			if _, stiff := d.stiff.Load(site{p.dir.dev, int64(uid)}); stiff || file.Detail != "" && attributes(p.dir) != Free {
 				file.Detail, file.Remark = "", cmp.Or(p.open(), file.Remark)
 			}
 		}

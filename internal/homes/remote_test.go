@@ -228,7 +228,11 @@ func setUp(door *Door, what string, number int) (int, error) {
 	case "refuse reads":
 		return 0, refuse(unix.SYS_PREAD64, unix.Errno(number))
 	case "refuse unnamed":
-		return 0, refuseUnnamed(unix.Errno(number))
+		return 0, refuseOpen(unix.O_TMPFILE&^unix.O_DIRECTORY, unix.Errno(number))
+	case "refuse files":
+		return 0, refuseOpen(unix.O_CREAT|unix.O_TMPFILE&^unix.O_DIRECTORY, unix.Errno(number))
+	case "refuse renames":
+		return 0, errors.Join(refuse(unix.SYS_RENAMEAT, unix.Errno(number)), refuse(unix.SYS_RENAMEAT2, unix.Errno(number)))
 	case "refuse links":
 		return 0, refuse(unix.SYS_LINKAT, unix.Errno(number))
 	case "refuse modes":

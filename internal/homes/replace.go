@@ -38,6 +38,10 @@ import (
 //     read cannot be watched; all bits of group and others on .ssh: dropped for
 //     good, since sshd would refuse the file (auth_secure_path in misc.c), and who may list a directory
 //     or read a file in it can hold its lock (see ErrStuck);
+//   - a directory whose owner can make no new file in it in spite of its mode (by an ACL of NFSv4, a policy, or
+//     chattr +i and +a on it), or in which nothing may be renamed: a plain file of the user's is overwritten in place. Else the
+//     directory goes aside, and if it cannot, the file: renamed, closed (mode 0) or removed; then the
+//     error is the file system's. A crash in that leaves a mixture;
 //   - a full disk or quota: the old file is overwritten in place when that is
 //     safe (a crash then leaves a mixture), else moved aside under a fixed name,
 //     and then the error is the file system's. As long as that mark is there and
@@ -134,27 +138,29 @@ func (j *job) run(renew bool) error {
 		return err
 	}
 	if err := j.prepare(); err != nil {
-		return err
+		return j.withoutName(err)
 	}
 	if fd := j.amend(); fd >= 0 {
 		defer closeFD(fd)
 		return j.verify(fd)
 	}
 	temp, err := j.stage()
-	if j.outOfReach(err) {
+	if j.outOfReach(err) && !j.milder(err) {
 		if err := j.renew(); err != nil {
-			return err
+			return j.withoutName(err)
 		}
 		temp, err = j.stage()
 	}
 	switch {
 	case noRoom(err):
-		err = j.squeeze(err)
+		err = j.squeeze(fmt.Errorf("no room for the new file: %w", err))
+	case denied(err):
+		err = j.withoutName(fmt.Errorf("new file: %w", err))
 	case err != nil:
 		err = fmt.Errorf("new file: %w", err)
 	default:
 		defer temp.discard()
-		err = j.install(temp)
+		err = j.withoutName(j.install(temp))
 		if err == nil {
 			err = j.verify(temp.fd)
 		}

@@ -11,38 +11,76 @@ import (
 // one can (64,998 on ext4 without dir_nlink).
 func noRoom(err error) bool { return oneOf(err, unix.ENOSPC, unix.EDQUOT, unix.EMLINK) }
 
-// squeeze acts when there is no room for a new file: full is the error. An
+// denied reports that the user himself may not do it.
+func denied(err error) bool { return oneOf(err, unix.EACCES, unix.EPERM) }
+
+// withoutName acts when nothing in the directory may get another name, nor the directory itself: by an
+// attribute (chattr(1)), an ACL that the mode does not show (NFSv4), a policy, or since it comes from a lower
+// layer of an overlay (EXDEV). err is what was said to that. The file that was seen is dealt with where it is.
+func (j *job) withoutName(err error) error {
+	if j.blind || j.at.fd < 0 || !denied(err) && !errors.Is(err, unix.EXDEV) {
+		return err
+	}
+	if j.p.dir.fd < 0 {
+		p, failed := j.again()
+		if failed != nil {
+			return err
+		}
+		j.p.close()
+		j.p = p
+	}
+	_, at, failed := j.door.look(j.p)
+	defer at.close()
+	if failed != nil || !at.same(j.at.node) {
+		return err
+	}
+	return j.squeeze(err)
+}
+
+// inPlace reports that a file of its owner's can be overwritten.
+func inPlace(at handle, owner uint32) bool {
+	return at.fd >= 0 && at.is(unix.S_IFREG) && at.uid == owner && at.perm()&0o400 != 0 && at.size <= MaxSize && attributes(at) == Free
+}
+
+// milder reports that to overwrite the file is enough where no new one may be made, and costs its user less than another directory.
+func (j *job) milder(err error) bool {
+	return denied(err) && inPlace(j.at, j.uid) && !j.guarded() && (j.p.dir.uid == j.uid || attributes(j.p.dir) != Free)
+}
+
+// squeeze acts when a new file cannot be made, as for lack of room: why is the error. An
 // unregistered key must not stay because its owner filled his quota, and a
-// registered one should not go for it. So a plain file with one link, owned by
-// the user and without holes, is overwritten in place when its blocks hold the
-// new content. Anything else goes aside under the mark, and full is returned.
-func (j *job) squeeze(full error) error {
+// registered one should not go for it. So a plain file owned by
+// the user is overwritten in place; where there is no room it must have one link, no holes, and blocks enough for the
+// new content. Anything else goes aside under the mark, and why is returned.
+func (j *job) squeeze(why error) error {
 	if j.seen.nothing() {
-		return fmt.Errorf("no room for the new file: %w", full)
+		return why
 	}
-	if j.guarded() && j.holdsAfter(j.at) {
-		return fmt.Errorf("no room for a file of root's; what the user's own holds is right: %w", full)
+	if (j.guarded() || !noRoom(why)) && j.holdsAfter(j.at) {
+		return fmt.Errorf("what the file holds is right, and no more can be done: %w", why)
 	}
-	fd := j.overwrite()
+	fd := j.overwrite(noRoom(why))
 	if fd < 0 {
-		return errors.Join(fmt.Errorf("no room for the new file, the old one goes aside: %w", full),
-			j.suspend(j.p.dir, j.spot.name, hidden(j.spot.name)))
+		return errors.Join(fmt.Errorf("the old file goes aside: %w", why), j.suspend(j.p.dir, j.spot.name, hidden(j.spot.name)))
 	}
 	defer closeFD(fd)
 	return j.verify(fd)
 }
 
 // overwrite returns the descriptor of the file when that holds the new content
-// now, else -1.
-func (j *job) overwrite() int {
+// now, else -1. full: there may be no room.
+func (j *job) overwrite(full bool) int {
 	if j.seen.State != Regular || j.before.loose {
 		return -1
+	}
+	if j.at.uid == j.uid && j.at.perm()&0o200 == 0 {
+		_ = chmodFD(j.at.fd, j.at.perm()|0o200) // its owner may write it then
 	}
 	fd, err := reopen(j.at.fd, unix.O_RDWR)
 	if err != nil {
 		return -1
 	}
-	if !j.fits(fd) || unix.Fchmod(fd, j.mode()) != nil || pwrite(fd, j.after) != nil ||
+	if !j.fits(fd, full) || unix.Fchmod(fd, j.mode()) != nil || pwrite(fd, j.after) != nil ||
 		unix.Ftruncate(fd, int64(len(j.after))) != nil || retry(func() error { return unix.Fsync(fd) }) != nil {
 		closeFD(fd)
 		return -1
@@ -50,16 +88,20 @@ func (j *job) overwrite() int {
 	return fd
 }
 
-// fits reports whether the open file is still the one that was seen, is nobody
+// fits reports whether the open file is still the one that was seen, and the user's; on a full disk also that it is nobody
 // else's, and has blocks enough for what it holds and for what it is to hold.
-func (j *job) fits(fd int) bool {
+func (j *job) fits(fd int, full bool) bool {
 	now, err := stat(fd)
-	if err != nil || now != j.seen.Version.file || !now.single || now.uid != j.uid {
+	now.mode = j.seen.Version.file.mode
+	if err != nil || !now.untouched(j.seen.Version.file) || now.uid != j.uid {
 		return false
+	}
+	if !full {
+		return true
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return false
 	}
-	return uint64(max(st.Blocks, 0))*512 >= max(now.size, uint64(len(j.after)))
+	return now.single && uint64(max(st.Blocks, 0))*512 >= max(now.size, uint64(len(j.after)))
 }

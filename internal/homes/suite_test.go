@@ -60,7 +60,7 @@ func TestSuiteUnderGuardRoot(t *testing.T) {
 // suite runs all tests but some once more, against a Door of the mode.
 func suite(t *testing.T, mode string, without map[string]string) {
 	t.Helper()
-	testenv.Need(t, "root", "mount", "ext4", "xfs", "btrfs", "fuse") // nothing may be left out
+	testenv.Need(t, "root", "mount", "ext4", "xfs", "btrfs", "overlay", "fuse") // nothing may be left out
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

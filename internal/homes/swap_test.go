@@ -101,13 +101,13 @@ func refuseRenames(errno unix.Errno) error {
 	return filter(program)
 }
 
-// refuseUnnamed makes open(2) with O_TMPFILE fail in the whole process.
-func refuseUnnamed(errno unix.Errno) error {
+// refuseOpen makes open(2) with one of the flags fail in the whole process.
+func refuseOpen(flags uint32, errno unix.Errno) error {
 	return filter([]unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_OPENAT, Jf: 3},
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: argument(2)},
-		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.O_TMPFILE &^ unix.O_DIRECTORY, Jf: 1},
+		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: flags, Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	})

@@ -20,6 +20,9 @@ type temp struct {
 // stage writes the new content under a temporary name, so that it can be renamed
 // to where it belongs.
 func (j *job) stage() (*temp, error) {
+	if found := attributes(j.p.dir); found != Free {
+		return nil, fmt.Errorf("%s: %w", found, unix.EPERM) // one that is append-only would keep it for good
+	}
 	if j.guarded() {
 		t, refused, err := j.stageAsRoot()
 		if !refused {
