@@ -121,35 +121,6 @@ func (h *home) holds(text string) {
 	}
 }
 
-// Who holds the lock of his home too cannot be helped; it costs two threads, and no more.
-func TestRenewThatIsStuck(t *testing.T) {
-	t.Parallel()
-	h := newSSH(t, bad)
-	file := testenv.HoldFile(t, h.attacker(), h.keys(), bad)
-	h.stuck()
-	whole := testenv.HoldDir(t, h.attacker(), h.Home)
-	for range 3 {
-		if err := h.door.Renew(h.Account, keyPath, []byte(good), true); !errors.Is(err, ErrStuck) {
-			t.Fatalf("Renew: %v", err)
-		}
-	}
-	if h.door.Stuck() != 2 {
-		t.Errorf("%d threads are stuck", h.door.Stuck())
-	}
-	whole.Let()
-	file.Let()
-	h.back()
-	h.enforce(h.expect(BadDir)) // the Renew that was left behind moved .ssh and stopped
-}
-
-// Renew without any hang, also where there is no .ssh.
-func TestRenew(t *testing.T) {
-	for _, h := range []*home{newSSH(t, bad), newHome(t)} {
-		h.must(h.door.Renew(h.Account, keyPath, []byte(good), true))
-		h.holds(good)
-	}
-}
-
 // queue makes a change wait for the lock of a directory that is listed, so that everybody's look-up there waits behind it.
 func (h *home) queue(dir string) {
 	h.Helper()
@@ -211,48 +182,6 @@ func TestReadThatIsStuck(t *testing.T) {
 	}
 }
 
-// A listing that comes to its end, as one that waited for a slow file server, costs nobody his .ssh; but once only, if anyway is set then.
-func TestRenewOfWhatCameBack(t *testing.T) {
-	t.Parallel()
-	h := newSSH(t, bad)
-	holder := testenv.HoldDir(t, h.attacker(), h.path(".ssh"))
-	h.stuck()
-	holder.Let()
-	h.back()
-	var before, after unix.Stat_t
-	h.must(unix.Lstat(h.path(".ssh"), &before))
-	if err := h.door.Renew(h.Account, keyPath, []byte(good), false); !errors.Is(err, ErrChanged) {
-		t.Errorf("Renew: %v, want ErrChanged", err)
-	}
-	h.must(unix.Lstat(h.path(".ssh"), &after))
-	if before.Ino != after.Ino {
-		t.Error(".ssh went aside")
-	}
-	h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)))
-	h.holds(good)
-	h.must(h.door.Renew(h.Account, keyPath, []byte(good), true))
-	h.must(unix.Lstat(h.path(".ssh"), &after))
-	if before.Ino == after.Ino {
-		t.Error(".ssh did not go aside")
-	}
-}
-
-// The other key files of a directory that gave way count as lost until they are replaced, and none that lies elsewhere.
-func TestRenewRemembersTheOtherFiles(t *testing.T) {
-	h := newSSH(t, bad)
-	h.must(h.door.Renew(h.Account, keyPath, []byte(good), true, keyPath, keyPath+"2", "other/"+name))
-	h.settled()
-	second, err := h.door.Read(h.Account, keyPath+"2")
-	if err != nil || second.State != Unreadable {
-		t.Fatalf("the second file: %v %v", second.State, err)
-	}
-	h.must(h.door.Replace(h.Account, keyPath+"2", second.Version, []byte(good)))
-	h.noMark()
-	if exists(h.path("other")) {
-		t.Error("a directory was made")
-	}
-}
-
 // What is done for a watch gives up like a read, and goes on when it is let go.
 func TestWatchThatIsStuck(t *testing.T) {
 	t.Parallel()
@@ -295,82 +224,4 @@ func TestWatchThatIsStuck(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A stranger holds the lock of a home that he may list. It is the home itself, so nothing could give way: that costs one thread.
-func TestHomeThatAStrangerHolds(t *testing.T) {
-	t.Parallel()
-	h := newHome(t)
-	h.must(os.Chmod(h.Home, 0o755))
-	holder := testenv.HoldDir(t, testenv.Account{UID: otherUID, GID: otherUID, Home: h.Home}, h.Home)
-	t.Cleanup(holder.Let)
-	h.queue(h.Home)
-	t.Cleanup(holder.Let)
-	for range 2 {
-		for title, call := range map[string]func() error{
-			"Read":  func() error { _, err := h.door.Read(h.Account, keyPath); return err },
-			"Dirs":  func() error { _, err := h.door.Dirs(h.Account, keyPath); return err },
-			"Renew": func() error { return h.door.Renew(h.Account, keyPath, []byte(good), true) },
-		} {
-			if title != "Read" && h.door.Stuck() == 0 {
-				continue // nothing is known yet
-			}
-			if err := call(); !errors.Is(err, ErrStuck) {
-				t.Errorf("%s: %v, want ErrStuck", title, err)
-			}
-		}
-	}
-	h.door.Clean(h.Account, keyPath)
-	if h.door.Stuck() != 1 {
-		t.Errorf("%d threads are stuck, want 1", h.door.Stuck())
-	}
-	holder.Let()
-	h.back()
-	h.must(h.door.Replace(h.Account, keyPath, Version{}, []byte(good)))
-	h.holds(good)
-}
-
-// Only as long as it is the home: a call that goes on, and hangs further down, is one that a directory gives way to.
-func TestHangsBarARenewAtTheTop(t *testing.T) {
-	one := &hang{home: "/home/alice", errand: reading, effort: new(effort)}
-	list := hangs{list: []*hang{one}}
-	one.effort.top.Store(true)
-	for _, what := range []errand{reading, changing, renewing} {
-		if !list.bars(one.home, ".ssh", what) || list.bars("/home/bob", ".ssh", what) {
-			t.Errorf("errand %d: the home is held, and that home alone", what)
-		}
-	}
-	one.effort.below()
-	if list.bars(one.home, ".ssh", changing) || list.bars(one.home, ".ssh", renewing) {
-		t.Error("the home is not held any more")
-	}
-}
-
-// Two thousand homes that a stranger holds leave room for the calls that hang in others.
-func TestStuckBesideManyHomes(t *testing.T) {
-	t.Parallel()
-	h := newSSH(t, bad)
-	door, err := Open(Options{})
-	h.must(err)
-	t.Cleanup(func() { h.must(door.Close()) })
-	for i := range 2000 {
-		door.hangs.enter(&hang{home: "/home/user" + strconv.Itoa(i), errand: reading, effort: new(effort)})
-	}
-	holder := testenv.HoldDir(t, h.attacker(), h.path(".ssh"))
-	t.Cleanup(holder.Let)
-	file, err := door.Read(h.Account, keyPath)
-	h.must(err)
-	ended := make(chan error, 1)
-	go func() { ended <- door.Replace(h.Account, keyPath, file.Version, []byte(good)) }()
-	select {
-	case err := <-ended:
-		if !errors.Is(err, ErrStuck) {
-			t.Errorf("Replace: %v, want ErrStuck", err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Error("Replace waits")
-	}
-	h.must(door.Renew(h.Account, keyPath, []byte(good), false))
-	h.holds(good)
-	holder.Let()
 }

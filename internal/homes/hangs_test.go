@@ -2,7 +2,10 @@ package homes
 
 import (
 	"errors"
+	"os"
+	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -154,4 +157,82 @@ func TestHangsOfADirectoryThatGaveWay(t *testing.T) {
 			t.Errorf("errand %d in %q: barred %v, want %v", want.what, want.dir, got, want.bars)
 		}
 	}
+}
+
+// A stranger holds the lock of a home that he may list. It is the home itself, so nothing could give way: that costs one thread.
+func TestHomeThatAStrangerHolds(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.must(os.Chmod(h.Home, 0o755))
+	holder := testenv.HoldDir(t, testenv.Account{UID: otherUID, GID: otherUID, Home: h.Home}, h.Home)
+	t.Cleanup(holder.Let)
+	h.queue(h.Home)
+	t.Cleanup(holder.Let)
+	for range 2 {
+		for title, call := range map[string]func() error{
+			"Read":  func() error { _, err := h.door.Read(h.Account, keyPath); return err },
+			"Dirs":  func() error { _, err := h.door.Dirs(h.Account, keyPath); return err },
+			"Renew": func() error { return h.door.Renew(h.Account, keyPath, []byte(good), true) },
+		} {
+			if title != "Read" && h.door.Stuck() == 0 {
+				continue // nothing is known yet
+			}
+			if err := call(); !errors.Is(err, ErrStuck) {
+				t.Errorf("%s: %v, want ErrStuck", title, err)
+			}
+		}
+	}
+	h.door.Clean(h.Account, keyPath)
+	if h.door.Stuck() != 1 {
+		t.Errorf("%d threads are stuck, want 1", h.door.Stuck())
+	}
+	holder.Let()
+	h.back()
+	h.must(h.door.Replace(h.Account, keyPath, Version{}, []byte(good)))
+	h.holds(good)
+}
+
+// Only as long as it is the home: a call that goes on, and hangs further down, is one that a directory gives way to.
+func TestHangsBarARenewAtTheTop(t *testing.T) {
+	one := &hang{home: "/home/alice", errand: reading, effort: new(effort)}
+	list := hangs{list: []*hang{one}}
+	one.effort.top.Store(true)
+	for _, what := range []errand{reading, changing, renewing} {
+		if !list.bars(one.home, ".ssh", what) || list.bars("/home/bob", ".ssh", what) {
+			t.Errorf("errand %d: the home is held, and that home alone", what)
+		}
+	}
+	one.effort.below()
+	if list.bars(one.home, ".ssh", changing) || list.bars(one.home, ".ssh", renewing) {
+		t.Error("the home is not held any more")
+	}
+}
+
+// Two thousand homes that a stranger holds leave room for the calls that hang in others.
+func TestStuckBesideManyHomes(t *testing.T) {
+	t.Parallel()
+	h := newSSH(t, bad)
+	door, err := Open(Options{})
+	h.must(err)
+	t.Cleanup(func() { h.must(door.Close()) })
+	for i := range 2000 {
+		door.hangs.enter(&hang{home: "/home/user" + strconv.Itoa(i), errand: reading, effort: new(effort)})
+	}
+	holder := testenv.HoldDir(t, h.attacker(), h.path(".ssh"))
+	t.Cleanup(holder.Let)
+	file, err := door.Read(h.Account, keyPath)
+	h.must(err)
+	ended := make(chan error, 1)
+	go func() { ended <- door.Replace(h.Account, keyPath, file.Version, []byte(good)) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, ErrStuck) {
+			t.Errorf("Replace: %v, want ErrStuck", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("Replace waits")
+	}
+	h.must(door.Renew(h.Account, keyPath, []byte(good), false))
+	h.holds(good)
+	holder.Let()
 }
