@@ -1,0 +1,136 @@
+// Keyreeve-keys tells sshd the keys of one user, as its AuthorizedKeysCommand (sshd_config(5)):
+//
+//	AuthorizedKeysCommand /usr/libexec/keyreeve-keys -- %u %U %h %f
+//	AuthorizedKeysCommandUser _keyreeve
+//
+// It reads one file, which keyreeve's daemon replaces whenever an answer changes (package internal/answer), and prints the canonical lines of
+// the keys that are granted now. It asks nobody: no directory, no daemon, no configuration. With %U the user's uid must be the one for
+// whom the keys are meant; with %f only the line of the offered key is printed. A word that is missing or empty asks for nothing.
+//
+//	--file=PATH  another file than /var/lib/keyreeve-sshd/keys.cdb
+//	--           what follows is a user's name, whatever it looks like
+//
+// Exit status: 0 these are the user's keys, also if there are none; 1 it is not known which they are, and nothing was printed. Why is on
+// stderr, which sshd hands to its log. sshd takes no key from a command that fails (subprocess in OpenSSH's misc.c), so nobody is let
+// in by half an answer.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/answer"
+)
+
+func main() {
+	if err := run(os.Args[1:], descriptor(syscall.Stdout), time.Now()); err != nil {
+		fmt.Fprintf(os.Stderr, "keyreeve-keys: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// request is what sshd asks.
+type request struct {
+	file        string
+	user        string
+	uid         string
+	fingerprint string
+}
+
+func run(args []string, stdout io.Writer, now time.Time) error {
+	asked, err := parse(args)
+	if err != nil {
+		return err
+	}
+	file, size, err := open(asked.file)
+	if err != nil {
+		return fmt.Errorf("read the keys of %q: %w", asked.user, err)
+	}
+	confine()
+	user, found, err := answer.Find(file, size, asked.user, now)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the keys of %q in %s: %w", asked.user, asked.file, err)
+	case found && asked.uid != "" && asked.uid != strconv.Itoa(user.UID):
+		return fmt.Errorf("the keys of %q are for the uid %d, and sshd asks for the uid %q: nobody is let in by them", asked.user, user.UID, asked.uid)
+	}
+	_, err = stdout.Write(lines(user, asked.fingerprint))
+	if errors.Is(err, syscall.EPIPE) {
+		return nil // sshd has read enough
+	}
+	return err
+}
+
+// lines are the keys to print. A fingerprint by another hash than SHA-256 (FingerprintHash in sshd_config(5)) asks for nothing.
+func lines(user answer.User, fingerprint string) []byte {
+	var text bytes.Buffer
+	for _, key := range user.Keys {
+		if strings.HasPrefix(fingerprint, "SHA256:") && key.Fingerprint != fingerprint {
+			continue
+		}
+		text.WriteString(key.Line)
+	}
+	return text.Bytes()
+}
+
+// parse takes the words of sshd's configuration. Package flag is not used: it would take a user's name for a flag.
+func parse(args []string) (request, error) {
+	asked := request{file: filepath.Join(answer.Dir, answer.Name)}
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		flag := args[0]
+		args = args[1:]
+		if flag == "--" {
+			break
+		}
+		path, ok := strings.CutPrefix(flag, "--file=")
+		if !ok {
+			return request{}, fmt.Errorf("unknown flag %q: a user's name stands behind \"--\"", flag)
+		}
+		asked.file = path
+	}
+	words := append(args, "", "", "", "")[:4:4]
+	asked.user, asked.uid, asked.fingerprint = words[0], words[1], words[3]
+	if asked.user == "" {
+		return request{}, errors.New("no user: the configuration of sshd says \"AuthorizedKeysCommand …/keyreeve-keys -- %u %U %h %f\"")
+	}
+	return asked, nil
+}
+
+// open opens the file of answers. Only one that root alone can change is believed: whoever can write it decides who logs in.
+func open(path string) (file *os.File, size int64, err error) {
+	file, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() || stat.Uid != 0 || info.Mode().Perm()&0o022 != 0 {
+		return nil, 0, fmt.Errorf("%s is not a regular file that root alone can write", path)
+	}
+	return file, info.Size(), nil
+}
+
+// descriptor writes to a descriptor past package os, which ends the process by SIGPIPE where nobody reads descriptor 1.
+type descriptor int
+
+func (d descriptor) Write(text []byte) (n int, err error) {
+	for n < len(text) {
+		wrote, err := syscall.Write(int(d), text[n:])
+		if err != nil && !errors.Is(err, syscall.EINTR) && !errors.Is(err, syscall.EAGAIN) {
+			return n, err
+		}
+		n += max(wrote, 0)
+	}
+	return n, nil
+}
