@@ -15,8 +15,9 @@ endif
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
-build: ## build bin/keyreeve
+build: ## build bin/keyreeve, and bin/keyreeve-keys for sshd
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/keyreeve ./cmd/keyreeve
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/keyreeve-keys ./cmd/keyreeve-keys
 
 demo: build ## show the main job on a throw-away tree (KEEP=1 keeps it)
 	@$(GO) run ./internal/demo -keyreeve bin/keyreeve $(if $(KEEP),-keep)

@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"policy":             {"authkeys", "registry", "golang.org/x/crypto/ssh"},
 	"ldapsource":         {"authkeys", "registry", "internal/plain", "internal/statefile", "github.com/go-ldap/ldap/v3", "github.com/go-asn1-ber/asn1-ber", "github.com/go-ldap/ldap/v3/gssapi", "github.com/jcmturner/gokrb5/v8/client", "github.com/jcmturner/gokrb5/v8/config", "github.com/jcmturner/gokrb5/v8/crypto", "github.com/jcmturner/gokrb5/v8/gssapi", "github.com/jcmturner/gokrb5/v8/iana/keyusage", "github.com/jcmturner/gokrb5/v8/keytab"},
 	"report":             {"authkeys", "registry", "policy", "enforcer", "internal/homes", "internal/plain"},
-	"enforcer":           {"authkeys", "registry", "policy", "internal/homes", "internal/audit", "internal/statefile", "go.uber.org/zap"},
+	"enforcer":           {"authkeys", "registry", "policy", "internal/answer", "internal/homes", "internal/audit", "internal/statefile", "go.uber.org/zap"},
 	"internal/homes":     {"golang.org/x/sys/unix"},
 	"internal/host":      {"internal/homes", "internal/plain"},
 	"internal/watch":     {"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
@@ -35,10 +35,10 @@ var allowed = map[string][]string{
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
 	"internal/testenv":   {"golang.org/x/crypto/ssh"},
 	"internal/demo":      {},
-	"cmd/keyreeve-keys": {"internal/answer"},
+	"cmd/keyreeve-keys":  {"internal/answer"},
 	"cmd/keyreeve": {
 		"policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
-		"internal/homes", "internal/host", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
+		"internal/answer", "internal/homes", "internal/host", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},
 }

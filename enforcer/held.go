@@ -59,6 +59,18 @@ func (l *loop) resume() {
 // Accepted says that an administrator may have accepted the held reading.
 func (r *Runner) Accepted() { ask(r.accepted) }
 
+// tellSSHD has sshd answered by the present world, which a reading may only have confirmed.
+func (l *loop) tellSSHD() {
+	if l.Answer == nil || !l.awake() {
+		return
+	}
+	var end time.Time
+	if good := l.readings.good; l.settings.Refuse && good != nil {
+		end = good.Read.Add(l.settings.MaxStale)
+	}
+	l.Answer(l.world, end)
+}
+
 // accept takes the held reading, if it is the one that was accepted.
 func (l *loop) accept() {
 	if err := l.Gate.Accepted(); err != nil {

@@ -75,6 +75,9 @@ type Runner struct {
 	Gate *Gate
 	// Ready is called once, when there is a reading to decide by, a new one or the last good one, and every home is due.
 	Ready func()
+	// Answer, where it is set, is told of each world by which sshd is to be answered, and of the moment from which on that counts no more (the
+	// zero time: never), from the loop: it must not wait.
+	Answer func(w *World, end time.Time)
 	// Observe is told whenever the observation has changed, from the loop: it must not wait.
 	Observe func(Observation)
 

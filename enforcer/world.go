@@ -38,6 +38,7 @@ type World struct {
 	accounts map[string]homes.Account
 	twins    map[int][]homes.Account    // accounts by their uid, where several have one: those that are kept, and this host's own beside them
 	shared   map[string][]homes.Account // accounts by their home, where several name one
+	sharing  []homes.Account            // that are left alone for one reason only, a home and a uid that are another's too
 	order    []homes.Account            // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
 	departed map[string]time.Time // kept accounts whose users left the registry, and when
@@ -137,6 +138,7 @@ func (w *World) dropShared() {
 			at := slices.IndexFunc(list, func(other homes.Account) bool { return other.UID == one.UID && other != one })
 			if at >= 0 {
 				w.skip(one.Name, fmt.Sprintf("its home %s is that of %s too", home, list[at].Name))
+				w.sharing = append(w.sharing, one)
 				delete(w.accounts, one.Name)
 			}
 		}

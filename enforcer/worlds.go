@@ -83,6 +83,7 @@ func (l *loop) take(f fetched) {
 			zap.Int("keys", f.snapshot.Keys()), zap.Int("inactive_users", inactive(f.snapshot)), zap.Int("rejected_values", f.snapshot.Rejects()))
 	}
 	l.catchUp()
+	l.tellSSHD()
 	l.tellStale()
 }
 
@@ -111,6 +112,7 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 	l.tellWorld(old)
 	l.tellExceptions(old)
 	l.tellBrake(old)
+	l.tellSSHD()
 	changed := l.world.changed(old)
 	for _, user := range changed {
 		l.queue.add(user)

@@ -121,7 +121,7 @@ func (g *Grants) except(exceptions []Exception, now time.Time) {
 		idle := g.idle(e, now)
 		if idle == "" {
 			of := g.users[e.User]
-			of.grants = slices.Concat(of.grants, []Grant{{Key: e.Key, Options: e.Options.Narrowing(), Label: e.Comment}})
+			of.grants = slices.Concat(of.grants, []Grant{{Key: e.Key, Options: e.Options.Narrowing(), Label: e.Comment, Until: e.Until.UTC()}})
 			g.users[e.User] = of
 		}
 		if now.Before(e.Until.Add(ExceptionShown)) {

@@ -20,6 +20,8 @@ type Grant struct {
 	Label string
 	// Held says why a key that is no longer registered stays where it is; it is not written anew. Empty: it is registered.
 	Held string
+	// Until is the moment at which time alone ends the grant, in UTC; the zero time is never.
+	Until time.Time
 }
 
 // Line is the canonical line of the grant.
@@ -66,7 +68,7 @@ func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time, exceptions
 				verdict = p.judge(record, now)
 			}
 			if verdict.Granted() {
-				of.add(Grant{Key: record.Key, Options: record.Options, Label: record.Label})
+				of.add(Grant{Key: record.Key, Options: record.Options, Label: record.Label, Until: earlier(record.NotAfter, user.Until)})
 			} else {
 				of.denied = append(of.denied, Denial{Key: record.Key, Origin: record.Origin, Verdict: verdict})
 			}
@@ -94,8 +96,16 @@ func away(user registry.User, now time.Time) Verdict {
 	return Verdict{ReasonAccountDisabled, "the account is disabled"}
 }
 
-// add leaves out what says the same as an earlier grant: two records that differ in their labels alone. The grants of one
-// key stay together, as their lines do in a file.
+// earlier is the first of two ends, of which the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		a = b
+	}
+	return a.UTC()
+}
+
+// add leaves out what says the same as an earlier grant: two records that differ in their labels and ends alone, of which the later end
+// counts. The grants of one key stay together, as their lines do in a file.
 func (u *userGrants) add(grant Grant) {
 	at := len(u.grants)
 	for i, g := range u.grants {
@@ -103,6 +113,9 @@ func (u *userGrants) add(grant Grant) {
 			continue
 		}
 		if g.Options == grant.Options {
+			if !g.Until.IsZero() && (grant.Until.IsZero() || grant.Until.After(g.Until)) {
+				u.grants[i].Until = grant.Until
+			}
 			return
 		}
 		at = i + 1

@@ -60,6 +60,8 @@ type service struct {
 	watcher *watch.Watcher
 	runner  *enforcer.Runner
 	metrics *metrics
+	// answers is nil where sshd is not answered.
+	answers *answers
 	// exceptions is read again by the runner.
 	exceptions *enforcer.Exceptions
 	// ledger is the lock of the ledger's file.
@@ -117,6 +119,9 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	}
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
+	if s.answers != nil {
+		defer s.answers.keep()()
+	}
 	err = s.runner.Run(inner, settings)
 	s.notify(daemon.SdNotifyStopping)
 	s.log.Info("keyreeve ends")
@@ -207,6 +212,10 @@ func (s *service) open() (err error) {
 	s.runner.Copies = s.hand.Quarantine.Since
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
 	s.runner.Observe = s.metrics.observe
+	if s.config.Answer.Dir != "" {
+		s.answers = newAnswers(s.config.Answer.Dir, s.log, s.metrics)
+		s.runner.Answer = s.answers.offer
+	}
 	s.hand.Trail = s.metrics.trail(s.hand.Trail)
 	s.warner = enforcer.NewWarner(s.hand.Trail, time.Now)
 	return nil
@@ -264,7 +273,7 @@ func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
 func fixedKeys(old, now config.Config) (keys []string) {
 	for key, changed := range map[string]bool{
 		"state_dir": now.StateDir != old.StateDir, "runtime_dir": now.RuntimeDir != old.RuntimeDir, "audit.file": now.Audit != old.Audit,
-		"metrics.textfile": now.Metrics != old.Metrics, "homes.guard": now.Homes.Guard != old.Homes.Guard,
+		"metrics.textfile": now.Metrics != old.Metrics, "answer.dir": now.Answer != old.Answer, "homes.guard": now.Homes.Guard != old.Homes.Guard,
 	} {
 		if changed {
 			keys = append(keys, key)

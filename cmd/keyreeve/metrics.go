@@ -34,6 +34,7 @@ type metrics struct {
 	failures int            // of the trail
 	refused  bool           // enforcing does not begin
 	notices  int
+	answer   bool           // the file of answers could not be written
 	ways     map[string]int // of noticing, 1 for the present one
 }
 
@@ -73,6 +74,9 @@ func (m *metrics) change(p enforcer.Plan, err error) {
 
 // refuse says whether enforcing does not begin although it is configured.
 func (m *metrics) refuse(refused bool) { m.update(func() { m.refused = refused }) }
+
+// answered says whether the file by which sshd is answered could be written.
+func (m *metrics) answered(written bool) { m.update(func() { m.answer = !written }) }
 
 // noticed counts what the registry said of changes.
 func (m *metrics) noticed() { m.update(func() { m.notices++ }) }
@@ -143,6 +147,7 @@ func (m *metrics) text() string {
 	single("registry_held", "gauge", "1 if a reading is held because too many people lose something by it.", number(m.seen.Held))
 	single("registry_held_lost_users", "gauge", "Users who are gone, locked or moved by the reading that is held.", m.seen.LostUsers)
 	single("registry_held_lost_keys", "gauge", "People who have lost a key by the reading that is held.", m.seen.LostKeys)
+	flag("answer_failing", "1 while the file by which sshd is answered cannot be written.", m.answer)
 	labelled("registry_noticing", "gauge", "way", "1 for the way in which changes in the directory are noticed.", m.ways)
 	single("registry_notices_total", "counter", "Times that somebody's entry may have changed, or anybody's.", m.notices)
 	return b.String()

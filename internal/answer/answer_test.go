@@ -146,7 +146,7 @@ func TestTinyCDB(t *testing.T) {
 	}
 	theirs := filepath.Join(t.TempDir(), "theirs")
 	cdb(t, program, dump, "-c", theirs)
-	data, err := os.ReadFile(theirs) //nolint:gosec // the test's own
+	data, err := os.ReadFile(theirs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestTinyCDB(t *testing.T) {
 
 func cdb(t *testing.T, program, input string, arguments ...string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), program, arguments...) //nolint:gosec // Debian's
+	command := exec.CommandContext(t.Context(), program, arguments...)
 	command.Stdin = strings.NewReader(input)
 	output, err := command.Output()
 	if err != nil {

@@ -45,8 +45,8 @@ func (m *cdbMaker) add(key, value []byte) error {
 		return errors.New("more than a cdb file can hold (4 GiB)")
 	}
 	hash := cdbHash(key)
-	m.slots[hash%tables] = append(m.slots[hash%tables], slot{hash, uint32(len(m.file))})
-	m.pair(uint32(len(key)), uint32(len(value)))
+	m.slots[hash%tables] = append(m.slots[hash%tables], slot{hash, uint32(len(m.file))}) //nolint:gosec // see above
+	m.pair(uint32(len(key)), uint32(len(value)))                                         //nolint:gosec // see above
 	m.file = append(append(m.file, key...), value...)
 	return nil
 }
@@ -61,8 +61,8 @@ func (m *cdbMaker) finish() ([]byte, error) {
 		if len(m.file)+2*len(of)*pairSize > math.MaxUint32 {
 			return nil, errors.New("more than a cdb file can hold (4 GiB)")
 		}
-		binary.LittleEndian.PutUint32(m.file[i*pairSize:], uint32(len(m.file)))
-		binary.LittleEndian.PutUint32(m.file[i*pairSize+4:], uint32(2*len(of)))
+		binary.LittleEndian.PutUint32(m.file[i*pairSize:], uint32(len(m.file))) //nolint:gosec // see above
+		binary.LittleEndian.PutUint32(m.file[i*pairSize+4:], uint32(2*len(of))) //nolint:gosec // see above
 		table := make([]slot, 2*len(of))
 		for _, s := range of {
 			at := int(s.hash/tables) % len(table)

@@ -42,6 +42,8 @@ type Config struct {
 
 	RuntimeDir string `yaml:"runtime_dir"`
 	Audit      Audit  `yaml:"audit"`
+	// Answer is where keyreeve-keys finds what it tells sshd.
+	Answer Answer `yaml:"answer"`
 	// Metrics are for node_exporter.
 	Metrics Metrics `yaml:"metrics"`
 
@@ -166,6 +168,19 @@ type Audit struct {
 	File string `yaml:"file"`
 }
 
+// Answer says where the file is kept of which keyreeve-keys tells sshd.
+type Answer struct {
+	// Dir is a directory of root's with the set-group-ID bit, of the group of AuthorizedKeysCommandUser; empty: there is no such file.
+	Dir string `yaml:"dir"`
+}
+
+func (a Answer) check() error {
+	if a.Dir == "" {
+		return nil
+	}
+	return absolute("answer.dir", a.Dir)
+}
+
 // Metrics is where the daemon's numbers go.
 type Metrics struct {
 	// Textfile is a file in the folder of node_exporter's textfile collector; empty for none.
@@ -261,7 +276,7 @@ func (c Config) check() error {
 		c.bounds(),
 		absolute("runtime_dir", c.RuntimeDir),
 		absolute("audit.file", c.Audit.File),
-		c.Metrics.check(),
+		c.Answer.check(), c.Metrics.check(),
 	)
 }
 

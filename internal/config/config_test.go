@@ -222,6 +222,7 @@ func TestErrors(t *testing.T) {
 		"seldom":         {small + "homes: {sweep: 61m}\n", []string{"homes.sweep: 1h1m0s is not between 1s and 1h0m0s"}},
 		"uid 0":          {small + "homes: {min_uid: 0}\n", []string{"homes.min_uid: 0 is below 1"}},
 		"textfile":       {small + "metrics: {textfile: keyreeve.prom}\n", []string{`k.yaml: metrics.textfile: "keyreeve.prom" is not a plain absolute path`}},
+		"answer":         {small + "answer: {dir: keys}\n", []string{`k.yaml: answer.dir: "keys" is not a plain absolute path`}},
 		"no prom":        {small + "metrics: {textfile: /run/keyreeve.txt}\n", []string{`k.yaml: metrics.textfile: "/run/keyreeve.txt" does not end with .prom`}},
 		"ldap":           {"registry: {source: ldap}\n", []string{`registry.ldap: base "" is not`, "registry.ldap: no server's URL"}},
 		"canary":         {"registry: {source: ldif, ldif: {path: /r}, canary: {user: x}}\n", []string{"registry.canary: a user and a fingerprint"}},

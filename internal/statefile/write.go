@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Create makes the new file dir/name with mode 0400, since nobody is to write it again, and the bytes of data. A file of that name is an error that
@@ -37,6 +38,52 @@ func Replace(dir, name string, data []byte) error {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// ReplaceShared is Replace for a file that one group may read, mode 0640: that of dir, which is a directory of root's, or of this process' user, with the
+// set-group-ID bit and closed to others. So nobody's rights are needed but those of the directory's owner: a process may give a file to a
+// group that it is not in only with CAP_CHOWN (chown(2)), and a directory gives its own group (inode(7), S_ISGID).
+func ReplaceShared(dir, name string, data []byte) error {
+	gid, err := sharedBy(dir)
+	if err != nil {
+		return err
+	}
+	file, err := temp(dir, name)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Gid != gid {
+			err = fmt.Errorf("%s: a new file there does not get the group of the directory", dir)
+		}
+	}
+	if err == nil {
+		err = file.Chmod(0o640)
+	}
+	if err := rename(file, filepath.Join(dir, name), errors.Join(err, fill(file, data))); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// sharedBy gives the group of a directory that is fit for ReplaceShared.
+func sharedBy(dir string) (gid uint32, err error) {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return 0, err
+	}
+	if err := trusted(info, dir); err != nil {
+		return 0, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok || !info.IsDir():
+		return 0, fmt.Errorf("%s: is not a directory", dir)
+	case info.Mode()&fs.ModeSetgid == 0 || info.Mode().Perm()&0o007 != 0:
+		return 0, fmt.Errorf("%s: mode %s, where a directory is wanted that its group alone shares (2750)", dir, info.Mode())
+	}
+	return stat.Gid, nil
 }
 
 // rename gives a file that was written without an error its name; any other goes.

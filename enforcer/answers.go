@@ -1,0 +1,36 @@
+package enforcer
+
+import (
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/internal/answer"
+	"github.com/keyreeve/keyreeve/internal/homes"
+)
+
+// Answers yields what sshd is to be told of each user, in the order of their names: the lines that a file with all of his grants would
+// have. Of accounts that are left alone nothing is said, since their names may be other people's on this host, but for those that share
+// a home: that is a matter of files.
+func (w *World) Answers() iter.Seq[answer.User] {
+	accounts := w.order
+	if len(w.sharing) > 0 {
+		accounts = slices.Concat(w.order, w.sharing)
+		slices.SortFunc(accounts, func(a, b homes.Account) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return func(yield func(answer.User) bool) {
+		for _, account := range accounts {
+			grants := w.Grants.For(account.Name)
+			if len(grants) == 0 {
+				continue
+			}
+			user := answer.User{Name: account.Name, UID: account.UID, Keys: make([]answer.Key, 0, len(grants))}
+			for _, g := range grants {
+				user.Keys = append(user.Keys, answer.Key{Fingerprint: g.Key.Fingerprint(), Line: string(g.Line().AppendTo(nil)), Until: g.Until})
+			}
+			if !yield(user) {
+				return
+			}
+		}
+	}
+}

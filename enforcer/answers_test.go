@@ -1,0 +1,118 @@
+package enforcer_test
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/answer"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
+	"github.com/keyreeve/keyreeve/registry"
+)
+
+var answerNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// worldOf is a world of these users at answerNow.
+func worldOf(tb testing.TB, scope enforcer.Scope, users ...registry.User) *enforcer.World {
+	tb.Helper()
+	snapshot, err := registry.New(users, "test")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rules, err := policy.Compile(policy.DefaultRules())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return enforcer.NewWorld(snapshot, rules.Evaluate(snapshot, answerNow), scope)
+}
+
+func record(tb testing.TB, text string) registry.Record {
+	tb.Helper()
+	line, err := authkeys.ParseValue([]byte(text))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return registry.Record{Key: line.Key, Options: line.Options, Label: line.Comment}
+}
+
+// The file in a home that is to have all of its user's keys, and what sshd is told by keyreeve-keys, are the same text.
+func TestAnswersAreFiles(t *testing.T) {
+	registered := []string{lineA, lineA + " label", "restrict " + lineA, `from="10.0.0.1" ` + lineA, lineB, "no-pty " + lineB, lineD + " d", "cert-authority " + lineD}
+	rapid.Check(t, func(rt *rapid.T) {
+		user := registry.User{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice"}
+		for _, text := range rapid.SliceOfN(rapid.SampledFrom(registered), 0, 6).Draw(rt, "registered") {
+			r := record(t, text)
+			r.NotAfter = rapid.SampledFrom([]time.Time{{}, answerNow.Add(-time.Second), answerNow, answerNow.Add(time.Hour)}).Draw(rt, "end")
+			user.Records = append(user.Records, r)
+		}
+		user.Status = rapid.SampledFrom([]registry.Status{registry.Active, registry.Active, registry.Locked}).Draw(rt, "status")
+		world := worldOf(t, enforcer.Scope{}, user, registry.User{Name: "zoe", UID: 2002, Home: "/home/zoe", Records: []registry.Record{record(t, lineA)}})
+		plan := enforcer.MakePlan(enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: homes.File{State: homes.Missing}, Grants: world.Grants, Install: true})
+		if got := saidOf(t, world, "alice", answerNow); got != string(plan.After) {
+			rt.Fatalf("sshd is told %q, and the file is %q", got, plan.After)
+		}
+	})
+}
+
+// saidOf is what sshd is told of a user at a moment.
+func saidOf(tb testing.TB, world *enforcer.World, user string, at time.Time) string {
+	tb.Helper()
+	data, err := answer.Make(world.Answers(), time.Time{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	found, _, err := answer.Find(bytes.NewReader(data), int64(len(data)), user, at)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var text strings.Builder
+	for _, key := range found.Keys {
+		text.WriteString(key.Line)
+	}
+	return text.String()
+}
+
+// A key ends on time without the daemon: by its own end or its account's, whichever comes first, and the later one of two records that
+// say the same. So does an exception.
+func TestAnswersEnd(t *testing.T) {
+	in := func(d time.Duration) time.Time { return answerNow.Add(d) }
+	early, late, never := record(t, lineA), record(t, lineA+" again"), record(t, lineB)
+	early.NotAfter, late.NotAfter = in(time.Hour), in(2*time.Hour)
+	for _, records := range [][]registry.Record{{early, late, never}, {late, early, never}} {
+		world := worldOf(t, enforcer.Scope{}, registry.User{Name: "alice", UID: 2001, Home: "/home/alice", Records: records, Until: in(3 * time.Hour)})
+		for _, c := range []struct {
+			at   time.Duration
+			keys int
+		}{{0, 2}, {2*time.Hour - time.Second, 2}, {2 * time.Hour, 1}, {3*time.Hour - time.Second, 1}, {3 * time.Hour, 0}} {
+			if got := strings.Count(saidOf(t, world, "alice", in(c.at)), "\n"); got != c.keys {
+				t.Errorf("after %v: %d keys, want %d", c.at, got, c.keys)
+			}
+		}
+	}
+}
+
+// Of whom sshd is told: not of an account whose name may be another one's here; of two that share a home, since that is a matter of files.
+func TestAnswersOfWhom(t *testing.T) {
+	records := []registry.Record{record(t, lineA)}
+	scope := enforcer.Scope{MinUID: 1000, Local: func() ([]homes.Account, error) {
+		return []homes.Account{{Name: "local", UID: 3000, GID: 3000, Home: "/home/local"}}, nil
+	}}
+	world := worldOf(t, scope,
+		registry.User{Name: "one", UID: 2001, Home: "/home/shared", Records: records}, registry.User{Name: "two", UID: 2002, Home: "/home/shared", Records: records},
+		registry.User{Name: "zoe", UID: 2003, Home: "/home/zoe", Records: records}, registry.User{Name: "daemon", UID: 2, Home: "/usr/sbin", Records: records},
+		registry.User{Name: "local", UID: 2004, Home: "/home/elsewhere", Records: records}, registry.User{Name: "empty", UID: 2005, Home: "/home/empty"})
+	var names []string
+	for user := range world.Answers() {
+		names = append(names, user.Name)
+	}
+	if want := []string{"one", "two", "zoe"}; !slices.Equal(names, want) {
+		t.Errorf("told of %v, want %v", names, want)
+	}
+}
