@@ -35,9 +35,9 @@ var allowed = map[string][]string{
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
 	"internal/testenv":   {"golang.org/x/crypto/ssh"},
 	"internal/demo":      {},
-	"cmd/keyreeve-keys":  {"internal/answer"},
+	"cmd/keyreeve-keys":  {"authkeys", "internal/answer"},
 	"cmd/keyreeve": {
-		"policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
+		"authkeys", "policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
 		"internal/answer", "internal/homes", "internal/host", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},

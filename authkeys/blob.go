@@ -1,6 +1,9 @@
 package authkeys
 
-import "crypto/ecdh"
+import (
+	"crypto/ecdh"
+	"strings"
+)
 
 // The types of plain keys that OpenSSH 9.2 to 10.5 knows, by the names of their keyimpls in sshkey.c. DSA ended with 10.0,
 // the composite of ML-DSA 44 and Ed25519 began with 10.4.
@@ -79,6 +82,38 @@ func ParseBlob(blob []byte) (Key, error) {
 		return Key{}, err
 	}
 	return key, nil
+}
+
+// ParseCertificate reads an OpenSSH certificate in wire encoding (PROTOCOL.certkeys, sshkey.c cert_parse): the key that is certified, and the
+// authority's that signed it, which are judged as ParseBlob does. The signature is not looked at: sshd has checked it before anybody is told
+// of the certificate. The error is a *ParseError.
+func ParseCertificate(blob []byte) (key, authority Key, err error) {
+	r := &reader{rest: string(blob)}
+	name := r.cstring()
+	plain := typeByName(strings.Replace(name, "-cert-v01@openssh.com", "", 1))
+	if plain == "" || plain == typeCertificate {
+		plain = typeByName(strings.Replace(name, "-cert-v01@openssh.com", "@openssh.com", 1)) // sk keys
+	}
+	if typeByName(name) != typeCertificate || plain == "" {
+		return Key{}, Key{}, &ParseError{Reason: ReasonTypeUnknown, Detail: "type " + quoted(name) + " of a certificate"}
+	}
+	_ = r.text() // nonce
+	wire, bad := body(appendText(nil, plain), plain, r)
+	r.skip(8 + 4)                           // serial, type
+	_, _ = r.text(), r.text()               // key id, principals
+	r.skip(8 + 8)                           // valid after, before
+	_, _, _ = r.text(), r.text(), r.text()  // critical options, extensions, reserved
+	signer, _ := []byte(r.text()), r.text() // the signature follows
+	switch {
+	case r.bad || r.rest != "":
+		return Key{}, Key{}, malformedKey("the %s blob ends early or late, or holds a bad field", quoted(name))
+	case bad != nil:
+		return Key{}, Key{}, bad
+	}
+	if authority, err = ParseBlob(signer); err != nil {
+		return Key{}, Key{}, err
+	}
+	return Key{wire: string(wire)}, authority, nil
 }
 
 // parseBlob is ParseBlob with the error's own type.

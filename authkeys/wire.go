@@ -31,6 +31,15 @@ func (r *reader) text() string {
 	return body[:size]
 }
 
+// skip takes a field of so many bytes.
+func (r *reader) skip(size int) {
+	if r.bad || len(r.rest) < size {
+		r.bad = true
+		return
+	}
+	r.rest = r.rest[size:]
+}
+
 // cstring takes a string that becomes a C string: a NUL may stand at its end only, and is then no part of the value
 // (sshbuf_get_cstring).
 func (r *reader) cstring() string {

@@ -10,6 +10,8 @@
 //	--file=PATH  another file than /var/lib/keyreeve-sshd/keys.cdb
 //	--           what follows is a user's name, whatever it looks like
 //
+// With --pam as the first word it is the gate in sshd's PAM stack instead, which lets no session begin whose key is not granted (gate.go).
+//
 // Exit status: 0 these are the user's keys, also if there are none; 1 it is not known which they are, and nothing was printed. Why is on
 // stderr, which sshd hands to its log. sshd takes no key from a command that fails (subprocess in OpenSSH's misc.c), so nobody is let
 // in by half an answer.
@@ -31,7 +33,16 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:], descriptor(syscall.Stdout), time.Now()); err != nil {
+	var err error
+	if args := os.Args[1:]; len(args) > 0 && args[0] == "--pam" {
+		var g gate
+		if g, err = parseGate(args[1:]); err == nil {
+			err = g.pass(os.Getenv, time.Now())
+		}
+	} else {
+		err = run(args, descriptor(syscall.Stdout), time.Now())
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "keyreeve-keys: %v\n", err)
 		os.Exit(1)
 	}
@@ -81,9 +92,11 @@ func lines(user answer.User, fingerprint string) []byte {
 	return text.Bytes()
 }
 
+func defaultFile() string { return filepath.Join(answer.Dir, answer.Name) }
+
 // parse takes the words of sshd's configuration. Package flag is not used: it would take a user's name for a flag.
 func parse(args []string) (request, error) {
-	asked := request{file: filepath.Join(answer.Dir, answer.Name)}
+	asked := request{file: defaultFile()}
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
 		flag := args[0]
 		args = args[1:]

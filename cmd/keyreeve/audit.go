@@ -1,13 +1,18 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
 func newAudit(p process, path *string) *cobra.Command {
@@ -31,7 +36,48 @@ func newAudit(p process, path *string) *cobra.Command {
 			return verifyTrail(p, files)
 		},
 	})
+	group.AddCommand(newRefused(p, path))
 	return group
+}
+
+// newRefused is how keyreeve-keys, which knows neither the configuration nor the trail, has the sessions recorded that it refused.
+func newRefused(p process, path *string) *cobra.Command {
+	var user, address, reason, message, key string
+	cmd := &cobra.Command{
+		Use:    "refused",
+		Short:  "Record a session that keyreeve-keys refused",
+		Args:   cobra.NoArgs,
+		Hidden: true,
+		RunE: func(*cobra.Command, []string) (err error) {
+			c, err := loadConfig(*path)
+			if err != nil {
+				return err
+			}
+			if err := statefile.EnsureDir(filepath.Dir(c.Audit.File), 0o700); err != nil {
+				return fmt.Errorf("make %s ready: %w", filepath.Dir(c.Audit.File), err)
+			}
+			trail, err := audit.Open(c.Audit.File)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, trail.Close()) }()
+			trail.CopyTo(audit.JournalSocket, p.warn)
+			record := audit.Record{
+				Time: time.Now(), ID: rand.Text(), Action: audit.RefuseSession, Outcome: audit.Success, User: user, UID: -1, Reason: reason, Message: message, Source: address,
+			}
+			if line, err := authkeys.ParseValue([]byte(key)); err == nil {
+				record.Key = line.Key
+			}
+			return trail.Write(record)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&user, "user", "", "whose session it was to be")
+	flags.StringVar(&address, "address", "", "where the login came from")
+	flags.StringVar(&reason, "reason", "", "the code of the reason")
+	flags.StringVar(&message, "message", "", "the reason, for people")
+	flags.StringVar(&key, "key", "", "the key, its type and base64")
+	return cmd
 }
 
 func verifyTrail(p process, files []string) error {

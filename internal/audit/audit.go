@@ -60,6 +60,8 @@ const (
 	ReleaseBrake = "release-brake"
 	// AcceptRegistry is about a reading of the registry that was held because it lost too much.
 	AcceptRegistry = "registry-accepted"
+	// RefuseSession is about a login that the gate in sshd's PAM stack did not let become a session.
+	RefuseSession = "refuse-session"
 )
 
 // Record is one entry of the trail.
@@ -81,6 +83,8 @@ type Record struct {
 	Comment, Raw string
 	// Quarantine is the path of the copy that was kept, where there is one (keyreeve.quarantine).
 	Quarantine string
+	// Source is the address that a login came from, as sshd has it (source.address).
+	Source string
 }
 
 // commentBound is how many bytes of a comment the trail takes: enough for a mail address.
@@ -195,6 +199,9 @@ func (l *Log) encode(r Record, last head) ([]byte, error) {
 	}
 	if r.Quarantine != "" {
 		fields = append(fields, zap.String("keyreeve.quarantine", r.Quarantine))
+	}
+	if r.Source != "" {
+		fields = append(fields, zap.String("source.address", plain.Cut(r.Source, commentBound)))
 	}
 	fields = append(fields, zap.Uint64(sequenceField, last.sequence+1), zap.String(previousField, last.sum))
 	text, err := l.encoder.EncodeEntry(zapcore.Entry{Time: r.Time, Message: plain.Cut(r.Message, 4*commentBound)}, fields)

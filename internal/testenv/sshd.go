@@ -3,6 +3,7 @@ package testenv
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,7 @@ type SSHD struct {
 	// Config is the path of its configuration.
 	Config string
 
+	program string // absolute
 	process *exec.Cmd
 	ended   chan struct{} // closed when process has ended
 	log     string        // path
@@ -62,13 +64,58 @@ type SSHD struct {
 func StartSSHD(tb testing.TB, config string) *SSHD {
 	tb.Helper()
 	Need(tb, "root", "sshd")
+	program, err := Program("sshd")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return startSSHD(tb, program, "", config)
+}
+
+// pamDir is where PAM looks for the stack of a service.
+const pamDir = "/etc/pam.d"
+
+// StartPAM is StartSSHD with a stack of PAM of its own, whose lines are given. The stack has the name of the program (SSHD_PAM_SERVICE in
+// OpenSSH's auth-pam.h; PAMServiceName since 10.0), which is why the server runs under one that nothing else has. It needs the parts "root" and "sshd".
+func StartPAM(tb testing.TB, stack, config string) *SSHD {
+	tb.Helper()
+	Need(tb, "root", "sshd")
+	program, err := Program("sshd")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	name := "kr-" + strings.ToLower(rand.Text()[:10])
+	file, err := os.OpenFile(filepath.Join(pamDir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644) //nolint:gosec // PAM reads it as whoever logs in
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := os.Remove(file.Name()); err != nil { //nolint:forbidigo // a test's own file
+			tb.Error(err)
+		}
+	})
+	link := filepath.Join(tb.TempDir(), name)
+	_, err = file.WriteString(stack)
+	if err := errors.Join(err, file.Close(), os.Symlink(program, link)); err != nil {
+		tb.Fatal(err)
+	}
+	before := "UsePAM yes\n"
+	if strings.Contains(strings.ToLower(runProgram(tb, "sshd", "-T", "-f", "/dev/null", "-h", NewHostKey(tb))), "\npamservicename ") {
+		before += "PAMServiceName " + name + "\n"
+	}
+	return startSSHD(tb, link, before, config)
+}
+
+// startSSHD starts a program with lines of configuration before and after those that all have.
+func startSSHD(tb testing.TB, program, before, config string) *SSHD {
+	tb.Helper()
 	dir := tb.TempDir()
 	hostKey := NewHostKey(tb)
-	s := &SSHD{Port: freePorts(tb, 1)[0], ended: make(chan struct{}), log: filepath.Join(dir, "log")}
-	path := putFile(tb, dir, "sshd_config", fmt.Appendf(nil, sshdConfig+"%s\n", s.Port, hostKey, config))
+	s := &SSHD{Port: freePorts(tb, 1)[0], program: program, ended: make(chan struct{}), log: filepath.Join(dir, "log")}
+	text := fmt.Sprintf(before+sshdConfig+"%s\n", s.Port, hostKey, config)
+	path := putFile(tb, dir, "sshd_config", []byte(text))
 	if strings.Contains(strings.ToLower(runProgram(tb, "sshd", "-T", "-f", path)), "\npersourcepenalties ") {
 		// Since 9.8 refused logins lock their address out for a while, and all logins of a test come from one.
-		path = putFile(tb, dir, "sshd_config", fmt.Appendf(nil, "PerSourcePenalties no\n"+sshdConfig+"%s\n", s.Port, hostKey, config))
+		path = putFile(tb, dir, "sshd_config", []byte("PerSourcePenalties no\n"+text))
 	}
 	s.Config = path
 	s.start(tb)
@@ -91,17 +138,13 @@ func NewHostKey(tb testing.TB) string {
 // start starts the server, as a child that this process can wait for, and returns when it greets.
 func (s *SSHD) start(tb testing.TB) {
 	tb.Helper()
-	program, err := Program("sshd")
-	if err != nil {
-		tb.Fatal(err)
-	}
 	// A file and no pipe: the processes of logins inherit it and would keep a pipe open.
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer log.Close()                                             //nolint:errcheck // the child has its own descriptor
-	s.process = exec.Command(program, "-D", "-e", "-f", s.Config) //nolint:gosec,noctx // it ends with stop
+	defer log.Close()                                               //nolint:errcheck // the child has its own descriptor
+	s.process = exec.Command(s.program, "-D", "-e", "-f", s.Config) //nolint:gosec,noctx // it ends with stop
 	s.process.Stderr = log
 	if err := s.process.Start(); err != nil {
 		tb.Fatal(err)

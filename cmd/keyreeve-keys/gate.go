@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/answer"
+)
+
+// gate is the program in sshd's PAM stack (pam_exec(8)), where it says of a session that is about to begin whether it may:
+//
+//	session requisite pam_exec.so quiet type=open_session /usr/libexec/keyreeve-keys --pam
+//
+// It is the one check of the key that was really used, however sshd came by it: sshd names it in SSH_AUTH_INFO_0 (sshd_config(5),
+// ExposeAuthInfo; do_pam_putenv in OpenSSH's session.c), by the time that a session begins.
+type gate struct {
+	file string
+	// allow names the methods of sshd beside "publickey" that may begin a session, and authorities the fingerprints of the keys that
+	// may sign certificates.
+	allow, authorities []string
+	// record is the program that writes refusals into the audit trail.
+	record string
+}
+
+// recordPatience is how long a refused session waits for its record.
+const recordPatience = 5 * time.Second
+
+// The reasons of refusals, as the audit trail has them.
+const (
+	notGranted  = "not-granted"
+	certificate = "certificate"
+	method      = "method"
+	unknown     = "unknown" // what is granted, or how sshd let the user in
+)
+
+// refusal is why a session may not begin.
+type refusal struct {
+	reason string
+	key    authkeys.Key // the zero Key where there is none
+	err    error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+
+func refuse(reason string, key authkeys.Key, format string, args ...any) *refusal {
+	return &refusal{reason, key, fmt.Errorf(format, args...)}
+}
+
+// parseGate takes the words behind --pam.
+func parseGate(args []string) (gate, error) {
+	g := gate{file: defaultFile(), record: "/usr/sbin/keyreeve"}
+	for _, arg := range args {
+		flag, value, ok := strings.Cut(arg, "=")
+		if !ok || value == "" {
+			return gate{}, fmt.Errorf("%q is not FLAG=VALUE", arg)
+		}
+		switch flag {
+		case "--file":
+			g.file = value
+		case "--record":
+			g.record = value
+		case "--allow":
+			g.allow = append(g.allow, strings.Split(value, ",")...)
+		case "--authority":
+			g.authorities = append(g.authorities, value)
+		default:
+			return gate{}, fmt.Errorf("unknown flag %q", flag)
+		}
+	}
+	if slices.Contains(g.allow, "publickey") {
+		return gate{}, errors.New("--allow=publickey would let in every key")
+	}
+	return g, nil
+}
+
+// pass lets the session of PAM's environment begin, or is an error.
+func (g gate) pass(getenv func(string) string, now time.Time) error {
+	switch phase := getenv("PAM_TYPE"); phase {
+	case "open_session":
+	case "close_session":
+		return nil
+	default:
+		return fmt.Errorf("it was called in the phase %q of PAM, and sshd names the key in \"session\" alone", phase)
+	}
+	user := getenv("PAM_USER")
+	r := g.judge(user, getenv("SSH_AUTH_INFO_0"), now)
+	if r == nil {
+		return nil
+	}
+	err := fmt.Errorf("the session of %q from %q may not begin: %w", user, getenv("PAM_RHOST"), r)
+	return errors.Join(err, g.tell(user, getenv("PAM_RHOST"), r))
+}
+
+// judge says why a user may not begin a session after he went through these methods, a line each: "METHOD[/SUBMETHOD][ TYPE BASE64]"
+// (auth2_update_session_info in OpenSSH's auth2.c). Each of them has to be good.
+func (g gate) judge(user, methods string, now time.Time) *refusal {
+	if strings.TrimSpace(methods) == "" {
+		return refuse(unknown, authkeys.Key{}, "sshd does not say how the user was let in (SSH_AUTH_INFO_0)")
+	}
+	for line := range strings.Lines(methods) {
+		how, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		how, _, _ = strings.Cut(how, "/")
+		if how != "publickey" {
+			if !slices.Contains(g.allow, how) {
+				return refuse(method, authkeys.Key{}, "the method %q is not one of those that may", how)
+			}
+			continue
+		}
+		if r := g.judgeKey(user, rest, now); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// judgeKey says why a key, "TYPE BASE64", may not begin a session.
+func (g gate) judgeKey(user, text string, now time.Time) *refusal {
+	_, encoded, _ := strings.Cut(text, " ")
+	blob, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return refuse(unknown, authkeys.Key{}, "the key %q is no base64", text)
+	}
+	key, err := authkeys.ParseBlob(blob)
+	if errors.Is(err, authkeys.ErrCertificate) {
+		var authority authkeys.Key
+		if key, authority, err = authkeys.ParseCertificate(blob); err == nil && !slices.Contains(g.authorities, authority.Fingerprint()) {
+			return refuse(certificate, key, "the certificate of the key %s was signed by %s, which is none of --authority", key.Fingerprint(), authority.Fingerprint())
+		}
+	}
+	if err != nil {
+		return refuse(unknown, authkeys.Key{}, "the key is not one that can be judged: %w", err)
+	}
+	file, size, err := open(g.file)
+	if err != nil {
+		return refuse(unknown, key, "what is granted is not known: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // nothing was written
+	granted, _, err := answer.Find(file, size, user, now)
+	if err != nil {
+		return refuse(unknown, key, "what is granted is not known: %w", err)
+	}
+	if !slices.ContainsFunc(granted.Keys, func(k answer.Key) bool { return k.Fingerprint == key.Fingerprint() }) {
+		return refuse(notGranted, key, "the key %s is not granted", key.Fingerprint())
+	}
+	return nil
+}
+
+// tell has the refusal written into the audit trail. The session does not begin, whatever becomes of that.
+func (g gate) tell(user, address string, r *refusal) error {
+	arguments := []string{g.record, "audit", "refused", "--user=" + user, "--address=" + address, "--reason=" + r.reason, "--message=" + r.Error(), "--key=" + r.key.String()}
+	process, err := os.StartProcess(g.record, arguments, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{nil, nil, os.Stderr}})
+	if err != nil {
+		return fmt.Errorf("record it: %w", err)
+	}
+	late := time.AfterFunc(recordPatience, func() { _ = process.Kill() })
+	defer late.Stop()
+	state, err := process.Wait()
+	if err == nil && !state.Success() {
+		err = fmt.Errorf("%s: %v", g.record, state)
+	}
+	if err != nil {
+		return fmt.Errorf("record it: %w", err)
+	}
+	return nil
+}
