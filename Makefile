@@ -10,7 +10,7 @@ ifeq ($(shell id -u),0)
 export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd,logrotate,mount,ext4,xfs,btrfs,overlay,journald,fuse,kdc,dirsrv,tinycdb
 endif
 
-.PHONY: help build demo test deps check lint race fuzz bench soak notice clean
+.PHONY: help build demo test deps check lint race fuzz bench soak notice gate clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -56,6 +56,9 @@ soak: deps ## a thousand users rewrite their files at once; prints what it took
 
 notice: deps ## ten thousand users in a slapd; prints how soon a revoked key is gone
 	$(GO) test -v -run '^TestNotice$$' -timeout 15m ./cmd/keyreeve -args -notice 10000
+
+gate: deps ## a loop writes a key into a home while 200 logins try it, by homes, gate and answers; prints how many got in
+	$(GO) test -v -run '^TestRace$$' -timeout 30m ./cmd/keyreeve -args -race 200
 
 clean: ## remove what was built
 	rm -rf bin dist

@@ -95,7 +95,7 @@ func StartPAM(tb testing.TB, stack, config string) *SSHD {
 	})
 	link := filepath.Join(tb.TempDir(), name)
 	_, err = file.WriteString(stack)
-	if err := errors.Join(err, file.Close(), os.Symlink(program, link)); err != nil {
+	if err := errors.Join(err, file.Close(), os.Symlink(program, link)); err != nil { //nolint:forbidigo // a test's own link
 		tb.Fatal(err)
 	}
 	before := "UsePAM yes\n"
