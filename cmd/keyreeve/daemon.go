@@ -193,7 +193,7 @@ func (s *service) open() (err error) {
 		return withHint(err, "repair the file, or move it away to begin without exceptions: their users' keys then go")
 	}
 	if s.ledger, err = lockLedger(s.config, ledgerTries); err != nil {
-		return err
+		return withHint(err, "a \"keyreeve apply\" that runs has to end first")
 	}
 	s.runner = enforcer.NewRunner()
 	if s.runner.Memory, err = openMemory(s.config, s.hand); err != nil {

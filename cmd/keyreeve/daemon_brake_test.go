@@ -90,10 +90,13 @@ func TestDaemonBrake(t *testing.T) {
 	if n := d.said("the brake is on"); n != 1 {
 		t.Errorf("the brake was told of %d times", n)
 	}
+	d.stop()
 	s.keyreeve(statusError, "apply")
 	if got := have(); !slices.Equal(got, held) {
 		t.Errorf("after apply keys have %v", got)
 	}
+	d = s.start()
+	d.await("every home was looked at", 1)
 	s.keyreeve(statusOK, "brake", "release", "--reason", "they were dismissed")
 	d.await("the brake was released", 1)
 	for _, m := range members[1:] {

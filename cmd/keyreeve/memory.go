@@ -34,7 +34,7 @@ func openMemory(c config.Config, hand *enforcer.Enforcer) (m enforcer.Memory, er
 	return m, nil
 }
 
-// The ledger's file is one process's at a time: a daemon's as long as it runs, else for the moment of writing.
+// The ledger's file is one process's at a time, a daemon's or that of "keyreeve apply", as long as it runs.
 const (
 	ledgerTries = 50
 	ledgerPause = 200 * time.Millisecond

@@ -39,7 +39,8 @@ func newApply(p process, path *string) *cobra.Command {
 		Use:   "apply [USER...]",
 		Short: "Remove what the registry does not know, once",
 		Long: "Read the registry and the homes, change what does not agree, and print what was changed.\n" +
-			"The configuration must say \"mode: enforce\", of somebody at least; others are looked at only.\n\n" +
+			"The configuration must say \"mode: enforce\", of somebody at least; others are looked at only.\n" +
+			"Where a daemon runs it refuses to work: the daemon does the same, and SIGHUP makes it look at every home at once.\n\n" +
 			"Exit status: 0 all is in line, 1 an error, also where only one file could not be changed.",
 		RunE: func(cmd *cobra.Command, users []string) error {
 			return apply(cmd.Context(), p, *path, users)
@@ -75,6 +76,18 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 }
 
 func apply(ctx context.Context, p process, path string, users []string) (err error) {
+	c, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	// Before the registry is read: beside a daemon that has read it later, a key that was registered in between would go, and what is
+	// kept of the older reading would take the place of the newer one.
+	lock, err := lockLedger(c, 1)
+	if err != nil {
+		return withHint(err, "nothing was changed; where the daemon runs, \"systemctl reload keyreeve\" lets it read the registry and look at every home now, "+
+			"and \"keyreeve plan\" shows what is left to do")
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
 	one, err := newPass(ctx, p, path, users)
 	if err != nil {
 		return err
@@ -98,7 +111,7 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	trimmed := hand.TrimQuarantine()
 	r, err := one.run(ctx, one.modes.act(one.act(hand)))
 	p.warnOf(hand.Quarantine)
-	return errors.Join(trimmed, err, one.save(), report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
+	return errors.Join(trimmed, err, one.memory.Ledger.Save(), report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
 }
 
 // verdict turns a report into the end of the program.
@@ -240,15 +253,6 @@ func (one *pass) act(hand *enforcer.Enforcer) func(enforcer.Plan) error {
 		}
 		return hand.Apply(p)
 	}
-}
-
-// save writes the ledger. Beside a daemon that is the daemon's, which has read the same registry.
-func (one *pass) save() error {
-	lock, err := lockLedger(one.config, 1)
-	if err != nil {
-		return nil //nolint:nilerr // somebody else keeps it
-	}
-	return errors.Join(one.memory.Ledger.Save(), lock.Close())
 }
 
 // choose finds the accounts of the named users, or says of each one why it is left alone.

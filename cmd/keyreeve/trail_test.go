@@ -68,7 +68,7 @@ func TestJournalHasTheTrail(t *testing.T) {
 }
 
 // The real logrotate, with the configuration that comes with keyreeve, rotates the trail again and again while a daemon writes,
-// and apply beside it: what stands in all the files is one trail without a gap, and each removal is in it once, whoever did it.
+// and apply of another installation beside it: what stands in all the files is one trail without a gap, and each removal is in it once, whoever did it.
 func TestLogrotate(t *testing.T) {
 	testenv.Need(t, "root", "logrotate")
 	logrotate, err := testenv.Program("logrotate")
@@ -89,6 +89,11 @@ func TestLogrotate(t *testing.T) {
 		t.Fatal(err)
 	}
 	trail := s.path("log", "audit.jsonl")
+	other, err := os.ReadFile(s.path("keyreeve.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put("other.yaml", strings.Replace(string(other), "/state\n", "/other-state\n", 1))
 	s.put("logrotate.conf", strings.Replace(string(shipped), "/var/log/keyreeve/audit.jsonl", trail, 1))
 	d := s.start()
 	d.await("every home was looked at", 1)
@@ -111,7 +116,9 @@ func TestLogrotate(t *testing.T) {
 		}()
 		for rotated := false; !rotated; {
 			rotate()
-			s.keyreeve(statusOK, "apply")
+			if out, err := exec.Command("keyreeve", "apply", "--config", s.path("other.yaml")).CombinedOutput(); err != nil {
+				t.Errorf("apply: %v\n%s", err, out)
+			}
 			select {
 			case <-done:
 				rotated = true
