@@ -73,24 +73,30 @@ func (p Plan) lost(losses []Loss) (list []Loss) {
 	return list
 }
 
+// released reports whether a release has let a loss through. One of a clock that was ahead counts for what that clock has stamped
+// alone: else no key would count any more until its time has come.
+func (b Brake) released(s BrakeState, loss Loss, now time.Time) bool {
+	return !loss.Since.After(s.Released) && (loss.Since.After(now) || s.Released.Sub(now) <= b.Window)
+}
+
 // Admit counts what a user is about to lose at the moment now, and gives the state with it. The error wraps ErrBraked when it
 // is not to be carried out; the state is the new one then too.
 func (b Brake) Admit(s BrakeState, user string, losses []Loss, now time.Time) (BrakeState, error) {
 	fresh := false
 	for _, loss := range s.unexpected(losses) {
 		switch {
-		case loss.Settled, !loss.Since.After(s.Released):
+		case loss.Settled, b.released(s, loss, now):
 		case s.On() && b.before(s, loss):
 			return s, fmt.Errorf("%s: %w since %s", user, ErrBraked, s.Tripped.UTC().Format(time.RFC3339))
 		case now.Sub(loss.Since) <= b.Window:
 			fresh = true
 		}
 	}
-	if _, counted := s.Counted[user]; !fresh || s.On() || counted && now.Sub(s.Counted[user]) <= b.Window {
+	if _, counted := s.Counted[user]; !fresh || s.On() || counted && now.Sub(s.Counted[user]).Abs() <= b.Window {
 		return s, nil
 	}
 	s.Counted = maps.Clone(s.Counted)
-	maps.DeleteFunc(s.Counted, func(_ string, at time.Time) bool { return now.Sub(at) > b.Window })
+	maps.DeleteFunc(s.Counted, func(_ string, at time.Time) bool { return now.Sub(at).Abs() > b.Window })
 	if len(s.Counted) < b.People {
 		if s.Counted == nil {
 			s.Counted = make(map[string]time.Time)
@@ -111,15 +117,15 @@ func (b Brake) before(s BrakeState, loss Loss) bool {
 
 // Holds lists those of all losses whose removal waits for the release of the brake: what went within the window before it
 // tripped, and, after that, what went together with keys of more people than may lose some. A single key that is revoked while
-// nobody releases the brake goes.
-func (b Brake) Holds(s BrakeState, losses []Loss) (held []Loss) {
+// nobody releases the brake goes. Of a brake that tripped by a clock that was ahead nobody knows what came after it.
+func (b Brake) Holds(s BrakeState, losses []Loss, now time.Time) (held []Loss) {
 	if !s.On() {
 		return nil
 	}
 	losses = s.unexpected(losses)
 	var recent []Loss
 	for _, loss := range losses {
-		if loss.Since.After(s.Released) {
+		if !b.released(s, loss, now) {
 			recent = append(recent, loss)
 		}
 	}
@@ -135,7 +141,8 @@ func (b Brake) Holds(s BrakeState, losses []Loss) (held []Loss) {
 				delete(people, recent[first].User)
 			}
 		}
-		if !loss.Settled && (b.before(s, loss) || loss.Since.After(s.Tripped) && len(people) > b.People) {
+		after := loss.Since.After(s.Tripped) || s.Tripped.After(now)
+		if !loss.Settled && (b.before(s, loss) || after && len(people) > b.People) {
 			held = append(held, loss)
 		}
 	}

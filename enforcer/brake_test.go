@@ -66,8 +66,11 @@ func (p *played) crowd(n, minute int) (refused int) {
 	return refused
 }
 
-func (p *played) holds(losses ...enforcer.Loss) (users []string) {
-	for _, loss := range p.brake.Holds(p.state, losses) {
+// holds tells whose losses are held, long after.
+func (p *played) holds(losses ...enforcer.Loss) (users []string) { return p.holdsAt(1000, losses...) }
+
+func (p *played) holdsAt(minute int, losses ...enforcer.Loss) (users []string) {
+	for _, loss := range p.brake.Holds(p.state, losses, p.at(minute)) {
 		users = append(users, loss.User)
 	}
 	return users
@@ -198,5 +201,45 @@ func TestBrakeRelease(t *testing.T) {
 	}
 	if got := p.holds(losses...); got != nil {
 		t.Errorf("what was released is held again: %v", got)
+	}
+}
+
+// year is how far a clock was ahead, in minutes.
+const year = 365 * 24 * 60
+
+// What a clock has stamped that was a year ahead neither counts people for a year nor lets the keys of many go.
+func TestBrakeAfterAClockAhead(t *testing.T) {
+	p := play(t)
+	p.crowd(10, year)
+	p.state = p.state.Release([]enforcer.Loss{p.loss("u05", year)}, p.at(year+1))
+	if err := p.loses("u05", year, 0); err != nil || len(p.state.Counted) != 0 {
+		t.Errorf("what was released is refused, or counted: %v, %v", err, p.state.Counted)
+	}
+	if refused := p.crowd(10, 10); refused != 7 || !p.state.On() {
+		t.Errorf("after a release by that clock %d of 10 people are refused", refused)
+	}
+
+	p = play(t)
+	p.crowd(3, year)
+	for _, user := range []string{"v0", "v1", "v2"} {
+		if err := p.loses(user, 0, 0); err != nil {
+			t.Errorf("whom that clock has counted count: %v", err)
+		}
+	}
+	if p.loses("v3", 0, 0) == nil {
+		t.Error("one more was let through")
+	}
+
+	p = play(t)
+	p.crowd(10, year)
+	var losses []enforcer.Loss
+	for i := range 4 {
+		losses = append(losses, p.loss(fmt.Sprintf("u%02d", i), 0))
+	}
+	if got := p.holdsAt(1, losses...); len(got) != 4 {
+		t.Errorf("of a brake that tripped by that clock, held are %v", got)
+	}
+	if got := p.holdsAt(1, losses[:3]...); got != nil {
+		t.Errorf("as many as may, and held are %v", got)
 	}
 }

@@ -18,8 +18,10 @@ import (
 const (
 	// ledgerKeys is how many keys of one user are remembered that are no longer registered, the last ones.
 	ledgerKeys = 64
-	// ledgerAge is how long such a key is remembered, and a user who left.
-	ledgerAge = 400 * 24 * time.Hour
+	// ledgerAge is how long such a key is remembered, and a user who left. A clock that is wrong once ages nobody: the registry must
+	// have been read on ledgerDays days since.
+	ledgerAge  = 400 * 24 * time.Hour
+	ledgerDays = 30
 )
 
 // Ledger is everybody and every key that was in an accepted snapshot of the registry. It tells a key that was registered from one
@@ -31,7 +33,9 @@ type Ledger struct {
 	mu      sync.Mutex
 	source  string // digest of the SourceID that was read last; empty: none was
 	members map[string]*enrolled
-	changed bool // since it was written
+	days    int       // on which a snapshot was accepted
+	day     time.Time // when the last of them began
+	changed bool      // since it was written
 }
 
 // enrolled is a user. Keys that are registered come first, in the registry's order, then former ones, the last first.
@@ -39,6 +43,7 @@ type enrolled struct {
 	uid, gid int
 	home     string
 	left     time.Time // zero: the last snapshot has him
+	leftDay  int       // the count of days then
 	keys     []known   // not written to: a copy takes their place
 }
 
@@ -48,8 +53,9 @@ type known struct {
 	options authkeys.Options
 	// end is when its registration or its account is to end, by what the registry said last; zero: not.
 	end time.Time
-	// since is when it was first missing; zero: it is registered.
+	// since is when it was first missing, day the count of days then; zero: it is registered.
 	since              time.Time
+	day                int
 	confirmed, settled bool
 }
 
@@ -81,6 +87,9 @@ func (l *Ledger) Accept(snapshot *registry.Snapshot, sourceID string, complete b
 	other := l.source != "" && l.source != source
 	l.changed = l.changed || l.source != source
 	l.source = source
+	if now.Sub(l.day).Abs() >= 24*time.Hour {
+		l.days, l.day, l.changed = l.days+1, now, true
+	}
 	for user := range snapshot.Users() {
 		l.accept(user, complete, now)
 	}
@@ -93,12 +102,12 @@ func (l *Ledger) Accept(snapshot *registry.Snapshot, sourceID string, complete b
 			delete(l.members, name)
 			a.Others = append(a.Others, name)
 			l.changed = true
-		case !m.left.IsZero() && now.Sub(m.left) > ledgerAge:
+		case !m.left.IsZero() && l.old(m.left, m.leftDay, now):
 			delete(l.members, name)
 			a.Forgotten = append(a.Forgotten, name)
 			l.changed = true
 		case m.left.IsZero():
-			m.left = now
+			m.left, m.leftDay = now, l.days
 			a.Left = append(a.Left, name)
 			l.changed = true
 			fallthrough
@@ -112,6 +121,11 @@ func (l *Ledger) Accept(snapshot *registry.Snapshot, sourceID string, complete b
 	return a
 }
 
+// old reports whether what happened at a moment, on a day, is to be forgotten.
+func (l *Ledger) old(at time.Time, day int, now time.Time) bool {
+	return now.Sub(at) > ledgerAge && l.days-day >= ledgerDays
+}
+
 // accept takes a user of a snapshot.
 func (l *Ledger) accept(user registry.User, complete bool, now time.Time) {
 	m := l.members[user.Name]
@@ -121,7 +135,7 @@ func (l *Ledger) accept(user registry.User, complete bool, now time.Time) {
 		l.changed = true
 	}
 	if m.uid != user.UID || m.gid != user.GID || m.home != user.Home || !m.left.IsZero() {
-		m.uid, m.gid, m.home, m.left = user.UID, user.GID, user.Home, time.Time{}
+		m.uid, m.gid, m.home, m.left, m.leftDay = user.UID, user.GID, user.Home, time.Time{}, 0
 		l.changed = true
 	}
 	l.renew(m, counting(user, now), complete, now)
@@ -161,9 +175,9 @@ func (l *Ledger) renew(m *enrolled, now []known, complete bool, at time.Time) {
 		}
 		switch {
 		case !k.former():
-			k.since = at
+			k.since, k.day = at, l.days
 			k.settled = ended(k.end, at)
-		case at.Sub(k.since) > ledgerAge:
+		case l.old(k.since, k.day, at):
 			continue
 		case complete:
 			k.confirmed = true

@@ -198,6 +198,9 @@ func TestLedger(t *testing.T) {
 		"what is long ago": func(b *book) {
 			b.accept(0, "one", alice(lineA), entry(t, "bob", lineA, lineB))
 			b.accept(1, "one", entry(t, "bob", lineB))
+			for day := range 29 {
+				b.accept((371+day)*24+1, "one", entry(t, "bob", lineB))
+			}
 			b.accept(400*24+1, "one", entry(t, "bob", lineB))
 			b.want("bob", "A 1 confirmed")
 			if a := b.accept(400*24+2, "one", entry(t, "bob", lineB)); !slices.Equal(a.Forgotten, []string{"alice"}) {
@@ -205,6 +208,19 @@ func TestLedger(t *testing.T) {
 			}
 			b.want("bob")
 			b.want("alice")
+		},
+		"a clock that is years ahead": func(b *book) {
+			b.accept(0, "one", alice(lineA), entry(t, "bob", lineA, lineB))
+			b.accept(1, "one", entry(t, "bob", lineB))
+			for _, hours := range []int{2, 9000 * 24, 9000*24 + 1, 3, 9000*24 + 2} {
+				if a := b.accept(hours, "one", entry(t, "bob", lineB)); len(a.Forgotten) > 0 {
+					t.Errorf("forgotten at %d: %v", hours, a.Forgotten)
+				}
+			}
+			b.want("bob", "A 1 confirmed")
+			if got := b.departed(); !slices.Equal(got, []string{"alice"}) {
+				t.Errorf("departed are %v", got)
+			}
 		},
 		"one who changes his keys without end": func(b *book) {
 			for i := range 100 {

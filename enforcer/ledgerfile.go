@@ -19,22 +19,26 @@ import (
 // The ledger's file has a JSON object a line: a head, a line for each user, and an end with the digest of all before it.
 type (
 	ledgerHead struct {
-		Version int    `json:"version"` // grows when an older program would misread the file
-		Source  string `json:"source"`  // SHA-256 of what tells registries apart
-		Users   int    `json:"users"`
+		Version int        `json:"version"` // grows when an older program would misread the file
+		Source  string     `json:"source"`  // SHA-256 of what tells registries apart
+		Users   int        `json:"users"`
+		Days    int        `json:"days,omitempty"`
+		Day     *time.Time `json:"day,omitempty"`
 	}
 	ledgerUser struct {
-		User string      `json:"user"`
-		UID  int         `json:"uid"`
-		GID  int         `json:"gid"`
-		Home string      `json:"home"`
-		Left *time.Time  `json:"left,omitempty"`
-		Keys []ledgerKey `json:"keys,omitempty"`
+		User    string      `json:"user"`
+		UID     int         `json:"uid"`
+		GID     int         `json:"gid"`
+		Home    string      `json:"home"`
+		Left    *time.Time  `json:"left,omitempty"`
+		LeftDay int         `json:"left_day,omitempty"`
+		Keys    []ledgerKey `json:"keys,omitempty"`
 	}
 	ledgerKey struct {
 		Line      string     `json:"line"` // options and key, as in a key file
 		Until     *time.Time `json:"until,omitempty"`
 		Since     *time.Time `json:"since,omitempty"` // it is no longer registered
+		Day       int        `json:"day,omitempty"`
 		Confirmed bool       `json:"confirmed,omitempty"`
 		Settled   bool       `json:"settled,omitempty"`
 	}
@@ -85,7 +89,7 @@ func (l *Ledger) Save() error {
 		l.mu.Unlock()
 		return nil
 	}
-	now := Ledger{source: l.source, members: make(map[string]*enrolled, len(l.members))}
+	now := Ledger{source: l.source, days: l.days, day: l.day, members: make(map[string]*enrolled, len(l.members))}
 	for name, m := range l.members {
 		same := *m // its keys are not written to again
 		now.members[name] = &same
@@ -110,7 +114,7 @@ func (l *Ledger) text() ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(ledgerHead{Version: ledgerVersion, Source: l.source, Users: len(l.members)})
+	err := encoder.Encode(ledgerHead{Version: ledgerVersion, Source: l.source, Users: len(l.members), Days: l.days, Day: stamp(l.day)})
 	for name, m := range l.members {
 		err = errors.Join(err, encoder.Encode(m.entry(name)))
 	}
@@ -120,11 +124,12 @@ func (l *Ledger) text() ([]byte, error) {
 }
 
 func (m *enrolled) entry(name string) ledgerUser {
-	u := ledgerUser{User: name, UID: m.uid, GID: m.gid, Home: m.home, Left: stamp(m.left), Keys: make([]ledgerKey, len(m.keys))}
+	u := ledgerUser{User: name, UID: m.uid, GID: m.gid, Home: m.home, Left: stamp(m.left), LeftDay: m.leftDay, Keys: make([]ledgerKey, len(m.keys))}
 	for i, k := range m.keys {
 		line := authkeys.Line{Kind: authkeys.Entry, Key: k.key, Options: k.options}
 		u.Keys[i] = ledgerKey{
-			Line: strings.TrimSuffix(string(line.AppendTo(nil)), "\n"), Until: stamp(k.end), Since: stamp(k.since), Confirmed: k.confirmed, Settled: k.settled,
+			Line: strings.TrimSuffix(string(line.AppendTo(nil)), "\n"), Until: stamp(k.end), Since: stamp(k.since), Day: k.day,
+			Confirmed: k.confirmed, Settled: k.settled,
 		}
 	}
 	return u
@@ -158,7 +163,7 @@ func parseLedger(text []byte) (*Ledger, error) {
 	if strictJSON(first, &head) != nil || head.Version != ledgerVersion {
 		return nil, fmt.Errorf("it is no ledger of version %d", ledgerVersion)
 	}
-	l := &Ledger{source: head.Source, members: make(map[string]*enrolled, head.Users)}
+	l := &Ledger{source: head.Source, days: head.Days, day: moment(head.Day), members: make(map[string]*enrolled, head.Users)}
 	for line := range bytes.Lines(rest) {
 		var u ledgerUser
 		err := strictJSON(line, &u)
@@ -176,7 +181,7 @@ func parseLedger(text []byte) (*Ledger, error) {
 }
 
 func (u ledgerUser) enrolled() (*enrolled, error) {
-	m := &enrolled{uid: u.UID, gid: u.GID, home: u.Home, left: moment(u.Left)}
+	m := &enrolled{uid: u.UID, gid: u.GID, home: u.Home, left: moment(u.Left), leftDay: u.LeftDay}
 	if len(u.Keys) > 0 {
 		m.keys = make([]known, len(u.Keys))
 	}
@@ -185,7 +190,8 @@ func (u ledgerUser) enrolled() (*enrolled, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.keys[i] = known{key: line.Key, options: line.Options, end: moment(k.Until), since: moment(k.Since), confirmed: k.Confirmed, settled: k.Settled}
+		m.keys[i] = known{key: line.Key, options: line.Options, end: moment(k.Until), since: moment(k.Since), day: k.Day,
+			confirmed: k.Confirmed, settled: k.Settled}
 	}
 	return m, nil
 }

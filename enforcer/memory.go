@@ -38,7 +38,7 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 	}
 	braked := make(map[id]bool)
 	if state.On() {
-		for _, loss := range rules.Holds(state, m.Ledger.AllLosses()) {
+		for _, loss := range rules.Holds(state, m.Ledger.AllLosses(), time.Now()) {
 			braked[id{loss.User, loss.Key}] = true
 		}
 	}

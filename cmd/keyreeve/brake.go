@@ -78,7 +78,7 @@ func openBraking(path string) (braking, error) {
 		return braking{}, err
 	}
 	b.state = b.memory.Brakes.State()
-	b.held = b.rules.Holds(b.state, b.memory.Ledger.AllLosses())
+	b.held = b.rules.Holds(b.state, b.memory.Ledger.AllLosses(), time.Now())
 	slices.SortStableFunc(b.held, func(a, c enforcer.Loss) int { return strings.Compare(a.User, c.User) })
 	return b, nil
 }
@@ -90,7 +90,7 @@ func (b braking) people() []string {
 	}
 	var list []string
 	for _, user := range slices.Sorted(maps.Keys(b.state.Counted)) {
-		if time.Since(b.state.Counted[user]) <= b.rules.Window {
+		if time.Since(b.state.Counted[user]).Abs() <= b.rules.Window {
 			list = append(list, user)
 		}
 	}
