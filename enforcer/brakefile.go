@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"time"
@@ -17,12 +18,15 @@ import (
 // Brakes is the file with the brake's state, which several processes share. It is safe for concurrent use.
 type Brakes struct {
 	lastGood[BrakeState]
+
+	lost    error // why the file was written anew, until that is told
+	renewed int
 }
 
 // OpenBrakes reads the file at path. One that is not there is that of a brake that has counted nobody. One that cannot be read is an
 // error, since nobody knows then whether the brake holds something back.
 func OpenBrakes(path string) (*Brakes, error) {
-	b := &Brakes{lastGood[BrakeState]{path: path, what: "the state of the brake", read: readBrake}}
+	b := &Brakes{lastGood: lastGood[BrakeState]{path: path, what: "the state of the brake", read: readBrake}}
 	if _, err := b.Current(); err != nil {
 		return nil, err
 	}
@@ -37,6 +41,46 @@ func (b *Brakes) State() BrakeState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.last
+}
+
+// Refresh reads the file again. One that was there and is gone, or cannot be read, is written anew as it was known last: without it no
+// removal could be counted, and so no formerly registered key would go. Lost is why that was done since the last call, here or
+// before a change; with err the file is still what it was found to be, and what was known stays in force.
+func (b *Brakes) Refresh() (lost, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, err = b.current(); err != nil {
+		var lock io.Closer
+		if lock, err = statefile.Lock(b.path + ".lock"); err == nil {
+			_, err = b.mend()
+			err = errors.Join(err, lock.Close())
+		}
+	}
+	lost, b.lost = b.lost, nil
+	return lost, err
+}
+
+// Renewed is how often the file was written anew. Of nil it is never.
+func (b *Brakes) Renewed() int {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.renewed
+}
+
+// mend reads the file, and writes it anew if that fails. Who has never seen one does not know what it said.
+func (b *Brakes) mend() (BrakeState, error) {
+	state, err := b.current()
+	if err == nil || !b.seen {
+		return state, err
+	}
+	if wrong := b.write(state); wrong != nil {
+		return state, errors.Join(err, wrong)
+	}
+	b.lost, b.renewed = err, b.renewed+1
+	return state, nil
 }
 
 // brakeBound is how many bytes the file may have.
@@ -148,7 +192,7 @@ func (e *Enforcer) changeBrake(b *Brakes, edit func(BrakeState, time.Time) (Brak
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	state, err := b.current()
+	state, err := b.mend()
 	if err != nil {
 		return err
 	}

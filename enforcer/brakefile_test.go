@@ -123,6 +123,7 @@ func TestBrakesThatCannotBeRead(t *testing.T) {
 	write := func(text string, mode os.FileMode) func() error {
 		return func() error { return errors.Join(os.WriteFile(p.path, []byte(text), 0o600), os.Chmod(p.path, mode)) }
 	}
+	renewed := 0
 	for name, spoil := range map[string]func() error{
 		"empty": write("", 0o600), "cut": write(string(good[:len(good)/2]), 0o600), "twice": write(string(good)+string(good), 0o600),
 		"a later version": write(strings.Replace(string(good), `"version": 1`, `"version": 2`, 1), 0o600),
@@ -135,18 +136,42 @@ func TestBrakesThatCannotBeRead(t *testing.T) {
 		if state, err := p.brakes.Current(); err == nil || !strings.HasPrefix(err.Error(), "read the state of the brake: ") || !state.On() {
 			t.Errorf("%s: %v, and the brake is on: %v", name, err, state.On())
 		}
-		if _, err := enforcer.OpenBrakes(p.path); (err == nil) != (name == "gone") {
+		another, err := enforcer.OpenBrakes(p.path)
+		if (err == nil) != (name == "gone") {
 			t.Errorf("%s, at the start: %v", name, err)
 		}
-		if _, err := p.hand.Release(p.brakes, nil, "root", "x"); err == nil {
-			t.Errorf("%s: released", name)
+		if name == "gone" {
+			if lost, err := another.Refresh(); lost != nil || err != nil || another.Renewed() != 0 {
+				t.Errorf("who has never seen a file writes one: %v, %v", lost, err)
+			}
+		}
+		if name == "gone" || name == "cut" { // before a change
+			if err := p.loses("u3"); !errors.Is(err, enforcer.ErrBraked) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		renewed++
+		if lost, err := p.brakes.Refresh(); err != nil || lost == nil || !strings.HasPrefix(lost.Error(), "read the state of the brake: ") {
+			t.Errorf("%s: lost %v, %v", name, lost, err)
+		}
+		if again, err := enforcer.OpenBrakes(p.path); err != nil || !again.State().On() || len(again.State().People) != 2 {
+			t.Errorf("%s: what was written anew says %+v, %v", name, again.State(), err)
+		}
+		if lost, err := p.brakes.Refresh(); lost != nil || err != nil || p.brakes.Renewed() != renewed {
+			t.Errorf("%s: %v, %v, and it was written anew %d times", name, lost, err, p.brakes.Renewed())
 		}
 	}
-	if err := write(string(good), 0o600)(); err != nil {
+	if err := errors.Join(os.Remove(p.path), os.Mkdir(p.path, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if state, err := p.brakes.Current(); err != nil || !state.On() {
-		t.Errorf("repaired: %v", err)
+	if lost, err := p.brakes.Refresh(); err == nil || lost != nil || !p.brakes.State().On() {
+		t.Errorf("with a folder in its place: %v, %v", lost, err)
+	}
+	if err := os.Remove(p.path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.hand.Release(p.brakes, nil, "root", "x"); err != nil || p.brakes.State().On() {
+		t.Errorf("a release of what is known: %v", err)
 	}
 }
 

@@ -16,6 +16,8 @@ type Observation struct {
 	// registry cannot be read.
 	Braked   bool
 	HeldKeys int
+	// BrakeRenewed is how often the file of the brake's state was lost and written anew.
+	BrakeRenewed int
 	// Registry is when the registry was last read whole and believed, also by an earlier daemon; zero before that.
 	Registry time.Time
 	// Reachable says that the last attempt to read it succeeded, Stale that the last good reading is too old, Held that the last one is
@@ -64,7 +66,7 @@ func joined(err error) []error {
 // observe tells Observe what has changed.
 func (l *loop) observe() {
 	silent := l.dog.all + len(l.dog.parked)
-	now := Observation{Silent: silent, Unresolved: l.meter.all + silent}
+	now := Observation{Silent: silent, Unresolved: l.meter.all + silent, BrakeRenewed: l.Memory.Brakes.Renewed()}
 	l.readings.observe(&now)
 	if l.world != nil {
 		now.Homes, now.Braked, now.HeldKeys = len(l.world.accounts), l.world.braked.On(), l.world.held

@@ -87,7 +87,11 @@ func (l *loop) readBrake() {
 	if l.Memory.Brakes == nil {
 		return
 	}
-	if _, err := l.Memory.Brakes.Current(); err != nil {
+	lost, err := l.Memory.Brakes.Refresh()
+	if lost != nil {
+		l.Log.Error("the state of the brake was lost; it is written anew as it was known", zap.Error(lost), zap.Bool("on", l.Memory.Brakes.State().On()))
+	}
+	if err != nil {
 		l.Log.Error("whether the brake is on could not be read; what was known stays in force", zap.Error(err))
 	}
 }

@@ -144,6 +144,8 @@ func (d *town) tripped() {
 
 const brakeIsOn = "the brake is on: too many people lost a registered key; such keys stay until it is released"
 
+const brakeWasLost = "the state of the brake was lost; it is written anew as it was known"
+
 func TestRunnerBrakes(t *testing.T) {
 	for name, play := range map[string]func(d *town){
 		"as many as may lose their keys": func(d *town) {
@@ -320,6 +322,36 @@ func TestRunnerBrakes(t *testing.T) {
 			}
 			time.Sleep(2 * time.Minute)
 			d.want(d.people[0], gone, "when it can")
+		},
+		"the state is taken away": func(d *town) {
+			d.start()
+			d.without("-p0")
+			if err := os.Remove(d.dir + "/brake"); err != nil {
+				d.t.Fatal(err)
+			}
+			d.without("-p0", "-p1", "-p2")
+			if got := d.have(); !slices.Equal(got, []string{"p3", "p4", "p5"}) || d.said(brakeWasLost) != 1 || d.seen.Load().BrakeRenewed != 1 {
+				d.t.Errorf("keys have %v; told %d times; %+v", got, d.said(brakeWasLost), d.seen.Load())
+			}
+			d.without("-p0", "-p1", "-p2", "-p3")
+			if n := len(d.have()); n != 3 || !d.seen.Load().Braked {
+				d.t.Errorf("who was counted before is forgotten: %d people have their keys", n)
+			}
+		},
+		"the state is damaged while it is on": func(d *town) {
+			d.tripped()
+			held := d.have()
+			if err := os.WriteFile(d.dir+"/brake", nil, 0o600); err != nil {
+				d.t.Fatal(err)
+			}
+			d.runner.Brake() // its file changed
+			synctest.Wait()
+			d.puts(d.eve, lineB+" me\n"+lineA+" of the others\n")
+			d.want(d.eve, lineB+" me\n", "an unknown key")
+			d.restart()
+			if got := d.have(); !slices.Equal(got, held) || !d.seen.Load().Braked {
+				d.t.Errorf("after a restart keys have %v", got)
+			}
 		},
 		"the trail cannot be written": func(d *town) {
 			d.start()

@@ -83,6 +83,12 @@ func TestDaemonBrake(t *testing.T) {
 		}
 	}
 	stays("while the brake is on")
+	if err := os.Remove(s.path("state", "registry", "brake")); err != nil {
+		t.Fatal(err)
+	}
+	d.await("the state of the brake was lost; it is written anew as it was known", 1)
+	s.measures("brake_state_lost_total", "1")
+	stays("without its file")
 	d.stop()
 	d = s.start()
 	d.await("every home was looked at", 1)

@@ -131,6 +131,7 @@ func (m *metrics) text() string {
 		single(name, "gauge", help, value)
 	}
 	flag("brake", "1 if the brake is on: too many people lost a registered key.", m.seen.Braked)
+	single("brake_state_lost_total", "counter", "Times that the file of the brake's state was lost and written anew.", m.seen.BrakeRenewed)
 	flag("enforcing_refused", "1 while enforcing does not begin, since no administrator could log in.", m.refused)
 	single("held_keys", "gauge", "Keys that stay although they are no longer registered, by the brake or because the registry cannot be read.", m.seen.HeldKeys)
 	labelled("changes_total", "counter", "outcome", "Files changed (success) or not (failure).", m.changes)
