@@ -64,6 +64,16 @@ func (k known) former() bool { return !k.since.IsZero() }
 // NewLedger is one of a registry that was never read, without a file.
 func NewLedger() *Ledger { return &Ledger{members: make(map[string]*enrolled)} }
 
+// Seed takes the last good reading into a ledger that was never fed, and reports whether it did: its file was lost, or an earlier program
+// kept none. Whoever left before that reading stays unknown. Good may be nil.
+func (l *Ledger) Seed(good *Kept) bool {
+	if l.source != "" || good == nil {
+		return false
+	}
+	l.Accept(good.Snapshot, good.SourceID, false, good.Read)
+	return true
+}
+
 // Accepted says what a snapshot changed of whom the ledger knows.
 type Accepted struct {
 	// Left are users who are in the registry no more, Forgotten those of them who left too long ago.

@@ -113,6 +113,16 @@ func TestDaemonBrake(t *testing.T) {
 	s.keyreeve(statusOK, "brake", "status")
 	d.stop()
 
+	// Without its ledger the daemon knows by the last good reading who leaves.
+	if err := os.Remove(s.path("state", "registry", "ledger")); err != nil {
+		t.Fatal(err)
+	}
+	s.put("registry.ldif", entries(append(left[1:], s.newMember(7, keys["B"]))...))
+	d = s.start()
+	d.await("the ledger was lost", 1)
+	members[0].loses(t, "authorized_keys", keys["A"])
+	d.stop()
+
 	s.put("state/registry/ledger", "{}\n")
 	if _, stderr := s.keyreeve(statusError, "daemon"); !strings.Contains(stderr, "read the ledger: ") || !strings.Contains(stderr, "hint: ") {
 		t.Errorf("a daemon that cannot know who was registered says %q", stderr)

@@ -25,13 +25,22 @@ func brakePath(c config.Config) string  { return filepath.Join(registryDir(c), "
 func openMemory(c config.Config, hand *enforcer.Enforcer) (m enforcer.Memory, err error) {
 	m.Hand = hand
 	if m.Ledger, err = enforcer.OpenLedger(ledgerPath(c)); err != nil {
-		return m, withHint(err, "bring the file back, or move it away: then keys that the registry no longer lists are as unknown as any other "+
-			"and go without a brake, and users who left it are left alone")
+		return m, withHint(err, "bring the file back, or move it away: then the last good reading is all that is known of the past; keys that went before it are as unknown "+
+			"as any other, and users who left before it are left alone")
 	}
 	if m.Brakes, err = enforcer.OpenBrakes(brakePath(c)); err != nil {
 		return m, withHint(err, "bring the file back, or move it away to begin with a brake that is not on")
 	}
 	return m, nil
+}
+
+// seed feeds a ledger that was not there from the last good reading; the error is for people, who should know it.
+func seed(c config.Config, ledger *enforcer.Ledger, good *enforcer.Kept) error {
+	if !ledger.Seed(good) {
+		return nil
+	}
+	return fmt.Errorf("there is no ledger at %s: who and what was registered is taken from the last good reading, of %s; users who left before that are unknown, and left alone",
+		ledgerPath(c), good.Read.UTC().Format(time.RFC3339))
 }
 
 // The ledger's file is one process's at a time, a daemon's or that of "keyreeve apply", as long as it runs.

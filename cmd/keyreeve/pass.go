@@ -165,6 +165,7 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	}
 	one, c := &pass{gated: g}, g.config
 	const untouched = "nothing was decided and nothing was changed"
+	good := one.gate.Good(one.settings.SourceID) // what is read takes its place
 	snapshot, err := one.read(ctx, p)
 	if err != nil {
 		advice := adviceOn(err)
@@ -178,6 +179,9 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	}
 	if one.memory, err = openMemory(c, nil); err != nil {
 		return nil, withHint(err, untouched)
+	}
+	if lost := seed(c, one.memory.Ledger, good); lost != nil {
+		p.warn(lost)
 	}
 	if one.held == nil { // else it is not news
 		one.memory.Ledger.Accept(snapshot, one.settings.SourceID, true, time.Now())
