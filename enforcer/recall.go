@@ -14,6 +14,8 @@ import (
 // every registered key that a replica of the directory does not have yet. Such a key comes back when a reading shows it,
 // within recallFor of its removal, since nobody else would put it back. Over a restart the copies in quarantine remember it;
 // they do not know what came back since, so a key that its owner took out himself then may come back once more.
+//
+// It is the same account that gets it back: a name that is another person's by now has another uid. A home may move.
 const (
 	recallFor   = time.Hour
 	recallLines = 16 // of one user
@@ -22,6 +24,7 @@ const (
 // recalled is a line that was removed from a file.
 type recalled struct {
 	name string // of its file, as in the plan
+	uid  int    // of the account
 	line authkeys.Line
 	at   time.Time
 	away bool // it went with the rights of its account
@@ -47,7 +50,7 @@ func (l *loop) remember(f finished) {
 		}
 		for _, d := range p.Remove {
 			if d.Reason != ReasonDuplicate {
-				gone = append(gone, recalled{name: p.Name, line: d.Line, at: time.Now(), away: d.Reason.OfAccount()})
+				gone = append(gone, recalled{name: p.Name, uid: p.Account.UID, line: d.Line, at: time.Now(), away: d.Reason.OfAccount()})
 			}
 		}
 	}
@@ -149,18 +152,19 @@ func went(c Copy) (list []recalled) {
 	lines := authkeys.Parse(c.Content)
 	for _, line := range c.Lines {
 		if line.Action == audit.RemoveLine && line.Reason != ReasonDuplicate && line.Line > 0 && line.Line <= len(lines) {
-			list = append(list, recalled{name: c.Name, line: lines[line.Line-1], at: c.Time, away: line.Reason.OfAccount()})
+			list = append(list, recalled{name: c.Name, uid: c.UID, line: lines[line.Line-1], at: c.Time, away: line.Reason.OfAccount()})
 		}
 	}
 	return list
 }
 
-// back takes the lines of a user out of memory that are granted now.
+// back takes the lines of a user out of memory that are granted now, and those of somebody else who had his name.
 func (l *loop) back(user string) (back []recalled) {
 	var kept []recalled
+	account, _ := l.world.Account(user)
 	for _, r := range l.recall[user] {
 		switch {
-		case r.old():
+		case r.old(), r.uid != account.UID:
 		case l.world.Grants.Judge(user, r.line).Granted():
 			back = append(back, r)
 		default:

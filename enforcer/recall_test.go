@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/testenv"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -136,4 +137,58 @@ func TestRunnerRecallsTheNewest(t *testing.T) {
 		}
 		d.end()
 	})
+}
+
+// A key comes back to whose it was, in whatever home that account has by now, and to nobody else who has the name.
+func TestRunnerRecallsForTheSameAccount(t *testing.T) {
+	testenv.Need(t, "root") // each home has a uid of its own
+	const late = lineB + " new laptop\n"
+	for name, play := range map[string]func(d *daemon, old, next homes.Account){
+		"another one of that name": func(d *daemon, _, next homes.Account) {
+			d.source.set(twoKeys(d.t, next), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(next, clean, "of the next one")
+			d.end()
+			d.equip()
+			d.start()
+			time.Sleep(6 * time.Minute)
+			d.want(next, clean, "of the next one after a restart")
+		},
+		"in another home": func(d *daemon, old, _ homes.Account) {
+			moved := old
+			moved.Home += "-moved"
+			if err := os.Rename(old.Home, moved.Home); err != nil {
+				d.t.Fatal(err)
+			}
+			d.source.set(twoKeys(d.t, moved), nil)
+			time.Sleep(6 * time.Minute)
+			d.want(moved, clean+late, "in the home that moved")
+		},
+		"in another home, after a restart": func(d *daemon, old, _ homes.Account) {
+			d.end()
+			moved := old
+			moved.Home += "-moved"
+			if err := os.Rename(old.Home, moved.Home); err != nil {
+				d.t.Fatal(err)
+			}
+			d.source.set(twoKeys(d.t, moved), nil)
+			d.equip()
+			d.start()
+			d.want(moved, clean+late, "in the home that moved")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCentre(t)
+			old, next := c.account("alice", clean+late), c.account("next", clean)
+			next.Name = old.Name
+			synctest.Test(t, func(t *testing.T) {
+				d := newDaemon(t, c)
+				d.source.set(register(t, nil, onlyA, old), nil)
+				d.start()
+				d.want(old, clean, "before its registration was read")
+				play(d, old, next)
+				d.end()
+			})
+		})
+	}
 }

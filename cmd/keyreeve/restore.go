@@ -52,6 +52,9 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
+	if now := one.accounts[0]; now.UID != c.UID {
+		return fmt.Errorf("the copy %s is of an account %s with uid %d: that name is uid %d's now, and may be another person's", c.ID, plain.Text(c.User), c.UID, now.UID)
+	}
 	if err := one.mayChange(path); err != nil {
 		return err
 	}
