@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// maxKnown bounds how many accounts' groups are remembered.
-	maxKnown = 100_000
+	// maxKnown bounds how many accounts' groups are remembered, some hundred bytes each. Where there are more, old
+	// answers are forgotten, and /etc/group counts for who is asked for while NSS fails.
+	maxKnown = 1_000_000
 	// recheck is how long an answer counts that NSS did not give.
 	recheck = 15 * time.Minute
 )
@@ -201,13 +202,13 @@ func (g *Groups) askGroup(name string) (int, error) {
 	return gid[0], nil
 }
 
-// remember makes room by forgetting those who were not asked for lately, or everybody.
+// remember makes room for somebody new by forgetting those who were not asked for lately, or everybody.
 func (g *Groups) remember(m membership) {
-	if len(g.known) >= maxKnown {
+	if _, there := g.known[m.account.Name]; !there && len(g.known) >= maxKnown {
 		maps.DeleteFunc(g.known, func(_ string, m membership) bool { return time.Now().After(m.until) })
-	}
-	if len(g.known) >= maxKnown {
-		clear(g.known)
+		if len(g.known) >= maxKnown {
+			clear(g.known)
+		}
 	}
 	g.known[m.account.Name] = m
 }
