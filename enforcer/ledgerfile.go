@@ -190,8 +190,10 @@ func (u ledgerUser) enrolled() (*enrolled, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.keys[i] = known{key: line.Key, options: line.Options, end: moment(k.Until), since: moment(k.Since), day: k.Day,
-			confirmed: k.Confirmed, settled: k.Settled}
+		m.keys[i] = known{
+			key: line.Key, options: line.Options, end: moment(k.Until), since: moment(k.Since), day: k.Day,
+			confirmed: k.Confirmed, settled: k.Settled,
+		}
 	}
 	return m, nil
 }
