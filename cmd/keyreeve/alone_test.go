@@ -73,7 +73,7 @@ func TestApplyAlone(t *testing.T) {
 	s.put("sshd", "#!/bin/sh\n>>"+s.path("asked")+"\nwhile [ ! -e "+s.path("go")+" ]; do sleep 0.02; done\necho port 22\necho authorizedkeysfile .ssh/authorized_keys\n")
 	s.put("sshd_config", "")
 	s.put("keyreeve.yaml", strings.Replace(string(text), "sshd: {configs: []}", "sshd: {program: "+s.path("sshd")+", configs: ["+s.path("sshd_config")+"]}", 1))
-	if err := os.Chmod(s.path("sshd"), 0o755); err != nil { //nolint:gosec // a program
+	if err := os.Chmod(s.path("sshd"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
