@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"time"
@@ -50,8 +49,9 @@ func (b *Brakes) Refresh() (lost, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, err = b.current(); err != nil {
-		var lock io.Closer
-		if lock, err = statefile.Lock(b.path + ".lock"); err == nil {
+		if lock, held := statefile.Lock(b.path + ".lock"); held != nil {
+			err = errors.Join(err, held)
+		} else {
 			_, err = b.mend()
 			err = errors.Join(err, lock.Close())
 		}
