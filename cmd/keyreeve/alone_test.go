@@ -57,7 +57,7 @@ func TestApplyBesideTheDaemon(t *testing.T) {
 	s.keyreeve(statusOK, "apply")
 }
 
-// Two at a time do not work either: the one that began earlier may have read what is older by now. The program that stands for sshd
+// Two at a time do not work either: the one that began earlier may have read what is older by now. A daemon waits for it. The program that stands for sshd
 // stops the first between its reading and its looks.
 func TestApplyAlone(t *testing.T) {
 	s := newSite(t)
@@ -86,6 +86,7 @@ func TestApplyAlone(t *testing.T) {
 		_, err := os.Stat(s.path("asked"))
 		return err == nil
 	})
+	d := s.start() // waits
 	_, said := s.keyreeve(statusError, "apply")
 	s.put("go", "")
 	if err := first.Wait(); err != nil {
@@ -95,5 +96,7 @@ func TestApplyAlone(t *testing.T) {
 		t.Errorf("the second said %q", said)
 	}
 	onlyKey(t, "authorized_keys", m.read(t, "authorized_keys"), keys["A"])
+	d.await("every home was looked at", 1)
+	d.stop()
 	s.keyreeve(statusOK, "apply")
 }
