@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -83,6 +84,9 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	// Before the registry is read: beside a daemon that has read it later, a key that was registered in between would go, and what is
 	// kept of the older reading would take the place of the newer one.
 	lock, err := lockLedger(c, 1)
+	if errors.Is(err, fs.ErrPermission) {
+		return withHint(err, "apply runs as root, or as the one user whose homes it keeps")
+	}
 	if err != nil {
 		return withHint(err, "nothing was changed; where the daemon runs, \"systemctl reload keyreeve\" lets it read the registry and look at every home now, "+
 			"and \"keyreeve plan\" shows what is left to do")
