@@ -63,9 +63,10 @@ func TestApplyAlone(t *testing.T) {
 	s := newSite(t)
 	_, keys := vectors(t)
 	m := s.newMember(1, keys["A"])
-	m.write(t, "authorized_keys", keys["A"]+"\n"+keys["D"]+"\n")
 	s.put("registry.ldif", entries(m))
 	s.configure("enforce", s.ldifRegistry())
+	s.keyreeve(statusOK, "apply")
+	m.write(t, "authorized_keys", keys["A"]+"\n"+keys["D"]+"\n")
 	text, err := os.ReadFile(s.path("keyreeve.yaml"))
 	if err != nil {
 		t.Fatal(err)

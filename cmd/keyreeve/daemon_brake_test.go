@@ -152,6 +152,7 @@ func TestBrakeLogins(t *testing.T) {
 	d.await("every home was looked at", 1)
 	s.put("registry.ldif", entries(append(without, stays)...))
 	d.await("the brake is on", 1)
+	d.await(`"msg":"file changed"`, 1) // of the one who may lose his key, before anything is added to it
 	logins := func(when string, want int) {
 		t.Helper()
 		in := 0

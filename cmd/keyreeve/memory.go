@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -60,4 +62,30 @@ func lockLedger(c config.Config, tries int) (lock io.Closer, err error) {
 		}
 		time.Sleep(ledgerPause)
 	}
+}
+
+// holding is the ledger's lock in the hand of "keyreeve apply", or not yet.
+type holding struct{ lock io.Closer }
+
+// begin takes the lock if that was not done yet.
+func (h *holding) begin(c config.Config) (err error) {
+	if h.lock != nil {
+		return nil
+	}
+	h.lock, err = lockLedger(c, 1)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return withHint(err, "apply runs as root, or as the one user whose homes it keeps")
+	case err != nil:
+		return withHint(err, "nothing was changed; where the daemon runs, \"systemctl reload keyreeve\" lets it read the registry and look at every home now, "+
+			"and \"keyreeve plan\" shows what is left to do")
+	}
+	return nil
+}
+
+func (h *holding) end() error {
+	if h.lock == nil {
+		return nil
+	}
+	return h.lock.Close()
 }

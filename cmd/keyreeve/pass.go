@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -82,16 +82,15 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return err
 	}
 	// Before the registry is read: beside a daemon that has read it later, a key that was registered in between would go, and what is
-	// kept of the older reading would take the place of the newer one.
-	lock, err := lockLedger(c, 1)
-	if errors.Is(err, fs.ErrPermission) {
-		return withHint(err, "apply runs as root, or as the one user whose homes it keeps")
+	// kept of the older reading would take the place of the newer one. Where there is no directory yet nobody else has been here, and
+	// none is made for an apply that is refused.
+	var alone holding
+	defer func() { err = errors.Join(err, alone.end()) }()
+	if _, absent := os.Lstat(registryDir(c)); absent == nil {
+		if err := alone.begin(c); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return withHint(err, "nothing was changed; where the daemon runs, \"systemctl reload keyreeve\" lets it read the registry and look at every home now, "+
-			"and \"keyreeve plan\" shows what is left to do")
-	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
 	one, err := newPass(ctx, p, path, users)
 	if err != nil {
 		return err
@@ -102,6 +101,9 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	}
 	if err := one.checkAdmins(ctx, one.modes.of); err != nil {
 		return withHint(err, "nothing was changed; register a key of an administrator and put it into his file, or correct admins in the configuration")
+	}
+	if err := alone.begin(c); err != nil {
+		return err
 	}
 	hand, trail, err := newEnforcer(one.config, one.door, p.warn)
 	if err != nil {

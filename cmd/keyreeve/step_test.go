@@ -77,10 +77,10 @@ func (s site) stepped(home string, every bool, kill int) (steps []step, killed b
 	return s.follow(&stepper{home: path.Base(home), every: every, kill: kill})
 }
 
-// killedAt is stepped up to the first call of a name, wherever it comes.
-func (s site) killedAt(name string) (killed bool) {
+// killedAt is stepped up to the n-th call of a name, wherever it comes.
+func (s site) killedAt(name string, n int) (killed bool) {
 	s.t.Helper()
-	_, killed = s.follow(&stepper{begun: true, only: name, kill: 1})
+	_, killed = s.follow(&stepper{begun: true, only: name, kill: n})
 	return killed
 }
 
