@@ -202,3 +202,26 @@ func TestWireAgreesWithXCrypto(t *testing.T) {
 		}
 	}
 }
+
+// What a blocklist knows a key by is the same for every encoding and every exponent of it.
+func TestNumber(t *testing.T) {
+	n := modulus(2048)
+	for name, c := range map[string]struct {
+		blob []byte
+		want string
+	}{
+		"RSA":                {fields("ssh-rsa", e65537, n), strings.TrimLeft(n, "\x00")},
+		"RSA, leading zeros": {fields("ssh-rsa", e65537, "\x00\x00"+n), strings.TrimLeft(n, "\x00")},
+		"RSA, exponent 3":    {fields("ssh-rsa", "\x03", n), strings.TrimLeft(n, "\x00")},
+		"Ed25519":            {fields("ssh-ed25519", "\x00\x00"+strings.Repeat("k", 30)), strings.Repeat("k", 30)},
+		"sk-Ed25519":         {fields("sk-ssh-ed25519@openssh.com", strings.Repeat("k", 32), "ssh:"), strings.Repeat("k", 32)},
+	} {
+		key, err := authkeys.ParseBlob(c.blob)
+		if err != nil || string(key.Number()) != c.want {
+			t.Errorf("%s: %x, %v", name, key.Number(), err)
+		}
+	}
+	if (authkeys.Key{}).Number() != nil {
+		t.Error("no key has a number")
+	}
+}

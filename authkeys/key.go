@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"math/big"
 	"math/bits"
+	"strings"
 )
 
 // Key is a plain public key. Keys are comparable; two are equal if and only if sshd takes them for the same key. The zero
@@ -103,4 +104,25 @@ func (k Key) Ed25519() (point [32]byte, ok bool) {
 	default:
 		return point, false
 	}
+}
+
+// Number is the one number by which blocklists know a key, whatever else its encoding says: the modulus of RSA, the x coordinate of ECDSA,
+// the encoded point of Ed25519, read as a big-endian number; in bytes without leading zeros. Nil for other types.
+func (k Key) Number() []byte {
+	r := reader{rest: k.wire}
+	var number string
+	switch r.text() {
+	case typeRSA:
+		_ = r.text() // e stands before n
+		number = r.bignum()
+	case typeEd25519, typeSKEd25519:
+		number = r.text()
+	case typeECDSA256, typeECDSA384, typeECDSA521, typeSKECDSA:
+		_ = r.text() // the curve
+		point := r.text()
+		number = point[1 : 1+len(point)/2] // after the byte that says "uncompressed"
+	default:
+		return nil
+	}
+	return []byte(strings.TrimLeft(number, "\x00"))
 }

@@ -99,10 +99,10 @@ func excepted(key authkeys.Key, options authkeys.Options) error {
 	return nil
 }
 
-// noException refuses a key with which anybody can log in.
+// noException refuses a key with which others than its holder can log in.
 func (p *Policy) noException(key authkeys.Key) error {
-	if flaw := p.weakness(key); flaw != "" {
-		return errors.New("there is no exception: " + flaw)
+	if verdict := p.broken(key); !verdict.Granted() {
+		return errors.New("there is no exception: " + verdict.Detail)
 	}
 	return nil
 }

@@ -70,6 +70,9 @@ func (g *Grants) Without(left map[string]time.Time) *Grants {
 func (g *Grants) formerly(user string, key authkeys.Key) (Verdict, bool) {
 	for _, f := range g.former[user] {
 		if f.Key == key {
+			if verdict := g.policy.check(key); !verdict.Granted() {
+				return verdict, true
+			}
 			return Verdict{ReasonFormer, "the key registry listed this key for the user until " + moment(f.Since)}, true
 		}
 	}

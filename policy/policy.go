@@ -32,6 +32,8 @@ type Rule struct {
 type Rules struct {
 	// Keys lists what is accepted.
 	Keys []Rule `yaml:"keys"`
+	// Blocklist is the path of a file for [ParseBlocklist], empty for none. Who compiles the rules reads it.
+	Blocklist string `yaml:"blocklist"`
 }
 
 // DefaultRules is what IPSL ESPRI's user documentation asks for, with hardware keys: ed25519, sk-ed25519, or RSA of at
@@ -54,20 +56,23 @@ const leastRSABits = 2048
 // mostRSABits is the largest RSA key that sshd takes (sshkey.c, SSH_RSA_MAXIMUM_MODULUS_SIZE).
 const mostRSABits = 16384
 
-// Policy is a compiled set of rules. It is immutable.
+// Policy is a compiled set of rules. What it decides never changes.
 type Policy struct {
 	accepts     map[string]Rule // by the key type's name on the wire
 	summary     string
 	smallOrderY [7][32]byte
+	moduli      *moduli
+	blocklists  []Blocklist
 }
 
 // Compile checks the rules and returns all that is wrong with them at once. A list without a rule is an error: it is the
-// sign of a broken file, and would take every key from everybody.
-func Compile(rules Rules) (*Policy, error) {
+// sign of a broken file, and would take every key from everybody. What a blocklist has is
+// refused from everybody, whatever an exception says.
+func Compile(rules Rules, blocklists ...Blocklist) (*Policy, error) {
 	if len(rules.Keys) == 0 {
 		return nil, errors.New("policy.keys: the list is empty, which would refuse every key")
 	}
-	p := &Policy{accepts: make(map[string]Rule), smallOrderY: smallOrderY()}
+	p := &Policy{accepts: make(map[string]Rule), smallOrderY: smallOrderY(), moduli: newModuli(), blocklists: blocklists}
 	var wrong []error
 	var words []string
 	for i, rule := range rules.Keys {
@@ -121,8 +126,28 @@ func enumerate(words []string) string {
 // String names what is accepted, for people.
 func (p *Policy) String() string { return p.summary }
 
-// check judges a key alone, whoever owns it. The unknown is refused first, so that later checks may trust the type.
+// Remember takes over what an older policy found out about moduli, before this one is used; it does not depend on rules.
+func (p *Policy) Remember(old *Policy) { p.moduli = old.moduli }
+
+// check judges a key alone, whoever owns it. The unknown is refused first, so that later checks may trust the type. It may take
+// long, as [Policy.broken] does.
 func (p *Policy) check(key authkeys.Key) Verdict {
+	if verdict := p.accept(key); !verdict.Granted() {
+		return verdict
+	}
+	return p.broken(key)
+}
+
+// glance is what of check shows at once.
+func (p *Policy) glance(key authkeys.Key) Verdict {
+	if verdict := p.accept(key); !verdict.Granted() {
+		return verdict
+	}
+	return p.known(key)
+}
+
+// accept judges a key by the centre's rules.
+func (p *Policy) accept(key authkeys.Key) Verdict {
 	rule, ok := p.accepts[key.Type()]
 	switch {
 	case !ok && strings.Contains(key.Type(), "dss"):
@@ -131,9 +156,6 @@ func (p *Policy) check(key authkeys.Key) Verdict {
 		return Verdict{ReasonType, fmt.Sprintf("keys of type %s are not accepted; this centre requires %s", key.Type(), p)}
 	case key.Bits() < rule.MinBits:
 		return Verdict{ReasonRSAShort, fmt.Sprintf("RSA key has %d bits; this centre requires %d", key.Bits(), rule.MinBits)}
-	}
-	if flaw := p.weakness(key); flaw != "" {
-		return Verdict{ReasonWeak, flaw}
 	}
 	return Verdict{Reason: ReasonGranted}
 }

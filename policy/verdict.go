@@ -22,6 +22,16 @@ const (
 	ReasonRSAShort Reason = "rsa-too-short"
 	// ReasonWeak: a key of an accepted type and size with which anybody can log in.
 	ReasonWeak Reason = "weak"
+	// ReasonSmallFactor: an RSA key whose modulus has a prime factor below 65536.
+	ReasonSmallFactor Reason = "small-factor"
+	// ReasonROCA: an RSA key that was made by the faulty library of CVE-2017-15361.
+	ReasonROCA Reason = "roca"
+	// ReasonClosePrimes: an RSA key whose two primes are near to each other, or one.
+	ReasonClosePrimes Reason = "close-primes"
+	// ReasonNotCanonical: an ed25519 key that is another encoding of its point than the one of RFC 8032.
+	ReasonNotCanonical Reason = "not-canonical"
+	// ReasonBlocklisted: a key that the centre's blocklist has.
+	ReasonBlocklisted Reason = "blocklisted"
 	// ReasonCertAuthority: a line with the option cert-authority or principals.
 	ReasonCertAuthority Reason = "cert-authority"
 	// ReasonNotYet: registered, but only from a later moment on.
