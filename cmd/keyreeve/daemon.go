@@ -28,6 +28,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/plain"
 	"github.com/keyreeve/keyreeve/internal/statefile"
 	"github.com/keyreeve/keyreeve/internal/watch"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
 func newDaemon(p process, path *string) *cobra.Command {
@@ -54,6 +55,7 @@ type service struct {
 	path    string
 	log     *zap.Logger
 	config  config.Config
+	policy  *policy.Policy
 	door    *homes.Door
 	hand    *enforcer.Enforcer
 	trail   *audit.Log
@@ -91,6 +93,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	s.policy = settings.Policy
 	lock, err := s.lock()
 	if err != nil {
 		return err
@@ -299,6 +302,8 @@ func (s *service) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	settings.Policy.Remember(s.policy)
+	s.policy = settings.Policy
 	s.groups.Expire()
 	hand := *s.hand // what is under way goes on by the old bounds
 	hand.Quarantine = quarantineOf(c)

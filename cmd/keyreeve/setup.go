@@ -22,7 +22,11 @@ import (
 // compile makes of a configuration what can be made without touching a home or a server: settings that only report. left hears why a
 // server of the registry was left for the next, and with a nil error that it is asked again.
 func compile(c config.Config, left func(server string, err error)) (enforcer.Settings, error) {
-	rules, err := policy.Compile(c.Policy)
+	blocklists, err := readBlocklist(c.Policy.Blocklist)
+	if err != nil {
+		return enforcer.Settings{}, err
+	}
+	rules, err := policy.Compile(c.Policy, blocklists...)
 	if err != nil {
 		return enforcer.Settings{}, err
 	}
@@ -39,6 +43,27 @@ func compile(c config.Config, left func(server string, err error)) (enforcer.Set
 		MaxStale: time.Duration(c.Registry.MaxStale), Refuse: c.Registry.Stale == config.Refuse,
 		Refresh: c.Registry.Refresh, Sweep: c.Homes.Sweep, FastCheck: c.Homes.FastCheck,
 	}, nil
+}
+
+// blocklistBound is far above what badkeys publishes, 60 MB in 2026.
+const blocklistBound = 1 << 30
+
+// readBlocklist reads the blocklist that the policy names, if it names one. Without it keys would be granted that nobody wants, so there
+// is no policy without it.
+func readBlocklist(path string) ([]policy.Blocklist, error) {
+	if path == "" {
+		return nil, nil
+	}
+	const hint = "it is the blocklist.dat that \"badkeys --update-bl\" fetches, in a regular file that only root, or the user who runs keyreeve, may write"
+	data, err := statefile.Read(path, blocklistBound)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("policy.blocklist: %w", err), hint)
+	}
+	list, err := policy.ParseBlocklist(data)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("policy.blocklist: %s: %w", path, err), hint)
+	}
+	return []policy.Blocklist{list}, nil
 }
 
 func newSource(r config.Registry, left func(server string, err error)) (enforcer.Source, error) {

@@ -265,6 +265,9 @@ func prefix(name string, err error) error {
 // check finds values that no decoder can: all of them, not only the first.
 func (c Config) check() error {
 	_, rules := policy.Compile(c.Policy)
+	if c.Policy.Blocklist != "" {
+		rules = errors.Join(rules, absolute("policy.blocklist", c.Policy.Blocklist))
+	}
 	return errors.Join(
 		c.checkModes(),
 		c.Registry.check(),

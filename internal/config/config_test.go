@@ -38,7 +38,7 @@ func TestValues(t *testing.T) {
 	c, err := config.Parse("k.yaml", []byte(small+`
 mode: enforce
 homes: {install: all, include: [root], sweep: 1h, fast_check: 0s, min_uid: 500, sshd: {program: /opt/sshd, configs: []}}
-policy: {keys: [{type: rsa, min_bits: 3072}]}
+policy: {keys: [{type: rsa, min_bits: 3072}], blocklist: /etc/keyreeve/blocklist.dat}
 brake: {people: 30, window: 2h}
 quarantine_full: remove
 quarantine_max_age: 36h
@@ -47,7 +47,7 @@ quarantine_max_size: 20MiB
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 3072}}}, c.Policy); diff != "" {
+	if diff := cmp.Diff(policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 3072}}, Blocklist: "/etc/keyreeve/blocklist.dat"}, c.Policy); diff != "" {
 		t.Errorf("a list in the file must replace the default one, not add to it: %s", diff)
 	}
 	if c.QuarantineFull != "remove" || c.QuarantineMaxAge != config.Age(36*time.Hour) || c.QuarantineMaxSize != 20<<20 {
