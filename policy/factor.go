@@ -26,7 +26,7 @@ type moduli struct {
 
 	mu sync.Mutex
 	// found are the keys that were asked for since the last snapshot, before those of the time before it.
-	found, before map[authkeys.Key]Reason
+	found, before map[authkeys.Key]Verdict
 }
 
 const (
@@ -38,7 +38,7 @@ const (
 
 func newModuli() *moduli {
 	odd := oddPrimes(smallPrimes)
-	return &moduli{primorial: product(odd), roca: newFingerprint(odd), squares: newSieve(), found: make(map[authkeys.Key]Reason)}
+	return &moduli{primorial: product(odd), roca: newFingerprint(odd), squares: newSieve(), found: make(map[authkeys.Key]Verdict)}
 }
 
 // oddPrimes lists the odd primes below a bound (Eratosthenes).
@@ -69,56 +69,47 @@ func product(list []uint64) *big.Int {
 // verdict judges an RSA key.
 func (m *moduli) verdict(key authkeys.Key) Verdict {
 	m.mu.Lock()
-	reason, ok := m.recall(key)
+	verdict, ok := m.recall(key)
 	m.mu.Unlock()
 	if !ok {
-		reason = m.look(key)
+		verdict = m.look(key)
 		m.mu.Lock()
-		m.found[key] = reason
+		m.found[key] = verdict
 		m.mu.Unlock()
 	}
-	switch reason {
-	case ReasonSmallFactor:
-		return Verdict{reason, "the RSA key's modulus has a small factor: it was damaged, or was made wrongly"}
-	case ReasonROCA:
-		return Verdict{reason, "the RSA key was made by a faulty chip of Infineon's (ROCA, CVE-2017-15361): its private key can be computed"}
-	case ReasonClosePrimes:
-		return Verdict{reason, "the RSA key's two primes are too near to each other (CVE-2022-26320): anybody can factor it"}
-	default:
-		return Verdict{Reason: reason}
-	}
+	return verdict
 }
 
 // recall needs the lock.
-func (m *moduli) recall(key authkeys.Key) (Reason, bool) {
-	reason, ok := m.found[key]
+func (m *moduli) recall(key authkeys.Key) (Verdict, bool) {
+	verdict, ok := m.found[key]
 	if !ok {
-		if reason, ok = m.before[key]; ok {
-			m.found[key] = reason
+		if verdict, ok = m.before[key]; ok {
+			m.found[key] = verdict
 		}
 	}
-	return reason, ok
+	return verdict, ok
 }
 
-func (m *moduli) look(key authkeys.Key) Reason {
+func (m *moduli) look(key authkeys.Key) Verdict {
 	n, _, _ := key.RSA()
 	common := new(big.Int).Mod(m.primorial, n)
 	switch {
 	case common.GCD(nil, nil, common, n).Cmp(big.NewInt(1)) != 0:
-		return ReasonSmallFactor
+		return Verdict{ReasonSmallFactor, "the RSA key's modulus has a small factor: it was damaged, or was made wrongly"}
 	case m.roca.fits(n):
-		return ReasonROCA
+		return Verdict{ReasonROCA, "the RSA key was made by a faulty chip of Infineon's (ROCA, CVE-2017-15361): its private key can be computed"}
 	case m.squares.closePrimes(n):
-		return ReasonClosePrimes
+		return Verdict{ReasonClosePrimes, "the RSA key's two primes are too near to each other (CVE-2022-26320): anybody can factor it"}
 	}
-	return ReasonGranted
+	return Verdict{Reason: ReasonGranted}
 }
 
 // examine looks at the RSA keys of a snapshot that are new, on all processors, so that judging the snapshot finds all of them
 // known. It forgets what nobody asked for since the snapshot before the last.
 func (m *moduli) examine(snapshot *registry.Snapshot) {
 	m.mu.Lock()
-	m.found, m.before = make(map[authkeys.Key]Reason, len(m.found)), m.found
+	m.found, m.before = make(map[authkeys.Key]Verdict, len(m.found)), m.found
 	var list []authkeys.Key
 	for user := range snapshot.Users() {
 		for _, record := range user.Records {

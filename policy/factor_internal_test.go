@@ -12,12 +12,12 @@ import (
 )
 
 // oddNumber is random, of exactly this many bits, without a small factor.
-func oddNumber(t testing.TB, m *moduli, bits uint) *big.Int {
-	t.Helper()
+func oddNumber(tb testing.TB, m *moduli, bits uint) *big.Int {
+	tb.Helper()
 	for {
 		n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), bits-1))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		n.SetBit(n.SetBit(n, 0, 1), int(bits-1), 1)
 		if new(big.Int).GCD(nil, nil, m.primorial, n).Cmp(big.NewInt(1)) == 0 {
@@ -164,8 +164,8 @@ func TestModuliRemember(t *testing.T) {
 }
 
 // wire makes a key of a modulus.
-func wire(b testing.TB, n *big.Int) authkeys.Key {
-	b.Helper()
+func wire(tb testing.TB, n *big.Int) authkeys.Key {
+	tb.Helper()
 	blob := make([]byte, 0, 4+7+4+3+4+1+len(n.Bytes()))
 	for _, field := range [][]byte{[]byte("ssh-rsa"), {1, 0, 1}, append([]byte{0}, n.Bytes()...)} {
 		blob = append(blob, 0, 0, byte(len(field)>>8), byte(len(field)))
@@ -173,7 +173,7 @@ func wire(b testing.TB, n *big.Int) authkeys.Key {
 	}
 	key, err := authkeys.ParseBlob(blob)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }

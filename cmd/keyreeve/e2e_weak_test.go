@@ -39,8 +39,8 @@ func (s stranger) Verify([]byte, *ssh.Signature) error { return errors.ErrUnsupp
 
 func (s stranger) Sign(_ io.Reader, data []byte) (*ssh.Signature, error) { return s.sign(data), nil }
 
-func (s stranger) SignWithAlgorithm(_ io.Reader, data []byte, _ string) (*ssh.Signature, error) {
-	return s.sign(data), nil
+func (s stranger) SignWithAlgorithm(random io.Reader, data []byte, _ string) (*ssh.Signature, error) {
+	return s.Sign(random, data)
 }
 
 func (s stranger) Algorithms() []string {
@@ -56,7 +56,7 @@ func (s stranger) line() string { return s.typ + " " + base64.StdEncoding.Encode
 // enters tries a login; the error is ErrRefused if the server does not take the key.
 func (s stranger) enters(server *testenv.SSHD, name string) error {
 	client, err := ssh.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", server.Port), &ssh.ClientConfig{
-		User: name, Auth: []ssh.AuthMethod{ssh.PublicKeys(s)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), //nolint:gosec // loopback
+		User: name, Auth: []ssh.AuthMethod{ssh.PublicKeys(s)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
 	})
 	if err != nil && strings.Contains(err.Error(), "unable to authenticate") {
 		return testenv.ErrRefused
