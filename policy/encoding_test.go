@@ -40,6 +40,10 @@ func TestWeakPointsAreRefusedEverywhere(t *testing.T) {
 		for _, number := range []*big.Int{below(2), below(3), big.NewInt(2), big.NewInt(18)} {
 			sound(t, pol, number.Text(16), ed25519Line(y(number, sign)))
 		}
+		for bit := uint(8); bit < 255; bit += 8 { // every byte above the lowest makes it less than p
+			number := new(big.Int).Sub(below(-18), new(big.Int).Lsh(big.NewInt(1), bit))
+			sound(t, pol, number.Text(16), ed25519Line(y(number, sign)))
+		}
 	}
 }
 
