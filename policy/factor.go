@@ -13,14 +13,13 @@ import (
 	"github.com/keyreeve/keyreeve/registry"
 )
 
-// moduli finds RSA moduli that anybody can factor, and remembers what it found: a third of a millisecond is too long to be
+// moduli finds RSA moduli that anybody can factor, and remembers what it found: a fifth of a millisecond is too long to be
 // spent on every key of every reading. It is asked only about keys that the registry, or an exception, stands or stood for, so that
 // nobody fills it or keeps it busy by his own file.
 //
-// What it looks for is what badkeys looks for in a modulus alone, with its bounds or wider ones; moduli that share a factor with each
-// other it does not compare.
+// Its bounds are those of badkeys or wider. Moduli that share a factor with each other it does not compare.
 type moduli struct {
-	primorial *big.Int // the product of the odd primes below smallPrimes
+	primorial *big.Int // the product of the odd primes up to smallPrimes
 	roca      fingerprint
 	squares   sieve
 
@@ -30,8 +29,8 @@ type moduli struct {
 }
 
 const (
-	// smallPrimes is above the small factors that are looked for: a modulus with one was damaged, or was never a product of two large primes.
-	smallPrimes = 1 << 16
+	// smallPrimes is the largest small factor that is looked for: a modulus with one was damaged, or never had two large primes.
+	smallPrimes = 65537
 	// rounds of Fermat's method. Two primes of their own random bits are never that near to each other.
 	rounds = 1000
 )
@@ -41,15 +40,15 @@ func newModuli() *moduli {
 	return &moduli{primorial: product(odd), roca: newFingerprint(odd), squares: newSieve(), found: make(map[authkeys.Key]Verdict)}
 }
 
-// oddPrimes lists the odd primes below a bound (Eratosthenes).
+// oddPrimes lists the odd primes up to a bound (Eratosthenes).
 func oddPrimes(bound int) (list []uint64) {
-	composite := make([]bool, bound)
-	for i := 3; i < bound; i += 2 {
+	composite := make([]bool, bound+1)
+	for i := 3; i <= bound; i += 2 {
 		if composite[i] {
 			continue
 		}
 		list = append(list, uint64(i))
-		for j := i * i; j < bound; j += 2 * i {
+		for j := i * i; j <= bound; j += 2 * i {
 			composite[j] = true
 		}
 	}

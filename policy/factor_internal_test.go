@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/registry"
@@ -79,7 +80,7 @@ func TestSieve(t *testing.T) {
 
 // One prime that a modulus does not fit clears it of ROCA, whichever it is.
 func TestFingerprintNeedsEveryPrime(t *testing.T) {
-	primes := oddPrimes(mostROCA + 1)
+	primes := oddPrimes(mostROCA)
 	f := newFingerprint(primes)
 	if last := primes[len(primes)-1]; last != mostROCA || len(primes) != 70 {
 		t.Fatalf("%d primes up to %d", len(primes), last)
@@ -160,6 +161,25 @@ func TestModuliRemember(t *testing.T) {
 	}
 	if p.Remember(&Policy{moduli: m}); p.moduli != m {
 		t.Error("a new policy begins anew")
+	}
+}
+
+// What nobody stands for is refused as unknown, without a look at its modulus.
+func TestUnknownModuliAreNotFactored(t *testing.T) {
+	p, err := Compile(DefaultRules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := oddNumber(t, p.moduli, 2049)
+	key := wire(t, a.Mul(a, a))
+	known := registry.Record{Key: wire(t, oddNumber(t, p.moduli, 4096))}
+	snapshot, err := registry.New([]registry.User{{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice", Records: []registry.Record{known}}}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := p.Evaluate(snapshot, time.Unix(0, 0)).Judge("alice", authkeys.Line{Kind: authkeys.Entry, Key: key})
+	if v.Reason != ReasonUnregistered || len(p.moduli.found) != 1 {
+		t.Errorf("%v, %d moduli were looked at", v, len(p.moduli.found))
 	}
 }
 

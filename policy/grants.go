@@ -158,7 +158,7 @@ func (g *Grants) Away(user string) Verdict { return g.users[user].away }
 func (g *Grants) Next() time.Time { return g.next }
 
 // Judge says whether a line of the user's file may stay, and if not, why. A key that the policy refuses is refused by the
-// policy's reason, registered or not; only then comes the question whose key it is.
+// policy's reason, registered or not, but for one whose modulus would have to be factored; only then comes the question whose key it is.
 func (g *Grants) Judge(user string, line authkeys.Line) Verdict {
 	switch line.Kind {
 	case authkeys.Blank, authkeys.Comment:
@@ -189,7 +189,7 @@ func (g *Grants) judgeEntry(user string, line authkeys.Line) Verdict {
 			return Verdict{Reason: ReasonGranted}
 		}
 	}
-	// Moduli are factored only where somebody stands for them: thousands of them in the user's file would keep the daemon busy.
+	// Moduli are factored only where somebody stands for them: a file that is full of them would keep the daemon busy.
 	if verdict := g.policy.glance(line.Key); !verdict.Granted() {
 		return verdict
 	}

@@ -45,7 +45,7 @@ func modulus(bits uint) *big.Int {
 }
 
 func smallFactor(n *big.Int) bool {
-	for p := int64(3); p < 1<<16; p += 2 {
+	for p := int64(3); p <= 65537; p += 2 {
 		if new(big.Int).Mod(n, big.NewInt(p)).Sign() == 0 {
 			return true
 		}

@@ -22,7 +22,7 @@ const (
 	ReasonRSAShort Reason = "rsa-too-short"
 	// ReasonWeak: a key of an accepted type and size with which anybody can log in.
 	ReasonWeak Reason = "weak"
-	// ReasonSmallFactor: an RSA key whose modulus has a prime factor below 65536.
+	// ReasonSmallFactor: an RSA key whose modulus has a prime factor of at most 65537.
 	ReasonSmallFactor Reason = "small-factor"
 	// ReasonROCA: an RSA key that was made by the faulty library of CVE-2017-15361.
 	ReasonROCA Reason = "roca"
