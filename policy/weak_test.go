@@ -229,6 +229,28 @@ func TestKeysOfBadkeys(t *testing.T) {
 	}
 }
 
+//go:embed testdata/centres.txt
+var centres string
+
+// What centres tell their users to make is judged by the rules alone.
+func TestKeysOfCentres(t *testing.T) {
+	p, seen := compile(t, policy.DefaultRules()), 0
+	for text := range strings.Lines(centres) {
+		reason, line, _ := strings.Cut(strings.TrimSpace(text), " ")
+		if reason == "#" {
+			continue
+		}
+		seen++
+		g := p.Evaluate(snapshotOf(t, user(t, "alice", line)), now)
+		if v := g.Judge("alice", parse(t, line)); v.Reason != policy.Reason(reason) {
+			t.Errorf("%s: %v, want %s", line, v, reason)
+		}
+	}
+	if seen != 3 {
+		t.Errorf("%d keys", seen)
+	}
+}
+
 // Real keys of real programs are not weak.
 func TestKeysOfProgramsAreSound(t *testing.T) {
 	p := compile(t, from2048())

@@ -146,14 +146,15 @@ func TestWeakKeysLogins(t *testing.T) {
 		"a square": squared(t),
 	}
 	alice := guest(t, good)
-	text := good + "\n"
+	var text strings.Builder
+	text.WriteString(good + "\n")
 	for _, stranger := range strangers {
 		alice.keys = append(alice.keys, stranger.line())
-		text += stranger.line() + "\n"
+		text.WriteString(stranger.line() + "\n")
 	}
 	bob := guest(t, good)
 	for _, m := range []member{alice, bob} {
-		m.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", text)
+		m.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", text.String())
 	}
 	for name, stranger := range strangers {
 		if err := stranger.enters(server, alice.name); err != nil {
