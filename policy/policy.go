@@ -66,8 +66,8 @@ type Policy struct {
 }
 
 // Compile checks the rules and returns all that is wrong with them at once. A list without a rule is an error: it is the
-// sign of a broken file, and would take every key from everybody. What a blocklist has is
-// refused from everybody, whatever an exception says.
+// sign of a broken file, and would take every key from everybody. A key of a blocklist is refused
+// whoever stands for it.
 func Compile(rules Rules, blocklists ...Blocklist) (*Policy, error) {
 	if len(rules.Keys) == 0 {
 		return nil, errors.New("policy.keys: the list is empty, which would refuse every key")
