@@ -153,11 +153,11 @@ func TestFatEntries(t *testing.T) {
 				}
 			}
 			u, there := got.User(c.user)
-			told := ""
+			var told strings.Builder
 			for _, r := range u.Rejects {
-				told += r.Detail
+				told.WriteString(r.Detail)
 			}
-			if !there || u.UID != c.uid || u.Status != c.status || len(u.Records) != c.keys || !strings.Contains(told, c.detail) || (told == "") != (c.detail == "") {
+			if !there || u.UID != c.uid || u.Status != c.status || len(u.Records) != c.keys || !strings.Contains(told.String(), c.detail) || (told.String() == "") != (c.detail == "") {
 				t.Errorf("%s is %+v", c.user, u)
 			}
 		})
