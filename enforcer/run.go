@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"iter"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -137,7 +136,7 @@ const (
 	turnCheck = time.Minute
 )
 
-// loop is the state of one Run; only its goroutine touches it, but for epoch.
+// loop is the state of one Run; only its goroutine touches it.
 type loop struct {
 	*Runner
 	settings Settings
@@ -149,8 +148,6 @@ type loop struct {
 	away bool
 	// gone is closed when Run returns, so that a look or a reading that hangs does not wait for a listener for ever.
 	gone chan struct{}
-	// epoch counts worlds and settings; a look that began in an earlier one does not act.
-	epoch atomic.Uint64
 
 	queue   *queue
 	dog     *watchdog

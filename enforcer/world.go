@@ -82,10 +82,10 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, d
 	}
 	w.dropShared()
 	w.keepDeparted(departed, scope, local)
-	w.findTwins()
 	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
 		w.order = append(w.order, w.accounts[name])
 	}
+	w.findTwins()
 	slices.SortFunc(w.skips, func(a, b Skip) int { return strings.Compare(a.User, b.User) })
 	return w
 }
@@ -178,7 +178,7 @@ func (w *World) keepDeparted(departed []Gone, scope Scope, local locals) {
 func (w *World) findTwins() {
 	w.twins = make(map[int][]homes.Account)
 	first := make(map[int]homes.Account, len(w.accounts))
-	for _, account := range w.accounts {
+	for _, account := range w.order {
 		one, taken := first[account.UID]
 		switch {
 		case !taken:
@@ -222,18 +222,25 @@ func (w *World) Exceptions() []policy.Excepted {
 	return list
 }
 
-// changed names the kept accounts of w that were other ones in old, or are granted other keys there; all of them where
-// old is nil.
+// changed names the kept accounts of w that were other ones in old, or are granted other keys there, or of which there is something
+// else to be asked (another account has, or had, their uid; their user left, or came back); all of them where old is nil.
 func (w *World) changed(old *World) []string {
 	var names []string
 	for name, account := range w.accounts {
-		if old != nil && old.accounts[name] == account && slices.Equal(old.Grants.For(name), w.Grants.For(name)) {
-			continue
+		if old == nil || old.accounts[name] != account || !slices.Equal(old.Grants.For(name), w.Grants.For(name)) || !sameAround(old, w, account) {
+			names = append(names, name)
 		}
-		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names
+}
+
+// sameAround reports whether two worlds have a kept account beside the same others of its uid, and as one whose user left in both or
+// in neither.
+func sameAround(a, b *World, account homes.Account) bool {
+	_, before := a.departed[account.Name]
+	_, now := b.departed[account.Name]
+	return before == now && slices.Equal(a.twins[account.UID], b.twins[account.UID])
 }
 
 // left names the accounts that old kept and w does not.

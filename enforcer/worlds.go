@@ -124,9 +124,8 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 		return
 	}
 	left := l.world.left(old)
-	if len(changed)+len(left) > 0 {
-		l.epoch.Add(1) // looks that began before act by what is no longer so
-	}
+	l.abandon(changed...)
+	l.abandon(left...)
 	for _, user := range left {
 		l.Unwatch(user)
 		delete(l.told, user)
@@ -235,7 +234,9 @@ func (l *loop) turn() {
 func (l *loop) adopt(ctx context.Context, settings Settings) {
 	other := settings.SourceID != l.settings.SourceID
 	l.settings = settings
-	l.epoch.Add(1)
+	for _, look := range l.dog.looks {
+		look.stale.Store(true)
+	}
 	l.resetTimers()
 	switch {
 	case l.world == nil:
