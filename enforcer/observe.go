@@ -67,7 +67,7 @@ func (l *loop) observe() {
 	now := Observation{Silent: silent, Unresolved: l.meter.all + silent}
 	l.readings.observe(&now)
 	if l.world != nil {
-		now.Homes, now.Braked, now.HeldKeys = len(l.world.accounts), l.world.braked.On(), l.world.held
+		now.Homes, now.Braked, now.HeldKeys = len(l.world.accounts), l.world.braked.On(), l.world.heldKeys()
 	}
 	if now != l.meter.told {
 		l.meter.told = now

@@ -35,13 +35,22 @@ type Skip struct {
 type World struct {
 	Snapshot *registry.Snapshot
 	Grants   *policy.Grants
+	*household
+
+	scope  Scope          // by which it was made
+	braked BrakeState     // by which it was made
+	away   bool           // the registry could not be read when it was made
+	held   map[string]int // former keys that stay for the time being, by user
+}
+
+// household is whose homes are kept. It depends on the names, uids and homes in the registry, and on who left: worlds that differ in
+// keys alone share it.
+type household struct {
 	accounts map[string]homes.Account
 	twins    map[int][]homes.Account // kept accounts by their uid, where several have one
 	order    []homes.Account         // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
 	departed map[string]time.Time // kept accounts whose users left the registry, and when
-	braked   BrakeState           // by which it was made
-	held     int                  // former keys that stay for the time being
 }
 
 // NewWorld finds the accounts to keep. Left alone, and listed by [World.Skips], are those whose registry entry cannot be
@@ -50,9 +59,11 @@ type World struct {
 // Users who departed are kept as long as their uid and their home are no other account's; of two with one home the one who left
 // last is.
 func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, departed ...Gone) *World {
-	w := &World{
-		Snapshot: snapshot, Grants: grants, accounts: make(map[string]homes.Account, snapshot.Len()+len(departed)), departed: make(map[string]time.Time),
-	}
+	return &World{Snapshot: snapshot, Grants: grants, household: keep(snapshot, scope, departed), scope: scope}
+}
+
+func keep(snapshot *registry.Snapshot, scope Scope, departed []Gone) *household {
+	w := &household{accounts: make(map[string]homes.Account, snapshot.Len()+len(departed)), departed: make(map[string]time.Time)}
 	local := w.local(scope)
 	for user := range snapshot.Users() {
 		account := homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: user.Home}
@@ -81,7 +92,7 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, d
 		w.add(account)
 	}
 	w.dropShared()
-	w.keepDeparted(departed, scope, local)
+	w.keepDeparted(snapshot, departed, scope, local)
 	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
 		w.order = append(w.order, w.accounts[name])
 	}
@@ -91,7 +102,7 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, d
 }
 
 // local reads the accounts of this host. Without them nothing can be held against an entry; that is told.
-func (w *World) local(scope Scope) locals {
+func (w *household) local(scope Scope) locals {
 	if scope.Local == nil {
 		return locals{}
 	}
@@ -102,7 +113,7 @@ func (w *World) local(scope Scope) locals {
 	return newLocals(list)
 }
 
-func (w *World) add(account homes.Account) {
+func (w *household) add(account homes.Account) {
 	if err := account.Check(); err != nil {
 		w.skip(account.Name, err.Error())
 		return
@@ -110,10 +121,10 @@ func (w *World) add(account homes.Account) {
 	w.accounts[account.Name] = account
 }
 
-func (w *World) skip(user, why string) { w.skips = append(w.skips, Skip{User: user, Why: why}) }
+func (w *household) skip(user, why string) { w.skips = append(w.skips, Skip{User: user, Why: why}) }
 
 // dropShared leaves all accounts alone that name one home.
-func (w *World) dropShared() {
+func (w *household) dropShared() {
 	owner := make(map[string]string, len(w.accounts))
 	for name, account := range w.accounts {
 		owner[account.Home] = name
@@ -138,12 +149,12 @@ func (w *World) dropShared() {
 }
 
 // keepDeparted adds those who left the registry. Their keys go as soon as nobody else's are in question.
-func (w *World) keepDeparted(departed []Gone, scope Scope, local locals) {
+func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, scope Scope, local locals) {
 	if len(departed) == 0 {
 		return
 	}
 	uids, dirs := make(map[int]string), make(map[string]string)
-	for user := range w.Snapshot.Users() {
+	for user := range snapshot.Users() {
 		uids[user.UID], dirs[user.Home] = user.Name, user.Name
 	}
 	for _, a := range w.accounts {
@@ -175,7 +186,7 @@ func (w *World) keepDeparted(departed []Gone, scope Scope, local locals) {
 
 // findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them, and
 // their homes may be one directory.
-func (w *World) findTwins() {
+func (w *household) findTwins() {
 	w.twins = make(map[int][]homes.Account)
 	first := make(map[int]homes.Account, len(w.accounts))
 	for _, account := range w.order {
@@ -223,9 +234,18 @@ func (w *World) Exceptions() []policy.Excepted {
 }
 
 // changed names the kept accounts of w that were other ones in old, or are granted other keys there, or of which there is something
-// else to be asked (another account has, or had, their uid; their user left, or came back); all of them where old is nil.
-func (w *World) changed(old *World) []string {
+// else to be asked (another account has, or had, their uid; their user left, or came back); all of them where old is nil. Among names
+// those who may be granted others; nil: anybody.
+func (w *World) changed(old *World, among []string) []string {
 	var names []string
+	if among != nil && old != nil && old.household == w.household {
+		for _, name := range among {
+			if _, kept := w.accounts[name]; kept && !slices.Equal(old.Grants.For(name), w.Grants.For(name)) {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
 	for name, account := range w.accounts {
 		if old == nil || old.accounts[name] != account || !slices.Equal(old.Grants.For(name), w.Grants.For(name)) || !sameAround(old, w, account) {
 			names = append(names, name)
@@ -245,6 +265,9 @@ func sameAround(a, b *World, account homes.Account) bool {
 
 // left names the accounts that old kept and w does not.
 func (w *World) left(old *World) []string {
+	if old.household == w.household {
+		return nil
+	}
 	var names []string
 	for name := range old.accounts {
 		if _, ok := w.accounts[name]; !ok {
@@ -253,4 +276,13 @@ func (w *World) left(old *World) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// heldKeys is how many former keys stay for the time being.
+func (w *World) heldKeys() int {
+	n := 0
+	for _, of := range w.held {
+		n += of
+	}
+	return n
 }
