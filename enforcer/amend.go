@@ -31,6 +31,10 @@ func (a Amendment) apply(s *registry.Snapshot) (*registry.Snapshot, error) {
 	return s.Without(a.Name)
 }
 
+// censusFor is how old a census may be by which amendments are judged: it goes over all users, and within that time they lose and
+// gain no more than a few.
+const censusFor = time.Minute
+
 // Begin is called before a reading begins, for Reading.Since: amendments that are taken from now on are newer than it.
 func (g *Gate) Begin() uint64 {
 	g.mu.Lock()
@@ -58,6 +62,9 @@ func (g *Gate) Amend(a Amendment) bool {
 	v := Verdict{
 		Kept: Kept{Snapshot: derived, SourceID: a.SourceID, Read: g.good.Read, Amended: true},
 		Loss: registry.CompareUser(a.Name, g.good.Snapshot, derived, now),
+	}
+	if age := now.Sub(g.counted.at); age < 0 || age >= censusFor {
+		g.count(now)
 	}
 	if g.judge(&v, a.Hold, now); v.Held {
 		return false
