@@ -82,10 +82,7 @@ func (l *loop) catchUp() {
 	switch {
 	case good != nil && good != l.readings.good && good.Amended && l.awake() && away == l.away:
 		l.readings.good = good
-		l.learnUsers(good)
-		if !l.derive(good.Snapshot) {
-			l.enter(good.Snapshot)
-		}
+		l.derive(good.Snapshot)
 	case good != nil && good != l.readings.good:
 		switch { // the ledger has what an earlier daemon has read
 		case l.awake() || l.readings.reach.OK && !away:

@@ -42,16 +42,19 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 }
 
 // Amend is the World that would be made at the moment now of a snapshot that was derived from that of w, by the same rules and exceptions,
-// at the cost of those users alone who differ or of whom time makes something else; they are named, in order. It is nil where the brake
-// is on, or was: then one user's loss may let another's keys be held.
+// at the cost of those users alone who differ or of whom time makes something else; they are named, in order. The ledger has learned of
+// them, and that is told. No World is made where the brake is on, or was: then one user's loss may let another's keys be held.
 //
 // Of this host's accounts and of NSS it knows what w does, as long as nobody comes, goes or gets another uid or home.
-func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time) (*World, []string) {
+func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time) (*World, []string, Accepted) {
+	names := append(registry.Changed(w.Snapshot, snapshot), w.Grants.Due(now)...)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	learned := m.Ledger.AcceptUsers(snapshot, now, names...)
 	state := m.Brakes.State()
 	if state.On() || w.braked.On() {
-		return nil, nil
+		return nil, nil, learned
 	}
-	names := registry.Changed(w.Snapshot, snapshot)
 	with := *w
 	with.Snapshot, with.braked = snapshot, state
 	if slices.ContainsFunc(names, func(name string) bool { return !sameAccount(w.Snapshot, snapshot, name) }) {
@@ -61,11 +64,8 @@ func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time) (*Wo
 				names = append(names, name)
 			}
 		}
-		names = slices.AppendSeq(names, maps.Keys(with.departed))
+		names = slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(names, maps.Keys(with.departed)))))
 	}
-	names = append(names, w.Grants.Due(now)...)
-	slices.Sort(names)
-	names = slices.Compact(names)
 	former := m.Ledger.FormerOf(m.held(state, Brake{}, w.away), names...)
 	with.Grants = w.Grants.Graft(w.Grants.Again(snapshot, now, names...).Without(with.departed).WithFormer(former), names...)
 	before := maps.Clone(w.held)
@@ -73,7 +73,7 @@ func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time) (*Wo
 		delete(before, name)
 	}
 	with.held = countHeld(before, former)
-	return &with, names
+	return &with, names, learned
 }
 
 // sameAccount reports whether a user is in two snapshots as the same account.

@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/keyreeve/keyreeve/registry"
 )
 
 // storeAfter is how long the ledger's file may be behind. Who comes and goes within that time, before a crash, is as one who never came.
@@ -16,12 +14,7 @@ func (l *loop) learn(good *Kept) {
 	l.tellAccepted(l.Memory.Ledger.Accept(good.Snapshot, l.settings.SourceID, !good.Amended, time.Now()))
 }
 
-// learnUsers takes those users of an amended reading into the ledger who differ from the present world.
-func (l *loop) learnUsers(good *Kept) {
-	users := registry.Changed(l.world.Snapshot, good.Snapshot)
-	l.tellAccepted(l.Memory.Ledger.AcceptUsers(good.Snapshot, time.Now(), users...))
-}
-
+// tellAccepted says who came to leave the registry.
 func (l *loop) tellAccepted(a Accepted) {
 	for _, user := range a.Left {
 		l.Log.Warn("user left the registry: he has no keys any more", zap.String("user", user))

@@ -157,8 +157,10 @@ func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, s
 	for user := range snapshot.Users() {
 		uids[user.UID], dirs[user.Home] = user.Name, user.Name
 	}
-	for _, a := range w.accounts {
-		uids[a.UID], dirs[a.Home] = a.Name, a.Name
+	for _, name := range scope.Include { // the registry may not have them
+		if a, kept := w.accounts[name]; kept {
+			uids[a.UID], dirs[a.Home] = name, name
+		}
 	}
 	for _, gone := range departed {
 		if _, kept := w.accounts[gone.Name]; kept {

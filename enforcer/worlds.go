@@ -105,14 +105,15 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 }
 
 // derive makes a snapshot that was derived from the present one, or that one as time has changed it, the present world, at the cost of
-// those users alone who differ. It reports false where a whole world is to be made.
-func (l *loop) derive(snapshot *registry.Snapshot) bool {
-	world, users := l.Memory.Amend(l.world, snapshot, time.Now())
+// those users alone who differ.
+func (l *loop) derive(snapshot *registry.Snapshot) {
+	world, users, learned := l.Memory.Amend(l.world, snapshot, time.Now())
+	l.tellAccepted(learned)
 	if world == nil {
-		return false
+		l.enter(snapshot)
+		return
 	}
 	l.begin(world, users)
-	return true
 }
 
 // begin makes a world the present one, and makes those users due for whom that changes something. Among names those of whom something
@@ -260,9 +261,7 @@ func (l *loop) turn() {
 		l.resetTurn()
 		return
 	}
-	if !l.derive(l.world.Snapshot) {
-		l.enter(l.world.Snapshot)
-	}
+	l.derive(l.world.Snapshot)
 }
 
 // adopt takes new settings. The present snapshot is judged by them at once, unless they name another registry: then
