@@ -181,3 +181,50 @@ func inside() []cmp.Option {
 		cmp.Exporter(func(reflect.Type) bool { return true }), cmpopts.EquateEmpty(), cmpopts.IgnoreFields(enforcer.World{}, "Snapshot", "Grants", "scope"),
 	}
 }
+
+// What one notice costs beside an evaluation of all: one user's key goes, and comes.
+func BenchmarkWorld(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		users := make([]registry.User, n)
+		for i := range users {
+			users[i] = entry(b, fmt.Sprintf("u%06d", i), ed25519(b, i), ed25519(b, 50_000_000+i))
+			users[i].UID, users[i].Home = 3000+i, fmt.Sprintf("/home/u%06d", i)
+		}
+		snapshot, err := registry.New(users, "test")
+		if err != nil {
+			b.Fatal(err)
+		}
+		p, err := policy.Compile(policy.DefaultRules())
+		if err != nil {
+			b.Fatal(err)
+		}
+		m := enforcer.Memory{Ledger: enforcer.NewLedger()}
+		whole := func() *enforcer.World {
+			m.Ledger.Accept(snapshot, "one", true, noon)
+			return m.World(snapshot, p.Evaluate(snapshot, noon), enforcer.Scope{MinUID: 1}, enforcer.Brake{}, false)
+		}
+		less := users[n/2]
+		less.Records = less.Records[:1]
+		moved := users[n/2]
+		moved.Home = "/home/moved"
+		b.Run(fmt.Sprintf("whole/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				whole()
+			}
+		})
+		for name, other := range map[string]registry.User{"keys": less, "home": moved} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				w := whole()
+				for i := 0; b.Loop(); i++ {
+					next, err := w.Snapshot.With([]registry.User{other, users[n/2]}[i%2])
+					if err != nil {
+						b.Fatal(err)
+					}
+					if w, _, _ = m.Amend(w, next, noon); w == nil {
+						b.Fatal("a whole world is to be made")
+					}
+				}
+			})
+		}
+	}
+}

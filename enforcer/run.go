@@ -238,6 +238,7 @@ func (l *loop) step(ctx context.Context) {
 		l.wake(user)
 	case f := <-l.done:
 		l.comeBack(f.user)
+		l.lookEnded(ctx, f.user)
 		l.tire(ctx, f)
 		l.remember(f)
 		l.settle(f.result)
@@ -250,6 +251,8 @@ func (l *loop) step(ctx context.Context) {
 		l.notice(ctx, user)
 	case r := <-l.notices.results:
 		l.amend(ctx, r)
+	case user := <-l.notices.woken:
+		l.wakeEntry(ctx, user)
 	case <-l.notices.again.C:
 		l.noticeAll(ctx)
 	case <-l.amended:
@@ -275,6 +278,7 @@ func (l *loop) step(ctx context.Context) {
 	case <-l.sweep.C:
 		l.sweep.Reset(l.settings.Sweep)
 		l.forgetRests()
+		l.notices.forgetRests()
 		l.forgetWaits()
 		l.forget()
 		l.reconsider()
