@@ -20,8 +20,8 @@ const module = "github.com/keyreeve/keyreeve/"
 var allowed = map[string][]string{
 	".":                  {},
 	"authkeys":           {},
-	"registry":           {"authkeys"},
-	"policy":             {"authkeys", "registry", "golang.org/x/crypto/ssh"},
+	"registry":           {"authkeys", "internal/cow"},
+	"policy":             {"authkeys", "registry", "internal/cow", "golang.org/x/crypto/ssh"},
 	"ldapsource":         {"authkeys", "registry", "internal/plain", "internal/statefile", "github.com/go-ldap/ldap/v3", "github.com/go-asn1-ber/asn1-ber", "github.com/go-ldap/ldap/v3/gssapi", "github.com/jcmturner/gokrb5/v8/client", "github.com/jcmturner/gokrb5/v8/config", "github.com/jcmturner/gokrb5/v8/crypto", "github.com/jcmturner/gokrb5/v8/gssapi", "github.com/jcmturner/gokrb5/v8/iana/keyusage", "github.com/jcmturner/gokrb5/v8/keytab"},
 	"report":             {"authkeys", "registry", "policy", "enforcer", "internal/homes", "internal/plain"},
 	"enforcer":           {"authkeys", "registry", "policy", "internal/answer", "internal/homes", "internal/audit", "internal/statefile", "go.uber.org/zap"},
@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/watch":     {"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},
 	"internal/answer":    {},
 	"internal/audit":     {"authkeys", "internal/plain", "go.uber.org/zap", "go.uber.org/zap/zapcore"},
+	"internal/cow":       {},
 	"internal/plain":     {},
 	"internal/statefile": {},
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},

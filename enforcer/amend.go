@@ -35,6 +35,10 @@ func (a Amendment) apply(s *registry.Snapshot) (*registry.Snapshot, error) {
 	return s.Without(a.Name)
 }
 
+// censusFor is how old a census may be by which amendments are judged: it goes over all users, and within that time they lose and
+// gain no more than a few.
+const censusFor = time.Minute
+
 // Begin is called before a reading begins, for Reading.Since: amendments that are taken from now on are newer than it.
 // For Amendment.Since, whole readings that are taken from now on may be.
 func (g *Gate) Begin() uint64 {
@@ -76,6 +80,9 @@ func (g *Gate) Amend(a Amendment) error {
 	v := Verdict{
 		Kept: Kept{Snapshot: derived, SourceID: a.SourceID, Read: g.good.Read, Amended: true},
 		Loss: registry.CompareUser(a.Name, g.good.Snapshot, derived, now),
+	}
+	if age := now.Sub(g.counted.at); age < 0 || age >= censusFor {
+		g.count(now)
 	}
 	if g.judge(&v, a.Hold, now); v.Held {
 		return fmt.Errorf("%w: it lost too much: %s", ErrWhole, v.Summary())

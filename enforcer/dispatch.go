@@ -6,8 +6,18 @@ import (
 	"github.com/keyreeve/keyreeve/internal/homes"
 )
 
-// errAbandoned ends a look whose world is no longer the current one, before it acts by it.
+// errAbandoned ends a look before it acts by what is no longer so.
 var errAbandoned = errors.New("the registry or the rules changed during the look")
+
+// abandon keeps the looks at some users, which are under way, from acting. Who is not named goes on: what he is looked at by holds
+// in the new world too, and somebody who has the world made anew again and again does not keep others from being decided.
+func (l *loop) abandon(users ...string) {
+	for _, user := range users {
+		if look := l.dog.looks[user]; look != nil {
+			look.stale.Store(true)
+		}
+	}
+}
 
 // finished is a look that came to its end.
 type finished struct {
@@ -32,11 +42,11 @@ func (l *loop) dispatch() {
 			continue
 		}
 		l.running++
-		l.dog.begin(account)
+		under := l.dog.begin(account)
 		look := l.world.Looker(l.Homes)
 		look.Files, look.Install = l.settings.Files, l.settings.Install
 		look.Patient, look.Clean = l.patient(user), !l.cleaned[account]
-		f, act, looked := finished{user: user, world: l.world, taken: l.back(user)}, l.present(), l.settings.Looked
+		f, act, looked := finished{user: user, world: l.world, taken: l.back(user)}, l.present(under), l.settings.Looked
 		go func() {
 			f.watch = l.Watch(account)
 			if look.Act = act(account); look.Act != nil {
@@ -54,9 +64,9 @@ func (l *loop) dispatch() {
 	}
 }
 
-// present is the settings' Act, of which each acts only as long as the present world is the present one.
-func (l *loop) present() func(homes.Account) func(Plan) error {
-	act, rules, epoch := l.settings.Act, l.settings.Brake, l.epoch.Load()
+// present is the settings' Act for a look, which acts only as long as that is not abandoned.
+func (l *loop) present(under *look) func(homes.Account) func(Plan) error {
+	act, rules := l.settings.Act, l.settings.Brake
 	return func(account homes.Account) func(Plan) error {
 		if act == nil {
 			return nil
@@ -66,7 +76,7 @@ func (l *loop) present() func(homes.Account) func(Plan) error {
 			return nil
 		}
 		return func(p Plan) error {
-			if l.epoch.Load() != epoch {
+			if under.stale.Load() {
 				return errAbandoned
 			}
 			if err := l.Memory.Admit(rules, p); err != nil {

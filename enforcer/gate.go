@@ -41,6 +41,7 @@ type Gate struct {
 	// amendments are the last of each user that was taken, amended counts them and the whole readings that were; whole is the last of these.
 	amendments map[string]amendment
 	amended    uint64
+	counted    census
 
 	writing sync.Mutex // held by who brings to the disk what has changed
 }
@@ -134,15 +135,26 @@ func (g *Gate) weigh(r Reading, now time.Time) Verdict {
 	v := Verdict{Kept: Kept{Snapshot: r.Snapshot, SourceID: r.SourceID, Read: now, Digest: r.Snapshot.Digest()}}
 	if g.good != nil {
 		v.Loss = registry.Compare(g.good.Snapshot, v.Snapshot, now)
+		g.count(now)
 		g.judge(&v, r.Hold, now)
 	}
 	return v
 }
 
-// judge says whether a snapshot is held for what is lost by it.
-func (g *Gate) judge(v *Verdict, hold Hold, now time.Time) {
+// census is how many people could lose something at a moment.
+type census struct {
+	users, holders int
+	at             time.Time
+}
+
+func (g *Gate) count(now time.Time) {
 	users, holders := g.good.Snapshot.Census(now)
-	v.MostUsers, v.MostKeys = hold.most(users), hold.most(holders)
+	g.counted = census{users, holders, now}
+}
+
+// judge says whether a snapshot is held for what is lost by it, by the last census.
+func (g *Gate) judge(v *Verdict, hold Hold, now time.Time) {
+	v.MostUsers, v.MostKeys = hold.most(g.counted.users), hold.most(g.counted.holders)
 	v.Users, v.Keys = recent(g.notes.Users, v.Loss.Users, now), recent(g.notes.Keys, v.Loss.Keys, now)
 	// Who lost nothing more does not wait for what was let through before.
 	v.Held = len(v.Loss.Users) > 0 && v.Users > v.MostUsers || len(v.Loss.Keys) > 0 && v.Keys > v.MostKeys

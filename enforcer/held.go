@@ -92,6 +92,9 @@ func (l *loop) catchUp() {
 	// A reading that is held confirms as little of the one before as none at all.
 	good, away := l.Gate.Good(l.settings.SourceID), !l.readings.reach.OK || l.readings.held != nil
 	switch {
+	case good != nil && good != l.readings.good && good.Amended && l.awake() && away == l.away:
+		l.readings.good = good
+		l.derive(good.Snapshot)
 	case good != nil && good != l.readings.good:
 		switch { // the ledger has what an earlier daemon has read
 		case l.awake() || l.readings.reach.OK && !away:

@@ -104,25 +104,14 @@ func (l *Ledger) Accept(snapshot *registry.Snapshot, sourceID string, complete b
 		l.accept(user, complete, now)
 	}
 	for name, m := range l.members {
-		if _, there := snapshot.User(name); there {
-			continue
-		}
-		switch {
+		switch _, there := snapshot.User(name); {
+		case there:
 		case m.left.IsZero() && other:
 			delete(l.members, name)
 			a.Others = append(a.Others, name)
 			l.changed = true
-		case !m.left.IsZero() && l.old(m.left, m.leftDay, now):
-			delete(l.members, name)
-			a.Forgotten = append(a.Forgotten, name)
-			l.changed = true
-		case m.left.IsZero():
-			m.left, m.leftDay = now, l.days
-			a.Left = append(a.Left, name)
-			l.changed = true
-			fallthrough
 		default:
-			l.renew(m, nil, complete, now)
+			l.miss(name, m, complete, now, &a)
 		}
 	}
 	for _, list := range [][]string{a.Left, a.Forgotten, a.Others} {
@@ -134,6 +123,38 @@ func (l *Ledger) Accept(snapshot *registry.Snapshot, sourceID string, complete b
 // old reports whether what happened at a moment, on a day, is to be forgotten.
 func (l *Ledger) old(at time.Time, day int, now time.Time) bool {
 	return now.Sub(at) > ledgerAge && l.days-day >= ledgerDays
+}
+
+// AcceptUsers takes a snapshot into the ledger that was amended, in which nobody but some users differs from the last one, at the cost of
+// these. It is what Accept does with a snapshot that is not complete, but that what ended by itself meanwhile of others is noted later.
+func (l *Ledger) AcceptUsers(snapshot *registry.Snapshot, now time.Time, names ...string) (a Accepted) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now = now.UTC().Round(0)
+	for _, name := range names { // in order, as the lists are to be
+		if user, there := snapshot.User(name); there {
+			l.accept(user, false, now)
+		} else if m := l.members[name]; m != nil {
+			l.miss(name, m, false, now, &a)
+		}
+	}
+	return a
+}
+
+// miss notes that a snapshot does not have a user.
+func (l *Ledger) miss(name string, m *enrolled, complete bool, now time.Time, a *Accepted) {
+	switch {
+	case !m.left.IsZero() && l.old(m.left, m.leftDay, now):
+		delete(l.members, name)
+		a.Forgotten = append(a.Forgotten, name)
+		l.changed = true
+		return
+	case m.left.IsZero():
+		m.left, m.leftDay = now, l.days
+		a.Left = append(a.Left, name)
+		l.changed = true
+	}
+	l.renew(m, nil, complete, now)
 }
 
 // accept takes a user of a snapshot.
@@ -237,15 +258,32 @@ func (l *Ledger) Former(held func(Loss) string) (list []policy.Former) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for user, m := range l.members {
-		for _, k := range m.keys {
-			if !k.former() {
-				continue
-			}
-			list = append(list, policy.Former{User: user, Since: k.since, Grant: policy.Grant{
-				Key: k.key, Options: k.options,
-				Held: held(Loss{User: user, Key: k.key, Since: k.since, Confirmed: k.confirmed, Settled: k.settled}),
-			}})
+		list = m.former(list, user, held)
+	}
+	return list
+}
+
+// FormerOf lists those of some users.
+func (l *Ledger) FormerOf(held func(Loss) string, names ...string) (list []policy.Former) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range names {
+		if m := l.members[name]; m != nil {
+			list = m.former(list, name, held)
 		}
+	}
+	return list
+}
+
+func (m *enrolled) former(list []policy.Former, user string, held func(Loss) string) []policy.Former {
+	for _, k := range m.keys {
+		if !k.former() {
+			continue
+		}
+		list = append(list, policy.Former{User: user, Since: k.since, Grant: policy.Grant{
+			Key: k.key, Options: k.options,
+			Held: held(Loss{User: user, Key: k.key, Since: k.since, Confirmed: k.confirmed, Settled: k.settled}),
+		}})
 	}
 	return list
 }

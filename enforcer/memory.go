@@ -2,6 +2,8 @@ package enforcer
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -32,6 +34,57 @@ func (m Memory) Admit(rules Brake, p Plan) error {
 // reading did not have are held then.
 func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, rules Brake, away bool) *World {
 	state := m.Brakes.State()
+	former := m.Ledger.Former(m.held(state, rules, away))
+	w := NewWorld(snapshot, grants, scope, m.Ledger.Departed()...)
+	w.Grants = grants.Without(w.departed).WithFormer(former)
+	w.braked, w.away, w.held = state, away, countHeld(nil, former)
+	return w
+}
+
+// Amend is the World that would be made at the moment now of a snapshot that was derived from that of w, by the same rules and exceptions,
+// at the cost of those users alone who differ or of whom time makes something else; they are named, in order. The ledger has learned of
+// them, and that is told. No World is made where the brake is on, or was: then one user's loss may let another's keys be held.
+//
+// Of this host's accounts and of NSS it knows what w does, as long as nobody comes, goes or gets another uid or home.
+func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time) (*World, []string, Accepted) {
+	names := append(registry.Changed(w.Snapshot, snapshot), w.Grants.Due(now)...)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	learned := m.Ledger.AcceptUsers(snapshot, now, names...)
+	state := m.Brakes.State()
+	if state.On() || w.braked.On() {
+		return nil, nil, learned
+	}
+	with := *w
+	with.Snapshot, with.braked = snapshot, state
+	if slices.ContainsFunc(names, func(name string) bool { return !sameAccount(w.Snapshot, snapshot, name) }) {
+		with.household = keep(snapshot, w.scope, m.Ledger.Departed())
+		for name := range w.departed {
+			if _, still := with.departed[name]; !still {
+				names = append(names, name)
+			}
+		}
+		names = slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(names, maps.Keys(with.departed)))))
+	}
+	former := m.Ledger.FormerOf(m.held(state, Brake{}, w.away), names...)
+	with.Grants = w.Grants.Graft(w.Grants.Again(snapshot, now, names...).Without(with.departed).WithFormer(former), names...)
+	before := maps.Clone(w.held)
+	for _, name := range names {
+		delete(before, name)
+	}
+	with.held = countHeld(before, former)
+	return &with, names, learned
+}
+
+// sameAccount reports whether a user is in two snapshots as the same account.
+func sameAccount(a, b *registry.Snapshot, name string) bool {
+	was, had := a.User(name)
+	is, has := b.User(name)
+	return had && has && was.UID == is.UID && was.GID == is.GID && was.Home == is.Home
+}
+
+// held says which former keys stay for the time being, and until when.
+func (m Memory) held(state BrakeState, rules Brake, away bool) func(Loss) string {
 	type id struct {
 		user string
 		key  authkeys.Key
@@ -42,7 +95,7 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 			braked[id{loss.User, loss.Key}] = true
 		}
 	}
-	former := m.Ledger.Former(func(loss Loss) string {
+	return func(loss Loss) string {
 		var until string
 		switch {
 		case braked[id{loss.User, loss.Key}]:
@@ -53,16 +106,20 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 			return ""
 		}
 		return fmt.Sprintf("it is no longer registered since %s, and stays until %s", loss.Since.Format(time.RFC3339), until)
-	})
-	w := NewWorld(snapshot, grants, scope, m.Ledger.Departed()...)
-	w.Grants = grants.Without(w.departed).WithFormer(former)
-	w.braked = state
+	}
+}
+
+// countHeld adds to the numbers of held keys by user those of a list.
+func countHeld(numbers map[string]int, former []policy.Former) map[string]int {
 	for _, f := range former {
 		if f.Held != "" {
-			w.held++
+			if numbers == nil {
+				numbers = make(map[string]int)
+			}
+			numbers[f.User]++
 		}
 	}
-	return w
+	return numbers
 }
 
 // Foresee gives the state that the brake would have if the plans were carried out.

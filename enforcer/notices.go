@@ -37,10 +37,15 @@ type notices struct {
 	last  time.Time   // when all of it was read because of notices
 	again *time.Timer // until it may be once more
 	store *time.Timer // until the disk is due; nil while it is not
+	// rests are those of users whose entries change again and again, woken has the users whose rest may be over.
+	rests map[string]*rest
+	woken chan string
 }
 
 func newNotices() notices {
-	return notices{due: make(map[string]bool), reading: make(map[string]bool), results: make(chan reread), again: stopped()}
+	return notices{
+		due: make(map[string]bool), reading: make(map[string]bool), results: make(chan reread), again: stopped(), rests: make(map[string]*rest), woken: make(chan string),
+	}
 }
 
 // reread is a user who was read alone.
@@ -53,6 +58,9 @@ type reread struct {
 func (l *loop) notice(ctx context.Context, user string) {
 	if _, able := l.settings.Source.(UserSource); user == "" || !able || !l.awake() {
 		l.noticeAll(ctx)
+		return
+	}
+	if l.entryRests(user) {
 		return
 	}
 	if l.notices.due[user] = true; len(l.notices.due) > mostNoticed {
@@ -119,6 +127,7 @@ func (l *loop) reread(ctx context.Context) {
 func (l *loop) amend(ctx context.Context, r reread) {
 	n := &l.notices
 	delete(n.reading, r.user)
+	l.strain(ctx, r.user)
 	switch {
 	case ctx.Err() != nil:
 	case errors.Is(r.err, ErrLate):
@@ -126,7 +135,9 @@ func (l *loop) amend(ctx context.Context, r reread) {
 	case r.err == nil:
 		before := l.readings.good
 		if l.catchUp(); l.readings.good != before {
-			l.Log.Info("user of the registry read again", zap.String("user", r.user))
+			if !n.rests[r.user].alerted() {
+				l.Log.Info("user of the registry read again", zap.String("user", r.user))
+			}
 			l.storeSoon()
 		}
 	default:

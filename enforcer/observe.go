@@ -69,7 +69,7 @@ func (l *loop) observe() {
 	now := Observation{Silent: silent, Unresolved: l.meter.all + silent, BrakeRenewed: l.Memory.Brakes.Renewed()}
 	l.readings.observe(&now)
 	if l.world != nil {
-		now.Homes, now.Braked, now.HeldKeys = len(l.world.accounts), l.world.braked.On(), l.world.held
+		now.Homes, now.Braked, now.HeldKeys = len(l.world.accounts), l.world.braked.On(), l.world.heldKeys()
 	}
 	if now != l.meter.told {
 		l.meter.told = now

@@ -11,7 +11,11 @@ const storeAfter = 5 * time.Second
 
 // learn takes a reading into the ledger.
 func (l *loop) learn(good *Kept) {
-	a := l.Memory.Ledger.Accept(good.Snapshot, l.settings.SourceID, !good.Amended, time.Now())
+	l.tellAccepted(l.Memory.Ledger.Accept(good.Snapshot, l.settings.SourceID, !good.Amended, time.Now()))
+}
+
+// tellAccepted says who came to leave the registry.
+func (l *loop) tellAccepted(a Accepted) {
 	for _, user := range a.Left {
 		l.Log.Warn("user left the registry: he has no keys any more", zap.String("user", user))
 	}
@@ -47,7 +51,7 @@ func (l *loop) settle(result Result) {
 		return
 	}
 	l.keep()
-	if l.world.held > 0 && !l.settling {
+	if len(l.world.held) > 0 && !l.settling {
 		l.settling = true
 		time.AfterFunc(settlePause, l.Brake)
 	}
@@ -116,7 +120,7 @@ func (l *loop) tellBrake(old *World) {
 			l.store.Reset(0) // who looks what is held finds it there
 		}
 		l.Log.Error("the brake is on: too many people lost a registered key; such keys stay until it is released",
-			zap.Strings("people", now.People), zap.Time("since", now.Tripped), zap.Int("held_keys", l.world.held))
+			zap.Strings("people", now.People), zap.Time("since", now.Tripped), zap.Int("held_keys", l.world.heldKeys()))
 	default:
 		l.Log.Warn("the brake was released", zap.Strings("people", before.People), zap.Time("since", before.Tripped))
 	}

@@ -27,7 +27,7 @@ func (l *loop) waitFor(ctx context.Context, user string) {
 		began = time.Now()
 		l.waited[user] = began
 	}
-	l.later(ctx, user, max(patienceFor-time.Since(began), 0))
+	after(ctx, max(patienceFor-time.Since(began), 0), l.again, user)
 }
 
 // forgetWaits drops what is known of users whose patience is whole again.

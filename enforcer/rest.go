@@ -16,12 +16,13 @@ const (
 	restFor    = time.Second
 )
 
-// rest is what is known of a user's last changes.
+// rest is what is known of a user's last changes, of his file or of his entry.
 type rest struct {
 	changes int
 	last    time.Time
 	resting bool
-	wanted  bool // a look was asked for while he rests
+	wanted  bool // a look, or a reading, was asked for while he rests
+	over    bool // the rest of his entry is over when the look at him is
 }
 
 // alerted reports whether a log line has told that the user keeps changing his file; no line of its own tells of further
@@ -54,17 +55,28 @@ func (l *loop) exert(ctx context.Context, user string) {
 		r = &rest{}
 		l.rests[user] = r
 	}
-	r.last = time.Now()
-	if r.changes++; r.changes < restAfter {
+	if !r.tire() {
 		return
 	}
 	if r.changes == restAfter {
 		l.Log.Warn("the user's file is changed again and again; from now on he is looked at once a second", zap.String("user", user))
 	}
-	r.resting = true
-	time.AfterFunc(restFor, func() {
+	after(ctx, restFor, l.woken, user)
+}
+
+// tire counts a change, and reports whether its user rests from now on.
+func (r *rest) tire() bool {
+	r.last = time.Now()
+	r.changes++
+	r.resting = r.changes >= restAfter
+	return r.resting
+}
+
+// after gives a user to a channel of the loop's after a wait.
+func after(ctx context.Context, wait time.Duration, to chan<- string, user string) {
+	time.AfterFunc(wait, func() {
 		select {
-		case l.woken <- user:
+		case to <- user:
 		case <-ctx.Done():
 		}
 	})

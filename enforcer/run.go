@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"iter"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -140,7 +139,7 @@ const (
 	turnCheck = time.Minute
 )
 
-// loop is the state of one Run; only its goroutine touches it, but for epoch.
+// loop is the state of one Run; only its goroutine touches it.
 type loop struct {
 	*Runner
 	settings Settings
@@ -152,8 +151,6 @@ type loop struct {
 	away bool
 	// gone is closed when Run returns, so that a look or a reading that hangs does not wait for a listener for ever.
 	gone chan struct{}
-	// epoch counts worlds and settings; a look that began in an earlier one does not act.
-	epoch atomic.Uint64
 
 	queue   *queue
 	dog     *watchdog
@@ -244,6 +241,7 @@ func (l *loop) step(ctx context.Context) {
 		l.wake(user)
 	case f := <-l.done:
 		l.comeBack(f.user)
+		l.lookEnded(ctx, f.user)
 		l.tire(ctx, f)
 		l.remember(f)
 		l.settle(f.result)
@@ -256,6 +254,8 @@ func (l *loop) step(ctx context.Context) {
 		l.notice(ctx, user)
 	case r := <-l.notices.results:
 		l.amend(ctx, r)
+	case user := <-l.notices.woken:
+		l.wakeEntry(ctx, user)
 	case <-l.notices.again.C:
 		l.noticeAll(ctx)
 	case <-l.amended:
@@ -281,6 +281,7 @@ func (l *loop) step(ctx context.Context) {
 	case <-l.sweep.C:
 		l.sweep.Reset(l.settings.Sweep)
 		l.forgetRests()
+		l.notices.forgetRests()
 		l.forgetWaits()
 		l.forget()
 		l.reconsider()

@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,6 +27,8 @@ type look struct {
 	serve  string // what serves the home
 	began  time.Time
 	silent bool
+	// stale: what it was begun by is no longer so, and it does not act. Its worker asks.
+	stale atomic.Bool
 }
 
 // watchdog keeps count of looks. It belongs to the loop's goroutine.
@@ -55,11 +58,13 @@ func (w *watchdog) park(account homes.Account) bool {
 	return full
 }
 
-func (w *watchdog) begin(account homes.Account) {
+func (w *watchdog) begin(account homes.Account) *look {
 	if len(w.looks) == w.all {
 		w.check.Reset(lookLimit)
 	}
-	w.looks[account.Name] = &look{home: account.Home, serve: w.server(account.Home), began: time.Now()}
+	began := &look{home: account.Home, serve: w.server(account.Home), began: time.Now()}
+	w.looks[account.Name] = began
+	return began
 }
 
 // end forgets a look and reports whether it was silent.

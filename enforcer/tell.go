@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -78,17 +77,7 @@ func (l *loop) tellSwept() {
 func (l *loop) repeat(ctx context.Context, user string) {
 	wait := min(firstRetry<<min(l.failed[user], 10), lastRetry)
 	l.failed[user]++
-	l.later(ctx, user, wait)
-}
-
-// later makes a user due after a wait.
-func (l *loop) later(ctx context.Context, user string, wait time.Duration) {
-	time.AfterFunc(wait, func() {
-		select {
-		case l.again <- user:
-		case <-ctx.Done():
-		}
-	})
+	after(ctx, wait, l.again, user)
 }
 
 // tell logs what a look found, and reports whether the last look at the same user found something else, or nothing. Of a user

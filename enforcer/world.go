@@ -35,6 +35,17 @@ type Skip struct {
 type World struct {
 	Snapshot *registry.Snapshot
 	Grants   *policy.Grants
+	*household
+
+	scope  Scope          // by which it was made
+	braked BrakeState     // by which it was made
+	away   bool           // the registry could not be read when it was made
+	held   map[string]int // former keys that stay for the time being, by user
+}
+
+// household is whose homes are kept. It depends on the names, uids and homes in the registry, and on who left: worlds that differ in
+// keys alone share it.
+type household struct {
 	accounts map[string]homes.Account
 	twins    map[int][]homes.Account    // accounts by their uid, where several have one: those that are kept, and this host's own beside them
 	shared   map[string][]homes.Account // accounts by their home, where several name one
@@ -42,8 +53,6 @@ type World struct {
 	order    []homes.Account            // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
 	departed map[string]time.Time // kept accounts whose users left the registry, and when
-	braked   BrakeState           // by which it was made
-	held     int                  // former keys that stay for the time being
 }
 
 // NewWorld finds the accounts to keep. Left alone, and listed by [World.Skips], are those whose registry entry cannot be
@@ -52,9 +61,11 @@ type World struct {
 // Users who departed are kept as long as their uid and their home are no other account's; of two with one home the one who left
 // last is.
 func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, departed ...Gone) *World {
-	w := &World{
-		Snapshot: snapshot, Grants: grants, accounts: make(map[string]homes.Account, snapshot.Len()+len(departed)), departed: make(map[string]time.Time),
-	}
+	return &World{Snapshot: snapshot, Grants: grants, household: keep(snapshot, scope, departed), scope: scope}
+}
+
+func keep(snapshot *registry.Snapshot, scope Scope, departed []Gone) *household {
+	w := &household{accounts: make(map[string]homes.Account, snapshot.Len()+len(departed)), departed: make(map[string]time.Time)}
 	local := w.local(scope)
 	for user := range snapshot.Users() {
 		account := homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: user.Home}
@@ -83,17 +94,17 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, d
 		w.add(account)
 	}
 	w.dropShared()
-	w.keepDeparted(departed, scope, local)
-	w.findTwins(local)
+	w.keepDeparted(snapshot, departed, scope, local)
 	for _, name := range slices.Sorted(maps.Keys(w.accounts)) {
 		w.order = append(w.order, w.accounts[name])
 	}
+	w.findTwins(local)
 	slices.SortFunc(w.skips, func(a, b Skip) int { return strings.Compare(a.User, b.User) })
 	return w
 }
 
 // local reads the accounts of this host. Without them nothing can be held against an entry; that is told.
-func (w *World) local(scope Scope) locals {
+func (w *household) local(scope Scope) locals {
 	if scope.Local == nil {
 		return locals{}
 	}
@@ -104,7 +115,7 @@ func (w *World) local(scope Scope) locals {
 	return newLocals(list)
 }
 
-func (w *World) add(account homes.Account) {
+func (w *household) add(account homes.Account) {
 	if err := account.Check(); err != nil {
 		w.skip(account.Name, err.Error())
 		return
@@ -112,11 +123,11 @@ func (w *World) add(account homes.Account) {
 	w.accounts[account.Name] = account
 }
 
-func (w *World) skip(user, why string) { w.skips = append(w.skips, Skip{User: user, Why: why}) }
+func (w *household) skip(user, why string) { w.skips = append(w.skips, Skip{User: user, Why: why}) }
 
 // dropShared leaves accounts alone that name one home and have one uid. Of others with one home it belongs to one at most, and each look
 // finds out whose it is: who names another's home in his entry must not take that out of anybody's care.
-func (w *World) dropShared() {
+func (w *household) dropShared() {
 	owner := make(map[string]string, len(w.accounts))
 	for name, account := range w.accounts {
 		owner[account.Home] = name
@@ -129,7 +140,8 @@ func (w *World) dropShared() {
 		account := w.accounts[name]
 		w.shared[account.Home] = append(w.shared[account.Home], account)
 	}
-	for home, list := range w.shared {
+	for _, home := range slices.Sorted(maps.Keys(w.shared)) {
+		list := w.shared[home]
 		if len(list) == 1 {
 			delete(w.shared, home)
 			continue
@@ -146,16 +158,18 @@ func (w *World) dropShared() {
 }
 
 // keepDeparted adds those who left the registry. Their keys go as soon as nobody else's are in question.
-func (w *World) keepDeparted(departed []Gone, scope Scope, local locals) {
+func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, scope Scope, local locals) {
 	if len(departed) == 0 {
 		return
 	}
 	uids, dirs := make(map[int]string), make(map[string]string)
-	for user := range w.Snapshot.Users() {
+	for user := range snapshot.Users() {
 		uids[user.UID], dirs[user.Home] = user.Name, user.Name
 	}
-	for _, a := range w.accounts {
-		uids[a.UID], dirs[a.Home] = a.Name, a.Name
+	for _, name := range scope.Include { // the registry may not have them
+		if a, kept := w.accounts[name]; kept {
+			uids[a.UID], dirs[a.Home] = name, name
+		}
 	}
 	for _, gone := range departed {
 		if _, kept := w.accounts[gone.Name]; kept {
@@ -184,7 +198,7 @@ func (w *World) keepDeparted(departed []Gone, scope Scope, local locals) {
 // findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them, and
 // their homes may be one directory. An account of this host of another name has one too: it may have been given the uid of somebody
 // who left the registry, by whose lack of keys its file would be judged.
-func (w *World) findTwins(local locals) {
+func (w *household) findTwins(local locals) {
 	w.twins = make(map[int][]homes.Account)
 	first := make(map[int]homes.Account, len(w.accounts))
 	add := func(account homes.Account) {
@@ -193,7 +207,7 @@ func (w *World) findTwins(local locals) {
 		}
 		w.twins[account.UID] = append(w.twins[account.UID], account)
 	}
-	for _, account := range w.accounts {
+	for _, account := range w.order {
 		if _, taken := first[account.UID]; taken {
 			add(account)
 		} else {
@@ -240,22 +254,41 @@ func (w *World) Exceptions() []policy.Excepted {
 	return list
 }
 
-// changed names the kept accounts of w that were other ones in old, or are granted other keys there; all of them where
-// old is nil.
-func (w *World) changed(old *World) []string {
+// changed names the kept accounts of w that were other ones in old, or are granted other keys there, or of which there is something
+// else to be asked (another account has, or had, their uid; their user left, or came back); all of them where old is nil. Among names
+// those who may be granted others; nil: anybody.
+func (w *World) changed(old *World, among []string) []string {
 	var names []string
-	for name, account := range w.accounts {
-		if old != nil && old.accounts[name] == account && slices.Equal(old.Grants.For(name), w.Grants.For(name)) {
-			continue
+	if among != nil && old != nil && old.household == w.household {
+		for _, name := range among {
+			if _, kept := w.accounts[name]; kept && !slices.Equal(old.Grants.For(name), w.Grants.For(name)) {
+				names = append(names, name)
+			}
 		}
-		names = append(names, name)
+		return names
+	}
+	for name, account := range w.accounts {
+		if old == nil || old.accounts[name] != account || !slices.Equal(old.Grants.For(name), w.Grants.For(name)) || !sameAround(old, w, account) {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	return names
 }
 
+// sameAround reports whether two worlds have a kept account beside the same others of its uid, and as one whose user left in both or
+// in neither.
+func sameAround(a, b *World, account homes.Account) bool {
+	_, before := a.departed[account.Name]
+	_, now := b.departed[account.Name]
+	return before == now && slices.Equal(a.twins[account.UID], b.twins[account.UID])
+}
+
 // left names the accounts that old kept and w does not.
 func (w *World) left(old *World) []string {
+	if old.household == w.household {
+		return nil
+	}
 	var names []string
 	for name := range old.accounts {
 		if _, ok := w.accounts[name]; !ok {
@@ -264,4 +297,13 @@ func (w *World) left(old *World) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// heldKeys is how many former keys stay for the time being.
+func (w *World) heldKeys() int {
+	n := 0
+	for _, of := range w.held {
+		n += of
+	}
+	return n
 }

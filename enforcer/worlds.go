@@ -98,22 +98,39 @@ func inactive(snapshot *registry.Snapshot) int {
 	return n
 }
 
-// enter makes a snapshot, judged by the present rules and time, the present world, and makes those users due for whom that
-// changes something.
+// enter makes a snapshot, judged by the present rules and time, the present world.
 func (l *loop) enter(snapshot *registry.Snapshot) {
-	old, woken := l.world, l.asleep
 	l.readBrake()
-	l.world = l.Memory.World(snapshot, l.settings.Policy.Evaluate(snapshot, time.Now(), l.exceptions()...), l.settings.Scope, l.settings.Brake, l.away)
-	l.asleep = false
+	grants := l.settings.Policy.Evaluate(snapshot, time.Now(), l.exceptions()...)
+	l.begin(l.Memory.World(snapshot, grants, l.settings.Scope, l.settings.Brake, l.away), nil)
+}
+
+// derive makes a snapshot that was derived from the present one, or that one as time has changed it, the present world, at the cost of
+// those users alone who differ.
+func (l *loop) derive(snapshot *registry.Snapshot) {
+	world, users, learned := l.Memory.Amend(l.world, snapshot, time.Now())
+	l.tellAccepted(learned)
+	if world == nil {
+		l.enter(snapshot)
+		return
+	}
+	l.begin(world, users)
+}
+
+// begin makes a world the present one, and makes those users due for whom that changes something. Among names those of whom something
+// may be different; nil: anybody.
+func (l *loop) begin(world *World, among []string) {
+	old, woken := l.world, l.asleep
+	l.world, l.asleep = world, false
 	if l.settings.Entered != nil {
 		l.settings.Entered(l.world)
 	}
 	l.resetTurn()
-	l.tellWorld(old)
+	l.tellWorld(old, among)
 	l.tellExceptions(old)
 	l.tellBrake(old)
 	l.tellSSHD()
-	changed := l.world.changed(old)
+	changed := l.world.changed(old, among)
 	for _, user := range changed {
 		l.queue.add(user)
 	}
@@ -126,9 +143,8 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 		return
 	}
 	left := l.world.left(old)
-	if len(changed)+len(left) > 0 {
-		l.epoch.Add(1) // looks that began before act by what is no longer so
-	}
+	l.abandon(changed...)
+	l.abandon(left...)
 	for _, user := range left {
 		l.Unwatch(user)
 		delete(l.told, user)
@@ -172,7 +188,24 @@ func (l *loop) tellExceptions(old *World) {
 }
 
 // tellWorld logs the accounts that are left alone and the registry values that are not used, each once.
-func (l *loop) tellWorld(old *World) {
+func (l *loop) tellWorld(old *World, among []string) {
+	if old == nil || old.household != l.world.household {
+		l.tellSkips(old)
+	}
+	if among == nil {
+		for user := range l.world.Snapshot.Users() {
+			l.tellUser(old, user)
+		}
+		return
+	}
+	for _, name := range among {
+		if user, there := l.world.Snapshot.User(name); there {
+			l.tellUser(old, user)
+		}
+	}
+}
+
+func (l *loop) tellSkips(old *World) {
 	known := make(map[Skip]bool)
 	if old != nil {
 		for _, s := range old.Skips() {
@@ -184,17 +217,18 @@ func (l *loop) tellWorld(old *World) {
 			l.Log.Warn("account left alone", zap.String("user", s.User), zap.String("why", s.Why))
 		}
 	}
-	for user := range l.world.Snapshot.Users() {
-		if old != nil {
-			l.tellAway(user.Name, old.Grants.Away(user.Name), l.world.Grants.Away(user.Name))
-			if before, ok := old.Snapshot.User(user.Name); ok && slices.Equal(before.Rejects, user.Rejects) {
-				continue
-			}
+}
+
+func (l *loop) tellUser(old *World, user registry.User) {
+	if old != nil {
+		l.tellAway(user.Name, old.Grants.Away(user.Name), l.world.Grants.Away(user.Name))
+		if before, ok := old.Snapshot.User(user.Name); ok && slices.Equal(before.Rejects, user.Rejects) {
+			return
 		}
-		for _, reject := range user.Rejects {
-			l.Log.Warn("registry value not used", zap.String("user", user.Name), zap.String("code", reject.Code),
-				zap.String("entry", reject.Origin), zap.String("why", reject.Detail))
-		}
+	}
+	for _, reject := range user.Rejects {
+		l.Log.Warn("registry value not used", zap.String("user", user.Name), zap.String("code", reject.Code),
+			zap.String("entry", reject.Origin), zap.String("why", reject.Detail))
 	}
 }
 
@@ -220,7 +254,7 @@ func (l *loop) resetTurn() {
 	l.at.Reset(min(max(time.Until(next), 0), turnCheck))
 }
 
-// turn judges the snapshot anew when the moment has come.
+// turn judges those users anew whose moment has come.
 func (l *loop) turn() {
 	if !l.awake() {
 		return
@@ -229,7 +263,7 @@ func (l *loop) turn() {
 		l.resetTurn()
 		return
 	}
-	l.enter(l.world.Snapshot)
+	l.derive(l.world.Snapshot)
 }
 
 // adopt takes new settings. The present snapshot is judged by them at once, unless they name another registry: then
@@ -237,7 +271,9 @@ func (l *loop) turn() {
 func (l *loop) adopt(ctx context.Context, settings Settings) {
 	other := settings.SourceID != l.settings.SourceID
 	l.settings = settings
-	l.epoch.Add(1)
+	for _, look := range l.dog.looks {
+		look.stale.Store(true)
+	}
 	l.resetTimers()
 	switch {
 	case l.world == nil:

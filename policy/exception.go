@@ -114,28 +114,41 @@ type Excepted struct {
 	Idle string
 }
 
-// except adds what exceptions grant to what the registry does. Of two for one key of one user the later one counts: they
+// numbered is an exception with its place among those that were asked for.
+type numbered struct {
+	Excepted
+
+	at int
+}
+
+// except adds what exceptions of some users grant to what the registry does. Of two for one key of one user the later one counts: they
 // would be two sets of options for one key otherwise.
-func (g *Grants) except(exceptions []Exception, now time.Time) {
-	for _, e := range slices.Backward(exceptions) {
-		idle := g.idle(e, now)
+func (g *Grants) except(users map[string]*userGrants, now time.Time, some func(user string) bool) {
+	for at, e := range slices.Backward(g.exceptions) {
+		if !some(e.User) {
+			continue
+		}
+		of := users[e.User]
+		if of == nil {
+			of = &userGrants{}
+			users[e.User] = of
+		}
+		idle := g.idle(e, of, now)
 		if idle == "" {
-			of := g.users[e.User]
 			of.grants = slices.Concat(of.grants, []Grant{{Key: e.Key, Options: e.Options.Narrowing(), Label: e.Comment, Until: e.Until.UTC()}})
-			g.users[e.User] = of
 		}
 		if now.Before(e.Until.Add(ExceptionShown)) {
-			g.excepted = append(g.excepted, Excepted{e, idle})
+			g.excepted = append(g.excepted, numbered{Excepted{e, idle}, at})
 		}
-		g.turn(e.Since, now)
-		g.turn(e.Until, now)
+		of.turn(e.Since, now)
+		of.turn(e.Until, now)
 	}
 	slices.Reverse(g.excepted)
 }
 
 // idle says why an exception grants nothing. It is a word about one key, not about the account: who is locked has no keys. A key that is granted already keeps the options that it has: an exception
 // must not take those away that the registry demands.
-func (g *Grants) idle(e Exception, now time.Time) string {
+func (g *Grants) idle(e Exception, of *userGrants, now time.Time) string {
 	err := errors.Join(e.Check(), g.policy.noException(e.Key))
 	switch {
 	case err != nil:
@@ -144,9 +157,9 @@ func (g *Grants) idle(e Exception, now time.Time) string {
 		return "ended"
 	case now.Before(e.Since):
 		return "not begun"
-	case g.users[e.User].away.Reason != "":
-		return g.users[e.User].away.Detail
-	case slices.ContainsFunc(g.users[e.User].grants, func(have Grant) bool { return have.Key == e.Key }):
+	case of.away.Reason != "":
+		return of.away.Detail
+	case slices.ContainsFunc(of.grants, func(have Grant) bool { return have.Key == e.Key }):
 		return "not needed: the key is granted without it, or by a later one"
 	}
 	return ""
@@ -154,4 +167,10 @@ func (g *Grants) idle(e Exception, now time.Time) string {
 
 // Exceptions lists the exceptions that count, in the order in which they were made, with those that grant nothing, or ended
 // within [ExceptionShown].
-func (g *Grants) Exceptions() []Excepted { return g.excepted }
+func (g *Grants) Exceptions() []Excepted {
+	list := make([]Excepted, len(g.excepted))
+	for i, e := range g.excepted {
+		list[i] = e.Excepted
+	}
+	return list
+}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -23,30 +22,31 @@ func (g *Grants) WithFormer(list []Former) *Grants {
 	if len(list) == 0 {
 		return g
 	}
-	with := *g
-	with.former = make(map[string][]Former)
-	with.users = maps.Clone(g.users)
+	users := make(map[string]*userGrants)
 	for _, f := range list {
-		granted := slices.ContainsFunc(g.users[f.User].grants, func(have Grant) bool { return have.Key == f.Key })
-		if granted {
+		if slices.ContainsFunc(g.of(f.User).grants, func(have Grant) bool { return have.Key == f.Key }) {
 			continue
 		}
-		with.former[f.User] = append(with.former[f.User], f)
-		if f.Held == "" || f.Options.CertAuthority() || !g.policy.check(f.Key).Granted() {
-			continue
+		of := users[f.User]
+		if of == nil {
+			of = new(g.of(f.User))
+			of.grants = slices.Clip(of.grants) // it is that of g as well
+			users[f.User] = of
 		}
-		of := with.users[f.User]
-		of.grants = slices.Clip(of.grants) // it is that of g as well
-		of.add(f.Grant)
-		with.users[f.User] = of
+		of.former = append(slices.Clip(of.former), f)
+		if f.Held != "" && !f.Options.CertAuthority() && g.policy.check(f.Key).Granted() {
+			of.add(f.Grant)
+		}
 	}
+	with := *g
+	with.users = g.users.With(users)
 	return &with
 }
 
 // Without returns grants in which no exception counts for users who left the registry. It is a word about one key, not about the
 // account, as it is where the account is locked.
 func (g *Grants) Without(left map[string]time.Time) *Grants {
-	ends := func(e Excepted) bool {
+	ends := func(e numbered) bool {
 		_, is := left[e.User]
 		return is && e.Idle == ""
 	}
@@ -54,21 +54,25 @@ func (g *Grants) Without(left map[string]time.Time) *Grants {
 		return g
 	}
 	with := *g
-	with.users, with.excepted = maps.Clone(g.users), slices.Clone(g.excepted)
+	with.excepted = slices.Clone(g.excepted)
+	users := make(map[string]*userGrants)
 	for i, e := range with.excepted {
 		if ends(e) {
 			with.excepted[i].Idle = "its user left the registry"
-			of := with.users[e.User]
+			if users[e.User] == nil {
+				users[e.User] = new(g.of(e.User))
+			}
+			of := users[e.User]
 			of.grants = slices.DeleteFunc(slices.Clone(of.grants), func(have Grant) bool { return have.Key == e.Key })
-			with.users[e.User] = of
 		}
 	}
+	with.users = g.users.With(users)
 	return &with
 }
 
 // formerly says since when a key is no longer registered to a user.
 func (g *Grants) formerly(user string, key authkeys.Key) (Verdict, bool) {
-	for _, f := range g.former[user] {
+	for _, f := range g.of(user).former {
 		if f.Key == key {
 			if verdict := g.policy.check(key); !verdict.Granted() {
 				return verdict, true

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/cow"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -38,17 +39,20 @@ type Denial struct {
 
 // Grants is what the policy makes of a snapshot at one moment. It is immutable.
 type Grants struct {
-	policy   *Policy
-	users    map[string]userGrants
-	former   map[string][]Former
-	excepted []Excepted
-	next     time.Time
+	policy     *Policy
+	users      cow.Map[*userGrants]
+	exceptions []Exception // that were asked for
+	excepted   []numbered
+	next       time.Time
 }
 
+// userGrants is what the policy makes of one user.
 type userGrants struct {
 	away   Verdict // why the account has no keys; without a reason where it counts
 	grants []Grant
 	denied []Denial
+	former []Former
+	next   time.Time // when time alone changes this; zero: never
 }
 
 // Evaluate decides about every record of the snapshot, and about every exception, at the moment now. An exception may be for a
@@ -56,30 +60,45 @@ type userGrants struct {
 // no keys, whatever its records and exceptions say.
 func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time, exceptions ...Exception) *Grants {
 	p.moduli.examine(snapshot)
-	g := &Grants{policy: p, users: make(map[string]userGrants, snapshot.Len())}
+	users := make(map[string]*userGrants, snapshot.Len())
 	for user := range snapshot.Users() {
-		of := userGrants{away: away(user, now)}
-		g.turn(user.Until, now)
-		if of.away.Reason == "" {
-			of.grants = make([]Grant, 0, len(user.Records))
-		}
-		for _, record := range user.Records {
-			verdict := of.away
-			if verdict.Reason == "" {
-				verdict = p.judge(record, now)
-			}
-			if verdict.Granted() {
-				of.add(Grant{Key: record.Key, Options: record.Options, Label: record.Label, Until: earlier(record.NotAfter, user.Until)})
-			} else {
-				of.denied = append(of.denied, Denial{Key: record.Key, Origin: record.Origin, Verdict: verdict})
-			}
-			g.turn(record.NotBefore, now)
-			g.turn(record.NotAfter, now)
-		}
-		g.users[user.Name] = of
+		users[user.Name] = p.user(user, now)
 	}
-	g.except(exceptions, now)
+	return p.grants(users, now, exceptions, func(string) bool { return true })
+}
+
+// grants makes what the policy made of users, and is to make of those exceptions that are of some, into one.
+func (p *Policy) grants(users map[string]*userGrants, now time.Time, exceptions []Exception, of func(user string) bool) *Grants {
+	g := &Grants{policy: p, exceptions: exceptions}
+	g.except(users, now, of)
+	for _, u := range users {
+		g.next = earlier(g.next, u.next)
+	}
+	g.users = cow.Of(users)
 	return g
+}
+
+// user decides about every record of one user.
+func (p *Policy) user(user registry.User, now time.Time) *userGrants {
+	of := &userGrants{away: away(user, now)}
+	of.turn(user.Until, now)
+	if of.away.Reason == "" {
+		of.grants = make([]Grant, 0, len(user.Records))
+	}
+	for _, record := range user.Records {
+		verdict := of.away
+		if verdict.Reason == "" {
+			verdict = p.judge(record, now)
+		}
+		if verdict.Granted() {
+			of.add(Grant{Key: record.Key, Options: record.Options, Label: record.Label, Until: earlier(record.NotAfter, user.Until)})
+		} else {
+			of.denied = append(of.denied, Denial{Key: record.Key, Origin: record.Origin, Verdict: verdict})
+		}
+		of.turn(record.NotBefore, now)
+		of.turn(record.NotAfter, now)
+	}
+	return of
 }
 
 // away says why an account has no keys. One of an unknown status counts no more than a key of an unknown type.
@@ -97,7 +116,7 @@ func away(user registry.User, now time.Time) Verdict {
 	return Verdict{ReasonAccountDisabled, "the account is disabled"}
 }
 
-// earlier is the first of two ends, of which the zero time is none.
+// earlier is the first of two moments, in UTC, of which the zero time is none.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		a = b
@@ -125,9 +144,9 @@ func (u *userGrants) add(grant Grant) {
 }
 
 // turn remembers the earliest moment after now at which a bound is crossed.
-func (g *Grants) turn(at, now time.Time) {
-	if at.After(now) && (g.next.IsZero() || at.Before(g.next)) {
-		g.next = at
+func (u *userGrants) turn(at, now time.Time) {
+	if at.After(now) {
+		u.next = earlier(u.next, at)
 	}
 }
 
@@ -145,14 +164,22 @@ func (p *Policy) judge(record registry.Record, now time.Time) Verdict {
 
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
+// of is what is known of a user: nothing of one whom nobody knows.
+func (g *Grants) of(user string) userGrants {
+	if u, there := g.users.Get(user); there {
+		return *u
+	}
+	return userGrants{}
+}
+
 // For lists what is granted to a user, in the registry's order of keys, then by exceptions; nothing to one whom neither knows.
-func (g *Grants) For(user string) []Grant { return g.users[user].grants }
+func (g *Grants) For(user string) []Grant { return g.of(user).grants }
 
 // Denied lists the registered keys of a user that do not work now.
-func (g *Grants) Denied(user string) []Denial { return g.users[user].denied }
+func (g *Grants) Denied(user string) []Denial { return g.of(user).denied }
 
 // Away says why an account of the registry has no keys, whatever its records say; without a reason where it counts.
-func (g *Grants) Away(user string) Verdict { return g.users[user].away }
+func (g *Grants) Away(user string) Verdict { return g.of(user).away }
 
 // Next is the first moment after the evaluation at which time alone changes the answer; the zero time if none does.
 func (g *Grants) Next() time.Time { return g.next }
@@ -179,7 +206,7 @@ func (g *Grants) judgeEntry(user string, line authkeys.Line) Verdict {
 	if line.Options.CertAuthority() {
 		return certAuthority()
 	}
-	of := g.users[user]
+	of := g.of(user)
 	for _, grant := range of.grants {
 		switch {
 		case grant.Key != line.Key:

@@ -46,6 +46,15 @@ func TestDerived(t *testing.T) {
 		if d := cmp.Diff(registry.Compare(before, now, time.Unix(1e9, 0)), registry.CompareUser(name, before, now, time.Unix(1e9, 0))); d != "" {
 			t.Fatalf("%s: other losses where only he differs: %s", name, d)
 		}
+		changed := []string{name}
+		if had, _ := before.User(name); had.Equal(all[name]) {
+			changed = nil
+		}
+		for _, other := range []*registry.Snapshot{now, want} {
+			if got := registry.Changed(before, other); !slices.Equal(got, changed) {
+				t.Fatalf("%s: %q are said to have changed", name, got)
+			}
+		}
 		if d := difference(snapshot(t, was...), before); d != "" {
 			t.Fatalf("the snapshot from which it was derived changed: %s", d)
 		}

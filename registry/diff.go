@@ -80,14 +80,14 @@ func Compare(before, after *Snapshot, now time.Time) Loss {
 // CompareUser is Compare where nobody but one user can differ.
 func CompareUser(name string, before, after *Snapshot, now time.Time) Loss {
 	var l Loss
-	if was, there := before.users[name]; there {
+	if was, there := before.User(name); there {
 		l.add(was, after, now)
 	}
 	return l
 }
 
 func (l *Loss) add(was User, after *Snapshot, now time.Time) {
-	is, there := after.users[was.Name]
+	is, there := after.User(was.Name)
 	if !was.Active(now) || there && was.Equal(is) {
 		return
 	}

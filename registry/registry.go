@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/cow"
 )
 
 // Record is one registered key of one user.
@@ -70,7 +71,7 @@ var ErrEmpty = errors.New("the registry is empty")
 // Snapshot is one complete reading of the registry.
 type Snapshot struct {
 	source string
-	users  map[string]User
+	users  cow.Map[*User]
 	names  []string // sorted
 	keys   int
 }
@@ -79,19 +80,21 @@ type Snapshot struct {
 // without a name or with one that holds control bytes, and two entries with one name, since it could not say which
 // of the two people the keys belong to.
 func New(users []User, source string) (*Snapshot, error) {
-	s := &Snapshot{source: source, users: make(map[string]User, len(users))}
+	s := &Snapshot{source: source}
+	all := make(map[string]*User, len(users))
 	for _, u := range users {
 		if err := checkName(u.Name); err != nil {
 			return nil, fmt.Errorf("%s: %w", source, err)
 		}
-		if _, double := s.users[u.Name]; double {
+		if _, double := all[u.Name]; double {
 			return nil, fmt.Errorf("%s: two entries for the user %q", source, u.Name)
 		}
-		s.users[u.Name] = u.clone()
+		all[u.Name] = u.clone()
 		s.names = append(s.names, u.Name)
 		s.keys += len(u.Records)
 	}
 	slices.Sort(s.names)
+	s.users = cow.Of(all)
 	return s.filled()
 }
 
@@ -120,22 +123,24 @@ func (u User) Equal(other User) bool {
 }
 
 // clone makes a user that shares no list with the caller's.
-func (u User) clone() User {
+func (u User) clone() *User {
 	u.Records, u.Rejects, u.Remarks = slices.Clone(u.Records), slices.Clone(u.Rejects), slices.Clone(u.Remarks)
-	return u
+	return &u
 }
 
 // User returns the entry of one user; the name is compared byte for byte.
 func (s *Snapshot) User(name string) (User, bool) {
-	u, ok := s.users[name]
-	return u, ok
+	if u, ok := s.users.Get(name); ok {
+		return *u, true
+	}
+	return User{}, false
 }
 
 // Users yields all entries in the order of their names.
 func (s *Snapshot) Users() iter.Seq[User] {
 	return func(yield func(User) bool) {
 		for _, name := range s.names {
-			if !yield(s.users[name]) {
+			if u, _ := s.users.Get(name); !yield(*u) {
 				return
 			}
 		}

@@ -23,7 +23,7 @@ func TestDaemonHoldsALoss(t *testing.T) {
 		members = append(members, m)
 	}
 	server := testenv.StartSlapd(t, entries(members...))
-	s.configure("enforce", startTLS(server, "24h")) // a reading is what SIGHUP asks for
+	s.configure("enforce", strings.Replace(startTLS(server, "24h"), "start_tls: true", "start_tls: true, notice: \"off\"", 1)) // a reading is what SIGHUP asks for
 	text, err := os.ReadFile(s.path("keyreeve.yaml"))
 	if err != nil {
 		t.Fatal(err)

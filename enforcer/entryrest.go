@@ -1,0 +1,74 @@
+package enforcer
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Who changes his entry of the registry again and again, or has it changed, is read alone once in restFor, by the measure of restless
+// files, so that he costs no more than that; notices that come meanwhile are one. A look at him that is under way then comes to its end
+// first: each new world would abandon it, and by changes in time with his looks he would keep his home from ever being decided, with a key in
+// it that was revoked. So that key lives no longer than a rest and a look. Nobody else waits for him, and what a whole reading shows of
+// him counts at once.
+
+// entryRests reports whether a user may not be read now; he is as soon as he has rested then.
+func (l *loop) entryRests(user string) bool {
+	r := l.notices.rests[user]
+	if r == nil || !r.resting {
+		return false
+	}
+	r.wanted = true
+	return true
+}
+
+// strain counts a reading of one user, whether or not it showed something, and lets him rest when it was often.
+func (l *loop) strain(ctx context.Context, user string) {
+	n := &l.notices
+	r := n.rests[user]
+	if r == nil || time.Since(r.last) > restWithin {
+		r = &rest{}
+		n.rests[user] = r
+	}
+	if !r.tire() {
+		return
+	}
+	if n.due[user] {
+		delete(n.due, user)
+		r.wanted = true
+	}
+	if r.changes == restAfter {
+		l.Log.Warn("the user's entry in the registry changes again and again; from now on it is read once a second", zap.String("user", user))
+	}
+	after(ctx, restFor, n.woken, user)
+}
+
+// wakeEntry ends a rest, or lets the end of the look that is under way end it.
+func (l *loop) wakeEntry(ctx context.Context, user string) {
+	r := l.notices.rests[user]
+	if r.over = l.dog.looks[user] != nil; r.over {
+		return
+	}
+	r.resting = false
+	if r.wanted {
+		r.wanted = false
+		l.notice(ctx, user)
+	}
+}
+
+// lookEnded ends a rest that waited for a look.
+func (l *loop) lookEnded(ctx context.Context, user string) {
+	if r := l.notices.rests[user]; r != nil && r.over {
+		l.wakeEntry(ctx, user)
+	}
+}
+
+// forgetRests drops what is known of users whose entries keep still.
+func (n *notices) forgetRests() {
+	for user, r := range n.rests {
+		if !r.resting && time.Since(r.last) > restWithin {
+			delete(n.rests, user)
+		}
+	}
+}
