@@ -3,10 +3,13 @@ package enforcer_test
 import (
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/registry"
 )
@@ -136,4 +139,55 @@ func TestRunnerRecallsTheNewest(t *testing.T) {
 		}
 		d.end()
 	})
+}
+
+// lent is a door to homes that are not as they should be for a while.
+type lent struct {
+	enforcer.Homes
+	on   atomic.Bool
+	read func(homes.File) (homes.File, error)
+}
+
+func (l *lent) Read(a homes.Account, name string) (homes.File, error) {
+	file, err := l.Homes.Read(a, name)
+	if l.on.Load() && err == nil && name == ".ssh/authorized_keys" {
+		return l.read(file)
+	}
+	return file, err
+}
+
+// A registered key comes back however long its file could not take it, and for whatever reason.
+func TestRunnerRecallsWhenTheFileIsBack(t *testing.T) {
+	for name, read := range map[string]func(homes.File) (homes.File, error){
+		"no home":   func(homes.File) (homes.File, error) { return homes.File{}, homes.ErrNoHome },
+		"an error":  func(homes.File) (homes.File, error) { return homes.File{}, syscall.EIO },
+		"immutable": func(f homes.File) (homes.File, error) { f.Barred = homes.Immutable; return f, nil },
+		"missing":   func(homes.File) (homes.File, error) { return homes.File{}, nil },
+		"dangling":  func(homes.File) (homes.File, error) { return homes.File{Detail: "a link to what is not mounted"}, nil },
+		"a FIFO":    func(homes.File) (homes.File, error) { return homes.File{State: homes.Irregular, Detail: "a FIFO"}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCentre(t)
+			a := c.account("alice", clean)
+			synctest.Test(t, func(t *testing.T) {
+				d := newDaemon(t, c)
+				door := &lent{Homes: d.door, read: read}
+				d.runner.Homes = door
+				d.source.set(registerAs(t, func(u *registry.User) { u.Status = registry.Locked }, onlyA, a), nil)
+				d.start()
+				d.want(a, "# mine\n", "locked")
+				door.on.Store(true)
+				d.source.set(register(t, nil, onlyA, a), nil)
+				time.Sleep(2 * time.Hour)
+				d.want(a, "# mine\n", "while the file cannot take it")
+				door.on.Store(false)
+				time.Sleep(11 * time.Minute)
+				d.want(a, clean, "when it can")
+				d.write(a, "# mine\n")
+				d.hints <- "alice"
+				d.want(a, "# mine\n", "its owner took it out")
+				d.end()
+			})
+		})
+	}
 }
