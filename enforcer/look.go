@@ -23,6 +23,8 @@ type Result struct {
 	Account homes.Account
 	// Plans are those of the files, in the order in which sshd reads them; the last of each, where it was made more than once.
 	Plans []Plan
+	// Tried are all plans that were to be carried out, in their order, whatever came of them: an error does not say that nothing was changed.
+	Tried []Plan
 	// Unkept are files that sshd may read beside those.
 	Unkept []homes.Unkept
 	// NoHome is set when the account has no home yet, or when its user left the registry and it is somebody else's by now; there
@@ -76,6 +78,15 @@ func (l Looker) Look(account homes.Account) Result {
 		l.part(account, &files)
 	}
 	result := Result{Account: account, Unkept: files.Unkept}
+	if carry := l.Act; carry != nil {
+		l.Act = func(p Plan) error {
+			err := carry(p)
+			if !errors.Is(err, errAbandoned) && !errors.Is(err, ErrBraked) {
+				result.Tried = append(result.Tried, p)
+			}
+			return err
+		}
+	}
 	var wrong []error
 	if err != nil {
 		wrong = append(wrong, err)
@@ -162,7 +173,8 @@ func (l Looker) file(in Input) (Plan, error) {
 	// loop keep an unregistered key for good.
 	plan.Seize = true
 	plan.Whole = policy.Verdict{Reason: ReasonUnsteady, Detail: "the file kept changing while it was looked at; it is put aside"}
-	return plan, l.act(&plan)
+	err := l.act(&plan)
+	return plan, err
 }
 
 // removesKey reports whether a line that has a key goes.
@@ -172,7 +184,7 @@ func (p Plan) removesKey() bool {
 
 func (l Looker) act(plan *Plan) error {
 	err := l.Act(*plan)
-	plan.Done = err == nil
+	plan.Done = err == nil || errors.Is(err, ErrUntold)
 	return err
 }
 

@@ -31,7 +31,7 @@ type recalled struct {
 // old reports whether the line is too long gone to come back.
 func (r recalled) old() bool { return !r.away && time.Since(r.at) > recallFor }
 
-// remember keeps the key lines that a look removed, and of those that were to come back all that no file was seen to have: one that
+// remember keeps the key lines that a look removed or may have removed, and of those that were to come back all that no file was seen to have: one that
 // could not be changed, or is not there at the moment, as on a home that is not mounted, gets them later.
 func (l *loop) remember(f finished) {
 	var gone []recalled
@@ -44,10 +44,7 @@ func (l *loop) remember(f finished) {
 		}
 		gone = append(gone, r)
 	}
-	for _, p := range f.result.Plans {
-		if !p.Done {
-			continue
-		}
+	for _, p := range f.result.Tried {
 		for _, d := range p.Remove {
 			if d.Reason != ReasonDuplicate {
 				gone = append(gone, recalled{name: p.Name, line: d.Line, at: time.Now(), away: d.Reason.OfAccount()})
