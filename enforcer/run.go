@@ -241,10 +241,12 @@ func (l *loop) step(ctx context.Context) {
 		l.wake(user)
 	case f := <-l.done:
 		l.comeBack(f.user)
-		l.tire(ctx, f)
 		l.remember(f)
-		l.settle(f.result)
-		l.account(ctx, f)
+		if l.stays(f.user) {
+			l.tire(ctx, f)
+			l.settle(f.result)
+			l.account(ctx, f)
+		}
 		l.tellSwept()
 	case result := <-l.fetch.results:
 		l.take(result)

@@ -136,6 +136,16 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 	}
 }
 
+// stays reports whether the account of a look that came back is kept still. One that left meanwhile is forgotten already, but for the
+// watch that the look has set.
+func (l *loop) stays(user string) bool {
+	_, kept := l.world.Account(user)
+	if !kept {
+		l.Unwatch(user)
+	}
+	return kept
+}
+
 // reconsider judges the present snapshot by the exceptions as they are now.
 func (l *loop) reconsider() {
 	if l.awake() {
