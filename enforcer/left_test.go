@@ -3,11 +3,13 @@ package enforcer_test
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
 )
 
@@ -68,6 +70,37 @@ func TestRunnerForgetsWhoLeftDuringALook(t *testing.T) {
 		defer mu.Unlock()
 		if want := []string{"watch", "unwatch bob", "watch", "unwatch bob"}; !slices.Equal(calls, want) {
 			t.Errorf("%v, want %v", calls, want)
+		}
+		d.end()
+	})
+}
+
+// A file that is not kept is told of once, as long as it is there; it is not known for ever.
+func TestRunnerForgetsUnkeptFiles(t *testing.T) {
+	c := newCentre(t)
+	alice := c.account("alice", clean)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		var there atomic.Bool
+		there.Store(true)
+		d.settings.Files = func(homes.Account) (homes.KeyFiles, error) {
+			files := homes.KeyFiles{Paths: enforcer.FileNames()}
+			if there.Load() {
+				files.Unkept = []homes.Unkept{{Path: "/keys/all", Why: "one for all"}}
+			}
+			return files, nil
+		}
+		d.source.set(register(t, nil, onlyA, alice), nil)
+		d.start()
+		for _, step := range []struct {
+			there bool
+			lines int
+		}{{true, 1}, {false, 1}, {true, 2}} {
+			there.Store(step.there)
+			time.Sleep(2 * time.Hour)
+			if n := d.said("sshd may read a file that is not kept"); n != step.lines {
+				t.Errorf("there: %v: told %d times, want %d", step.there, n, step.lines)
+			}
 		}
 		d.end()
 	})

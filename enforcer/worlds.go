@@ -131,6 +131,7 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 		l.Unwatch(user)
 		delete(l.told, user)
 		delete(l.failed, user)
+		delete(l.cleaned, user)
 		l.meter.set(user, 0)
 		l.Log.Warn("account left: its home is left alone from now on", zap.String("user", user))
 	}
