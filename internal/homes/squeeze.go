@@ -42,7 +42,7 @@ func (j *job) overwrite() int {
 	if err != nil {
 		return -1
 	}
-	if !j.fits(fd) || unix.Fchmod(fd, j.mode()) != nil || pwrite(fd, j.after) != nil ||
+	if !j.fits(fd) || fchmod(fd, j.mode()) != nil || pwrite(fd, j.after) != nil ||
 		unix.Ftruncate(fd, int64(len(j.after))) != nil || retry(func() error { return unix.Fsync(fd) }) != nil {
 		closeFD(fd)
 		return -1
