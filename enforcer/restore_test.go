@@ -18,7 +18,7 @@ func TestRestoringKeepsTheOtherFile(t *testing.T) {
 	a := c.account("alice", "")
 	folder := filepath.Join(a.Home, ".ssh")
 	second := filepath.Join(folder, "authorized_keys2")
-	if err := errors.Join(os.WriteFile(second, []byte(lineB+"\n"), 0o644), os.Chmod(c.file(a), 0o644), os.Chown(folder, 0, 0), os.Chmod(folder, 0o755)); err != nil { //nolint:gosec // the case
+	if err := errors.Join(os.WriteFile(second, []byte(lineB+"\n"), 0o644), os.Chmod(c.file(a), 0o644), os.Chown(folder, 0, 0), os.Chmod(folder, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	hand := c.enforcer(&trail{})

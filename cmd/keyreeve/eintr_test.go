@@ -20,7 +20,7 @@ func TestApplyIsCutOff(t *testing.T) {
 			s := newSite(t)
 			user := s.newMember(1, keys["A"])
 			user.write(t, "authorized_keys", keys["A"]+"\n"+keys["B"]+"\n")
-			if err := errors.Join(os.Chown(user.file(""), 0, 0), os.Chmod(user.file(""), 0o755), os.Chmod(user.file("authorized_keys"), 0o644)); err != nil { //nolint:gosec // the case
+			if err := errors.Join(os.Chown(user.file(""), 0, 0), os.Chmod(user.file(""), 0o755), os.Chmod(user.file("authorized_keys"), 0o644)); err != nil {
 				t.Fatal(err)
 			}
 			s.put("registry.ldif", entries(user))

@@ -83,7 +83,7 @@ func (s site) begin(what string, arguments ...string) waiting {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // nothing is written here
+	defer file.Close()
 	p.cmd.Stdout, p.cmd.Stderr = file, file
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
