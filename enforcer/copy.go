@@ -1,7 +1,6 @@
 package enforcer
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,42 +127,31 @@ func readCopy(path string) (c Copy, err error) {
 }
 
 // List returns the copies of a user, or of everybody where no user is named, the oldest first, and without their content: all
-// of it may not fit into memory.
+// of it may not fit into memory. With an error the list has those that could be read.
 func (q *Quarantine) List(user string) ([]Copy, error) {
-	pattern := "*"
-	if user != "" {
-		if user != filepath.Base(user) || user == "." || user == ".." {
-			return nil, fmt.Errorf("%q is not the name of a user", user)
-		}
-		pattern = user
+	if user != "" && (user != filepath.Base(user) || user == "." || user == "..") {
+		return nil, fmt.Errorf("%q is not the name of a user", user)
 	}
-	paths, err := q.paths(filepath.Join(pattern, "*"))
-	if err != nil {
-		return nil, err
-	}
-	list := make([]Copy, 0, len(paths))
-	for _, path := range paths {
-		c, err := readCopy(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it went in the meantime, by one of the bounds
-		}
+	var list []Copy
+	var wrong []error
+	for c, err := range q.Since(user, time.Time{}) {
 		if err != nil {
-			return nil, err
+			wrong = append(wrong, err)
+			continue
 		}
 		c.Content = nil
 		list = append(list, c)
 	}
 	slices.SortStableFunc(list, func(a, b Copy) int { return a.Time.Compare(b.Time) })
-	return list, nil
+	return list, errors.Join(wrong...)
 }
 
 // Since yields the copies of a user, of all where the name is empty, that were put there since a time: the oldest of each user first,
 // one in memory at a time. One that cannot be read is an error, and the next one follows.
 func (q *Quarantine) Since(user string, t time.Time) iter.Seq2[Copy, error] {
 	return func(yield func(Copy, error) bool) {
-		paths, err := q.paths(filepath.Join(cmp.Or(user, "*"), "*"))
-		if err != nil {
-			yield(Copy{}, err)
+		paths, err := q.paths(user, "")
+		if err != nil && !yield(Copy{}, err) {
 			return
 		}
 		for _, path := range paths {
@@ -188,22 +176,31 @@ func (q *Quarantine) Find(id string) (Copy, error) {
 			return Copy{}, fmt.Errorf("%q is not the identifier of a change", id)
 		}
 	}
-	paths, err := q.paths(filepath.Join("*", "*-"+id))
-	if err != nil {
-		return Copy{}, err
-	}
+	paths, err := q.paths("", "-"+id)
 	if id == "" || len(paths) != 1 {
-		return Copy{}, fmt.Errorf("quarantine holds no copy %q", id)
+		return Copy{}, errors.Join(fmt.Errorf("quarantine holds no copy %q", id), err)
 	}
 	return readCopy(paths[0])
 }
 
-// paths lists the copies whose names match. No name in the folder holds a character that filepath.Glob expands.
-func (q *Quarantine) paths(pattern string) ([]string, error) {
-	list, err := filepath.Glob(filepath.Join(q.Dir, pattern))
-	if err != nil {
-		return nil, fmt.Errorf("look into quarantine: %w", err)
+// paths lists the copies of a user, of all where there is none, whose names have an ending; with an error those in folders that could
+// be read. (filepath.Glob takes a folder that it cannot read for an empty one.)
+func (q *Quarantine) paths(user, ending string) (list []string, err error) {
+	users := []string{user}
+	if user == "" {
+		users, err = statefile.Folders(q.Dir)
 	}
-	// One with a dot was cut off by a crash; its file was not changed yet.
-	return slices.DeleteFunc(list, func(path string) bool { return filepath.Base(path)[0] == '.' }), nil
+	for _, user := range users {
+		files, wrong := statefile.Entries(filepath.Join(q.Dir, user))
+		err = errors.Join(err, wrong)
+		for _, file := range files {
+			if strings.HasSuffix(file.Name, ending) {
+				list = append(list, filepath.Join(q.Dir, user, file.Name))
+			}
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("look into quarantine: %w", err)
+	}
+	return list, err
 }

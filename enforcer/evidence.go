@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -31,8 +32,10 @@ func (e *Enforcer) evidence(p Plan, path string, now time.Time, id string) error
 // dropBatch is how many copies go between two syncs of the trail.
 const dropBatch = 256
 
-// drop removes copies: on the trail before they go, and after.
-func (e *Enforcer) drop(list []victim) error {
+// drop removes copies: on the trail before they go, and after. One that cannot be removed is no error but the quarantine's to tell; all
+// reports whether there was none.
+func (e *Enforcer) drop(list []victim) (all bool, err error) {
+	all = true
 	for batch := range slices.Chunk(list, dropBatch) {
 		records := make([]audit.Record, len(batch))
 		for i, v := range batch {
@@ -43,47 +46,51 @@ func (e *Enforcer) drop(list []victim) error {
 				records[i].UID, records[i].File, records[i].Message = c.UID, c.Path, "a copy of "+c.Time.Format(time.RFC3339)
 			}
 		}
-		err := e.tell(audit.Intent, records)
-		for _, v := range batch {
-			if err == nil {
-				err = statefile.Remove(v.path)
+		if err := e.tell(audit.Intent, records); err != nil {
+			return false, fmt.Errorf("drop old copies from quarantine: %w", err)
+		}
+		for i, v := range batch {
+			records[i].Outcome = audit.Success
+			if err := statefile.Remove(v.path); err != nil {
+				e.Quarantine.keeps(v.path, err)
+				all, records[i].Outcome, records[i].Message = false, audit.Failure, err.Error()
 			}
 		}
-		if err != nil {
-			return fmt.Errorf("drop old copies from quarantine: %w", err)
-		}
-		if err := e.tell(audit.Success, records); err != nil {
-			return err
+		if err := e.tell("", records); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return all, nil
 }
 
-// tell writes records with one outcome.
+// tell writes records, with one outcome or their own.
 func (e *Enforcer) tell(outcome string, records []audit.Record) error {
 	for i := range records {
-		records[i].Time, records[i].Outcome = e.Now(), outcome
+		records[i].Time, records[i].Outcome = e.Now(), cmp.Or(outcome, records[i].Outcome)
 	}
 	return e.Trail(records...)
 }
 
 // TrimQuarantine counts the quarantine and drops what has to go, above all the copies that are too old.
 func (e *Enforcer) TrimQuarantine() error {
-	list, err := e.Quarantine.trim(e.Now())
-	if err == nil {
-		err = e.drop(list)
-	}
-	e.Quarantine.gone(list, err)
-	return err
+	list, wrong := e.Quarantine.trim(e.Now())
+	all, err := e.drop(list)
+	e.Quarantine.gone(list, all)
+	return errors.Join(wrong, err, e.Quarantine.Stuck())
 }
 
-// keep writes the copy of a plan's file, and drops older ones that have to go for it.
+// keep writes the copy of a plan's file, and drops older ones that have to go for it: as far as it can, for the new one is on disk. Only
+// what the trail does not take stops the change.
 func (e *Enforcer) keep(path string, c Copy) error {
-	list, err := e.Quarantine.store(path, c)
-	if err == nil {
-		err = e.drop(list)
+	if err := e.Quarantine.store(path, c); err != nil {
+		return fmt.Errorf("keep a copy in quarantine: %w", err)
 	}
-	e.Quarantine.gone(list, err)
+	list, err := e.Quarantine.room(c.User, path)
+	if err != nil {
+		e.Quarantine.keeps("", err)
+	}
+	all, err := e.drop(list)
+	e.Quarantine.gone(list, all)
 	if err != nil {
 		return fmt.Errorf("keep a copy in quarantine: %w", err)
 	}

@@ -21,7 +21,8 @@ import (
 //
 // Budget keeps one user, who writes in a loop what is to be removed, from pushing out the copies of others or filling the disk.
 // MaxSize bounds all of them: there the oldest copies of whoever has most go, so that neither many accounts nor one can stop
-// removal for everybody. MaxAge is for what nobody asks about any more. The newest copy stays whatever its size.
+// removal for everybody. MaxAge is for what nobody asks about any more. The newest copy stays whatever its size. One that has to go and
+// does not (chattr +i) stops no change, since the copy of that is on disk by then: it is told, passed over and tried again at the next trim.
 //
 // It is safe for concurrent use. What other processes write is counted at the next [Enforcer.TrimQuarantine].
 type Quarantine struct {
@@ -41,8 +42,9 @@ type Quarantine struct {
 	mu   sync.Mutex
 	held map[string]int64 // bytes by user; nil before they were counted
 	all  int64
-	// going are copies that were picked and are not removed yet.
-	going map[string]bool
+	// going are copies that were picked and are not removed yet, stuck those that could not be, wrong is why.
+	going, stuck map[string]bool
+	wrong        error
 }
 
 // DefaultBudget holds some thousand usual files, or 48 of the largest.
@@ -71,6 +73,23 @@ func (q *Quarantine) Load() (held, most int64, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.all, q.MaxSize, err
+}
+
+// Stuck says why copies that had to go are still there, since the last trim; nil if all went.
+func (q *Quarantine) Stuck() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.wrong
+}
+
+// keeps notes an error by which a copy that has to go stays; the path is empty where not even that is known.
+func (q *Quarantine) keeps(path string, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wrong = err
+	if path != "" {
+		q.stuck[path] = true
+	}
 }
 
 // measure counts the copies if that was not done yet, or again.
@@ -117,19 +136,19 @@ func (q *Quarantine) count() error {
 	}
 	q.held, q.all = held, all
 	if q.going == nil {
-		q.going = make(map[string]bool)
+		q.going, q.stuck = make(map[string]bool), make(map[string]bool)
 	}
 	return nil
 }
 
-// store writes a copy to the disk and says which older ones have to go for it.
-func (q *Quarantine) store(path string, c Copy) ([]victim, error) {
+// store writes a copy to the disk.
+func (q *Quarantine) store(path string, c Copy) error {
 	text, err := json.Marshal(c)
 	if err == nil {
 		err = q.measure(false)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	q.writing.RLock()
 	defer q.writing.RUnlock()
@@ -138,60 +157,66 @@ func (q *Quarantine) store(path string, c Copy) ([]victim, error) {
 	}
 	q.full.Store(statefile.Full(err))
 	if statefile.Full(err) {
-		return nil, fmt.Errorf("%w: %w", ErrQuarantineFull, err)
+		return fmt.Errorf("%w: %w", ErrQuarantineFull, err)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.held != nil { // else the next one counts them all
 		q.grow(c.User, int64(len(text)+1))
 	}
-	own, err := q.overBudget(c.User)
-	if err != nil {
-		return own, err
-	}
-	others, err := q.oversize(path)
-	return append(own, others...), err
+	return nil
 }
 
-// trim says which copies have to go by now.
+// room says which copies have to go for the one at path, which was just written and stays.
+func (q *Quarantine) room(user, path string) ([]victim, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	own, err := q.overBudget(user, path)
+	others, wrong := q.oversize(path)
+	return append(own, others...), errors.Join(err, wrong)
+}
+
+// trim says which copies have to go by now. One user's that cannot be read keep nobody else's there.
 func (q *Quarantine) trim(now time.Time) ([]victim, error) {
 	if err := q.measure(true); err != nil {
 		return nil, err
 	}
+	aged, wrong := q.steady(now)
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.wrong = nil
+	clear(q.stuck)
 	var list []victim
 	for _, user := range slices.Sorted(maps.Keys(q.held)) {
-		old, err := q.pick(user, ReasonQuarantineAge, func(path string, _ bool) bool { return q.old(path, now) })
-		list = append(list, old...)
-		if err != nil {
-			return list, err
+		if aged {
+			old, err := q.pick(user, ReasonQuarantineAge, func(path string, _ bool) bool { return q.old(path, now) })
+			list, wrong = append(list, old...), errors.Join(wrong, err)
 		}
-		over, err := q.overBudget(user)
-		list = append(list, over...)
-		if err != nil {
-			return list, err
-		}
+		over, err := q.overBudget(user, "")
+		list, wrong = append(list, over...), errors.Join(wrong, err)
 	}
 	over, err := q.oversize("")
-	return append(list, over...), err
+	return append(list, over...), errors.Join(wrong, err)
 }
 
 // old reports whether a copy is older than any may be. Only its name is asked.
 func (q *Quarantine) old(path string, now time.Time) bool {
 	at, err := pathTime(path)
-	return q.MaxAge > 0 && err == nil && now.Sub(at) > q.MaxAge
+	return err == nil && now.Sub(at) > q.MaxAge
 }
 
-// overBudget picks copies of a user until the others keep to his budget. His newest stays.
-func (q *Quarantine) overBudget(user string) ([]victim, error) {
+// overBudget picks copies of a user until the others keep to his budget. The spared one stays, which need not have the newest name where
+// a clock was set back; where none is, his newest.
+func (q *Quarantine) overBudget(user, spared string) ([]victim, error) {
 	if q.held[user] <= q.Budget {
 		return nil, nil
 	}
-	return q.pick(user, ReasonUserBudget, func(_ string, newest bool) bool { return q.held[user] > q.Budget && !newest })
+	return q.pick(user, ReasonUserBudget, func(path string, newest bool) bool {
+		return q.held[user] > q.Budget && path != spared && (spared != "" || !newest)
+	})
 }
 
 // oversize picks copies of whoever has most, until all the others keep to the bound for all; spared is the one that was just
@@ -231,7 +256,7 @@ func (q *Quarantine) pick(user string, reason policy.Reason, goes func(path stri
 	}
 	for i, file := range files {
 		path := filepath.Join(q.Dir, user, file.Name)
-		if q.going[path] || !goes(path, i == len(files)-1) {
+		if q.going[path] || q.stuck[path] || !goes(path, i == len(files)-1) {
 			continue
 		}
 		q.going[path] = true
@@ -249,14 +274,14 @@ func (q *Quarantine) grow(user string, size int64) {
 	}
 }
 
-// gone forgets victims that were removed, or, with an error, what was counted: not all of them are.
-func (q *Quarantine) gone(list []victim, err error) {
+// gone forgets victims that were removed, or, if not all of them were, what was counted.
+func (q *Quarantine) gone(list []victim, all bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, v := range list {
 		delete(q.going, v.path)
 	}
-	if err != nil && len(list) > 0 {
+	if !all {
 		q.held, q.all = nil, 0
 	}
 }

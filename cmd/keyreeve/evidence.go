@@ -24,6 +24,8 @@ func trouble(q *enforcer.Quarantine) error {
 		return errors.New("the disk has no room for the quarantine: what is removed is lost (quarantine_full: remove)")
 	case q.Full():
 		return errors.New("the disk has no room for the quarantine: nothing is removed until it has (quarantine_full: stop)")
+	case q.Stuck() != nil:
+		return fmt.Errorf("copies that have to go from the quarantine stay, so that it grows beyond its bounds: %w", q.Stuck())
 	case held < most/5*4:
 		return nil
 	}

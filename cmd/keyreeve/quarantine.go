@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -75,12 +76,9 @@ func newQuarantineList(p process, path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := q.List(user)
-			if err != nil {
-				return err
-			}
+			list, wrong := q.List(user)
 			list = slices.DeleteFunc(list, func(c enforcer.Copy) bool { return c.Time.Before(from) })
-			return printCopies(p, format, list)
+			return errors.Join(printCopies(p, format, list), wrong)
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "the copies of one `user`")
