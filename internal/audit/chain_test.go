@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
 )
@@ -169,6 +170,38 @@ func TestChainNeedsItsPast(t *testing.T) {
 	}
 	if fileSize(t, path) != 0 {
 		t.Error("a record was written")
+	}
+}
+
+// One old file that is damaged does not stop the trail for ever, but verify names it. One that may be the newest does.
+func TestChainPassesOverADamagedOldFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	written(t, path, 3)
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	old := path + ".2.gz"
+	damage := func(age time.Duration) error {
+		return errors.Join(os.WriteFile(old, []byte("\x1f\x8bnot gzip"), 0o600), os.Chtimes(old, time.Time{}, time.Now().Add(-age)))
+	}
+	log, err := audit.Open(path)
+	if err = errors.Join(err, damage(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Write(record(t)); err == nil || fileSize(t, path) != 0 {
+		t.Errorf("beside a damaged file that was written last: %v", err)
+	}
+	if err := damage(time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Write(record(t)); err != nil {
+		t.Errorf("beside a damaged old file: %v", err)
+	}
+	if got, err := verifyFiles(path+".1", path); err != nil || got.Last != 4 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := audit.Files(path); err == nil || !strings.Contains(err.Error(), old) {
+		t.Errorf("the damaged file is not named: %v", err)
 	}
 }
 

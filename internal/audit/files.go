@@ -30,15 +30,19 @@ func Files(path string) ([]string, error) {
 	}
 	names := make([]string, len(list))
 	for i, f := range list {
+		if f.wrong != nil {
+			return nil, f.wrong
+		}
 		names[i] = f.path
 	}
 	return names, nil
 }
 
-// numberedFile is a file of a trail and the number of its first record, 0 where it has none.
+// numberedFile is a file of a trail and the number of its first record, 0 where it has none, or where it cannot be read: wrong says why.
 type numberedFile struct {
 	path  string
 	first uint64
+	wrong error
 }
 
 // numbered leaves the file at path itself unopened unless it is wanted: who holds its lock must not ask for it again. A file that
@@ -52,15 +56,9 @@ func numbered(path string, itself bool) ([]numberedFile, error) {
 		list := make([]numberedFile, len(names))
 		for i, name := range names {
 			list[i].path = name
-			if list[i].first, err = firstNumber(name); err != nil {
-				break
-			}
+			list[i].first, list[i].wrong = firstNumber(name)
 		}
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return nil, err
-		default:
+		if !slices.ContainsFunc(list, func(f numberedFile) bool { return errors.Is(f.wrong, fs.ErrNotExist) }) {
 			slices.SortStableFunc(list, func(a, b numberedFile) int { return cmp.Compare(a.first, b.first) })
 			return list, nil
 		}
@@ -113,23 +111,39 @@ func firstNumber(path string) (first uint64, err error) {
 	return 0, nil
 }
 
-// rotated is the head of the newest file that was moved away from path; zero where there is none.
+// rotated is the head of the newest file that was moved away from path; zero where there is none. One that cannot be read is passed
+// over only if it is older than one that can.
 func rotated(path string) (h head, err error) {
 	list, err := numbered(path, false)
-	if err != nil || len(list) == 0 || list[len(list)-1].first == 0 {
+	if err != nil || len(list) == 0 {
 		return head{}, err
 	}
-	newest := list[len(list)-1].path
-	file, err := OpenFile(newest)
+	newest := list[len(list)-1]
+	for _, f := range list {
+		if f.wrong != nil && !older(f.path, newest) {
+			return head{}, f.wrong
+		}
+	}
+	if newest.first == 0 {
+		return head{}, nil
+	}
+	file, err := OpenFile(newest.path)
 	if err != nil {
 		return head{}, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	var end tail
 	if _, err := io.Copy(&end, file); err != nil {
-		return head{}, fmt.Errorf("read %s: %w", newest, err)
+		return head{}, fmt.Errorf("read %s: %w", newest.path, err)
 	}
 	return headOf(end.bytes), nil
+}
+
+// older reports that a file was last written before another one was, which has records. Neither logrotate's renames nor gzip(1) change that.
+func older(path string, than numberedFile) bool {
+	a, wrong := os.Stat(path)
+	b, err := os.Stat(than.path)
+	return than.first != 0 && wrong == nil && err == nil && a.ModTime().Before(b.ModTime())
 }
 
 // tail keeps the last bytes that were written to it, two lines of any length at least.
