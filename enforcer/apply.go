@@ -75,8 +75,17 @@ func (e *Enforcer) Apply(p Plan) error {
 	return errors.Join(err, untold)
 }
 
-// change is the one place where a file changes.
+// change carries a plan out.
 func (e *Enforcer) change(p Plan) error {
+	err := e.replace(p)
+	if late, found := errors.AsType[*homes.Displaced](err); found {
+		return e.displaced(p, late)
+	}
+	return err
+}
+
+// replace is the one place where a file changes.
+func (e *Enforcer) replace(p Plan) error {
 	switch {
 	case p.Renew:
 		return e.Homes.Renew(p.Account, p.Name, p.After, p.Seize, p.Others...)

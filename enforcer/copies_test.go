@@ -2,6 +2,7 @@ package enforcer_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
@@ -175,5 +177,47 @@ func TestQuarantineThatCannotBeRead(t *testing.T) {
 	}
 	if wrong != 1 {
 		t.Errorf("%d errors", wrong)
+	}
+}
+
+// pushy is a door by which something goes aside at each change that no look had seen.
+type pushy struct {
+	enforcer.Homes
+	otherwise error
+}
+
+func (p pushy) Replace(a homes.Account, file string, before homes.Version, after []byte, others ...string) error {
+	if err := p.Homes.Replace(a, file, before, after, others...); err != nil {
+		return err
+	}
+	return fmt.Errorf("account %s: %w", a.Name, &homes.Displaced{Name: ".x-aside", Data: []byte(lineD + " late\n"), Err: p.otherwise})
+}
+
+// What went aside unseen has a record and a copy, and does not make a failure of a change.
+func TestApplyTellsOfWhatCameLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		otherwise error
+		last      string
+	}{"done": {nil, "success replace-file "}, "not what was written": {homes.ErrChanged, "failure replace-file "}} {
+		t.Run(name, func(t *testing.T) {
+			centre, tr := newCentre(t), &trail{}
+			a := centre.account("alice", mixed)
+			hand := centre.enforcer(tr)
+			hand.Homes = pushy{centre.door, c.otherwise}
+			if err := hand.Apply(centre.plan(a, lineA)); (err == nil) != (c.otherwise == nil) || !errors.Is(err, c.otherwise) {
+				t.Errorf("error %v", err)
+			}
+			got := tr.outcomes()
+			if len(got) != 4 || got[2] != "success replace-file unsteady" || got[3] != c.last || tr.records[2].ID == tr.records[3].ID {
+				t.Fatalf("records %v", got)
+			}
+			kept, err := hand.Quarantine.Find(tr.records[2].ID)
+			if err != nil || string(kept.Content) != lineD+" late\n" || !strings.HasSuffix(tr.records[2].Quarantine, kept.ID) {
+				t.Errorf("copy %+v, %v", kept, err)
+			}
+			if len(centre.copies("alice")) != 2 {
+				t.Errorf("copies %v", centre.copies("alice"))
+			}
+		})
 	}
 }

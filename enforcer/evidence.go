@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
 // evidence keeps the copy of a plan's file. If there is no room for it, and the centre wants removal all the same, the trail says
@@ -27,6 +29,27 @@ func (e *Enforcer) evidence(p Plan, path string, now time.Time, id string) error
 		Time: e.Now(), ID: id, Action: audit.KeepCopy, Outcome: audit.Failure, Reason: string(ReasonQuarantineFull),
 		Quarantine: path, Message: "no copy is kept: " + err.Error(),
 	}))
+}
+
+// displaced records and keeps what went aside that no look had seen, after the fact, since nobody knew of it before; the error is that of
+// the change itself too.
+func (e *Enforcer) displaced(p Plan, late *homes.Displaced) error {
+	now, id := e.Now(), rand.Text()
+	seen := Plan{
+		Account: p.Account, Name: p.Name, State: homes.Regular, Before: late.Version, Original: late.Data,
+		Whole: policy.Verdict{Reason: ReasonUnsteady, Detail: "put in its place after the last look; aside as " + late.Name},
+	}
+	if late.Version.Stamp().Size > uint64(len(late.Data)) {
+		seen.State = homes.Oversize
+	}
+	path := e.Quarantine.path(seen, now, id)
+	err := e.Trail(seen.record(audit.Record{
+		Time: now, ID: id, Action: audit.ReplaceFile, Outcome: audit.Success, Quarantine: path, Message: seen.Whole.Detail,
+	}))
+	if err == nil {
+		err = e.evidence(seen, path, now, id)
+	}
+	return errors.Join(late.Err, err)
 }
 
 // dropBatch is how many copies go between two syncs of the trail.

@@ -12,7 +12,7 @@ import (
 // 0600, made beside it, fsynced and exchanged with the old one (RENAME_EXCHANGE
 // of renameat2(2)), which goes when it is what the last look saw. What its user
 // put there after the last look is moved aside: the new content stays, and
-// Replace succeeds. Where the file system cannot exchange, as NFS, the rename
+// the error is a *Displaced. Where the file system cannot exchange, as NFS, the rename
 // goes over whatever is there by then. before is the Version that Read gave; the
 // zero Version stands for "no file". after is at most MaxSize bytes; an empty one
 // leaves an empty file. A plain file of the user's that holds after already keeps
@@ -81,10 +81,10 @@ func (d *Door) replace(a Account, file string, j job, what errand) error {
 		err = d.change(a, s, what, func(owner uint32, e *effort) error {
 			j := j // a copy that may be left behind
 			j.door, j.account, j.spot, j.uid, j.effort = d, a, s, owner, e
-			return j.run(what == renewing)
+			return j.outcome(j.run(what == renewing))
 		})
 	}
-	if errors.Is(err, unix.ENOENT) && !errors.Is(err, ErrNoHome) {
+	if errors.Is(err, unix.ENOENT) && !errors.Is(err, ErrNoHome) && !errors.Is(err, ErrChanged) {
 		err = fmt.Errorf("%w: %w", ErrChanged, err) // something vanished under the job's hands
 	}
 	if err != nil {
@@ -113,9 +113,10 @@ type job struct {
 	effort  *effort
 
 	p      *place
-	seen   File     // what was found at the start
-	at     handle   // the file itself, fd -1 when there is none
-	marked bool     // a directory went aside for this file, now or before
+	seen   File   // what was found at the start
+	at     handle // the file itself, fd -1 when there is none
+	marked bool   // a directory went aside for this file, now or before
+	late   *Displaced
 	undo   []func() // puts modes back
 }
 

@@ -26,6 +26,7 @@ var insiders = map[string]string{
 	"TestStuckBesideManyHomes":          "it fills a list of the Door",
 	"TestOtherThreadsStayRoot":          "as above",
 	"TestFirstThreadStaysRoot":          "as above",
+	"TestDisplacedIsTold":               "it asks for more of an error than a pipe carries",
 	"TestAsReportsHowItsWorkEnded":      "as above",
 	"TestProcessOfAUserServesItsOwnUID": "it is about a process that has no right at all",
 	"TestSuiteUnderTwoCapabilities":     "it runs the others",

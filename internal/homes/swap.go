@@ -31,15 +31,19 @@ func (j *job) swap(t *temp) error {
 		return nil // its owner was faster
 	}
 	link := err == nil && old.is(unix.S_IFLNK)
-	if err == nil && !link && (old.untouched(j.seen.Version.file) || j.holdsAfter(old)) {
+	known = err == nil && (old.untouched(j.seen.Version.file) || j.holdsAfter(old))
+	if known && !link {
 		err = unlinkat(t.dir.fd, t.name, 0)
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			return nil
 		}
 	}
-	err = aside(t.dir.fd, t.name, hidden(j.spot.name))
+	name := asideName(hidden(j.spot.name))
+	err = move(t.dir.fd, t.name, name)
 	if link && noRoom(err) {
 		err = unlinkat(t.dir.fd, t.name, 0)
+	} else if err == nil && !known {
+		j.displaced(name, old)
 	}
 	if err != nil && !errors.Is(err, ErrChanged) {
 		return fmt.Errorf("the new file is in place, the old one is %s: %w", t.name, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -47,8 +48,26 @@ func late(door *Door, a Account, before Version, edit func() error) error {
 		if err := j.swap(temp); err != nil {
 			return err
 		}
+		if err := j.told(a); err != nil {
+			return err
+		}
 		return j.verify(temp.fd)
 	})
+}
+
+// told is an error unless what went aside beside a file is what the job says of it.
+func (j *job) told(a Account) error {
+	found, err := filepath.Glob(a.Home + "/.ssh/.*aside*")
+	if err != nil || len(found) == 0 && j.late == nil {
+		return err
+	}
+	if len(found) != 1 || j.late == nil || filepath.Base(found[0]) != j.late.Name {
+		return fmt.Errorf("aside is %q, told is %+v", found, j.late)
+	}
+	if data, err := os.ReadFile(found[0]); err == nil && string(data) != string(j.late.Data) {
+		return fmt.Errorf("aside is %q, told is %q", data, j.late.Data)
+	}
+	return nil
 }
 
 func TestEditAfterTheLastLook(t *testing.T) {

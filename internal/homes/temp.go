@@ -128,8 +128,10 @@ func (t *temp) discard() {
 // aside renames what stands under a name of a directory to a name beside it that
 // nothing has: PREFIX.keyreeve-aside-RANDOM.
 func aside(dir int, name, prefix string) error {
-	return move(dir, name, prefix+".keyreeve-aside-"+rand.Text())
+	return move(dir, name, asideName(prefix))
 }
+
+func asideName(prefix string) string { return prefix + ".keyreeve-aside-" + rand.Text() }
 
 // move renames to a name that nothing has.
 func move(dir int, name, target string) error {
