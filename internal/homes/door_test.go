@@ -133,20 +133,54 @@ func TestProcessOfAUserServesItsOwnUID(t *testing.T) {
 	h.settled()
 }
 
-func TestOpenWithoutCapabilitiesFails(t *testing.T) {
+// openAs opens a Door in a process of its own, which start begins and prepare changes, and wants an error.
+func openAs(t *testing.T, start func(func() error) error, prepare func() error, want string) {
+	t.Helper()
 	testenv.Need(t, "root")
-	err := testenv.OnThread(func() error {
-		// As starts threads from a clean one: so become is asked directly.
-		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		var none [2]unix.CapUserData
-		if err := unix.Capset(&header, &none[0]); err != nil {
-			t.Error(err)
+	const marker = "KEYREEVE_TEST_OPEN"
+	if os.Getenv(marker) != "" {
+		if err := prepare(); err != nil {
+			t.Fatal(err)
 		}
-		return become(testUID, testUID, nil)
-	})
-	if err == nil {
-		t.Error("an identity was taken without the right to it")
+		if _, err := Open(Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Fatalf("Open: %v, want an error with %q", err, want)
+		}
+		return
 	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), self, "-test.v", "-test.run=^"+t.Name()+"$")
+	child.Env = append(os.Environ(), marker+"=1")
+	var out strings.Builder
+	child.Stdout, child.Stderr = &out, &out
+	if err := start(child.Start); err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Wait(); err != nil || !strings.Contains(out.String(), "--- PASS") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+func TestOpenWithoutCapabilitiesFails(t *testing.T) {
+	for title, rights := range map[string][]int{"CAP_SETGID": {unix.CAP_SETUID}, "CAP_SETUID": {unix.CAP_SETGID}} {
+		t.Run(title, func(t *testing.T) {
+			confined := func(start func() error) error { return testenv.Confined(start, rights...) }
+			openAs(t, confined, func() error { return nil }, "homes: start-up check of the identity change: ")
+		})
+	}
+}
+
+// A system on which a thread keeps root's rights, and says that it has none: the test of them by use finds it.
+func TestOpenWhereNobodyCanReadFails(t *testing.T) {
+	keep := func(start func() error) error {
+		return testenv.OnThread(func() error { // setfsuid(2) takes no capability then (capabilities(7), SECBIT_NO_SETUID_FIXUP)
+			return errors.Join(unix.Prctl(unix.PR_SET_SECUREBITS, 1<<2, 0, 0, 0), start())
+		})
+	}
+	lie := func() error { return errors.Join(refuse(unix.SYS_CAPSET, 0), refuse(unix.SYS_CAPGET, 0)) }
+	openAs(t, keep, lie, "nobody could open a file that is root's alone")
 }
 
 func TestMountTable(t *testing.T) {

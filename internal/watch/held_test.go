@@ -227,3 +227,13 @@ func TestHeldUnveilIsLeft(t *testing.T) {
 		t.Errorf("what was left: %v, %d watches, %d in the kernel", err, s.Len(), s.kernel())
 	}
 }
+
+// What a Set that was left finds after its end is kept by nobody, also before its watches are compared with those that are there.
+func TestHoldAfterTheEnd(t *testing.T) {
+	s := newSite(t)
+	set := newSetting("alice")
+	kept := s.end(set)
+	if s.Watcher.hold(set, &dir{}, Dir{Path: "/late"}); len(kept) != 0 {
+		t.Errorf("kept are %v", kept)
+	}
+}
