@@ -29,6 +29,7 @@ var insiders = map[string]string{
 	"TestLastLook":                      "it stops in the midst of a change",
 	"TestNewFileWithASecondName":        "as above",
 	"TestDiscardSparesTheUsersFile":     "as above",
+	"TestNoDescriptorLeft":              "it takes descriptors from the process of the Door",
 	"TestDisplacedIsTold":               "it asks for more of an error than a pipe carries",
 	"TestAsReportsHowItsWorkEnded":      "as above",
 	"TestProcessOfAUserServesItsOwnUID": "it is about a process that has no right at all",

@@ -221,3 +221,12 @@ func TestFloodIsOneHint(t *testing.T) {
 	}
 	t.Error("a flood is many hints")
 }
+
+// A directory may fold case (ext4 with casefold): a name that a program has spelt otherwise is that of the key file all the same.
+func TestNamesFoldCase(t *testing.T) {
+	s := newSite(t)
+	ssh := s.mkdir("alice", ".ssh")
+	s.must(s.Set("alice", nil, nil, []Dir{{Path: ssh, Names: []string{"authorized_keys"}}}))
+	s.touch("alice", ".ssh", "Authorized_KEYS")
+	s.wait("alice")
+}
