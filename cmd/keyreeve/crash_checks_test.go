@@ -102,7 +102,9 @@ func (s site) kept(text string, all []intent) {
 // The names that keyreeve gives to what it makes beside the file, and to what it moves there.
 var (
 	tempName  = regexp.MustCompile(`^\.keyreeve-new-[A-Z2-7]{8}-[0-9a-f]{8}-[0-9a-f]{16}-[A-Z2-7]{26}$`)
-	asideName = regexp.MustCompile(`^\.authorized_keys\.keyreeve-aside-[A-Z2-7]{26}$`)
+	asideName = regexp.MustCompile(`^\.(authorized_keys|ssh)\.keyreeve-aside-[A-Z2-7]{26}$`)
+	// markName is that of what has just gone aside; of a directory that gave way there is an empty second file too.
+	markName = regexp.MustCompile(`^\.(authorized_keys2?|ssh)\.keyreeve-full$|^authorized_keys2$`)
 )
 
 // clean fails the test unless what is in the home beside the test's own files has one of these names, which sshd does not read.
@@ -129,7 +131,7 @@ func TestApplySyncs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	calls, _ := s.stepped(m.home, true, 0)
+	calls, _ := s.stepped("keyreeve", m.home, true, 0)
 	const (
 		trail = "/log/audit.jsonl"
 		keep  = "/state/quarantine/user001"

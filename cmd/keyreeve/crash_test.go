@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
@@ -23,6 +24,11 @@ type crash struct {
 	begun   bool                                      // keyreeve's own folders are there
 	root    bool                                      // the file becomes root's
 	every   bool                                      // it dies at calls that change nothing too
+	program string                                    // that dies; empty: keyreeve itself
+	full    bool                                      // the home has no room: a crash may leave a mixture of the old and the new file
+	gap     bool                                      // the old file goes aside before the new one is there
+	bare    bool                                      // the text has no comment
+	old     bool                                      // there is an old copy, which has to go for the new one
 }
 
 func crashes() []crash {
@@ -34,6 +40,13 @@ func crashes() []crash {
 		t.Helper()
 		m.does(t, "cat >mine; chmod 644 mine; mkdir .ssh; ln -s ../mine .ssh/authorized_keys", text)
 	}
+	fill := func(then func(t *testing.T, m member, text string)) func(t *testing.T, m member, text string) {
+		return func(t *testing.T, m member, text string) {
+			t.Helper()
+			then(t, m, text)
+			m.does(t, "cat /dev/zero >mine || test -s mine", "")
+		}
+	}
 	return []crash{
 		{name: "rewrite", homes: "install: present", every: true, begun: true, read: true, comment: "# mine\n", prepare: write},
 		{name: "first run", homes: "install: present", read: true, comment: "# mine\n", prepare: write},
@@ -41,6 +54,10 @@ func crashes() []crash {
 		{name: "no .ssh", homes: "install: all", begun: true, prepare: func(*testing.T, member, string) {}},
 		{name: "root's rewrite", homes: "guard: root", every: true, begun: true, read: true, comment: "# mine\n", prepare: write, root: true},
 		{name: "root's link", homes: "guard: root", begun: true, read: true, prepare: link, root: true},
+		{name: "seized", homes: "install: present", begun: true, read: true, prepare: write, program: "seizer", gap: true, bare: true},
+		{name: "renewed", homes: "install: present", begun: true, read: true, prepare: write, program: "renewer", gap: true, bare: true},
+		{name: "full disk", homes: "install: present", begun: true, read: true, prepare: fill(write), full: true, bare: true},
+		{name: "old copy", homes: "install: present", begun: true, read: true, comment: "# mine\n", prepare: write, old: true},
 	}
 }
 
@@ -62,6 +79,15 @@ func TestApplyKilled(t *testing.T) {
 			t.Parallel()
 			r := ruin{crash: c, site: newSite(t), member: guest(t, good), server: server, goodFile: goodFile, badFile: badFile, key: good}
 			r.text = bad + " intruder\n# mine\n" + good + "\n"
+			if r.bare {
+				r.text = strings.Replace(r.text, "# mine\n", "", 1)
+			}
+			if r.program == "" {
+				r.program = "keyreeve"
+			}
+			if r.full {
+				r.small(t)
+			}
 			r.run(t)
 		})
 	}
@@ -93,7 +119,7 @@ func (r ruin) run(t *testing.T) {
 	found := make(map[string]bool)
 	for n := 1; ; n++ {
 		r.reset(t)
-		calls, killed := r.site.stepped(r.member.home, r.every, n)
+		calls, killed := r.site.stepped(r.program, r.member.home, r.every, n)
 		if !killed {
 			t.Logf("%d calls to die at, which left %d different states", n-1, len(found))
 			if n <= r.leastCalls() {
@@ -102,12 +128,12 @@ func (r ruin) run(t *testing.T) {
 			break
 		}
 		now := r.member.state(t)
-		if now != old && now != fresh {
+		if now != old && now != fresh && (!r.gap || now != "missing") && (!r.full || !r.mixture(t)) {
 			t.Errorf("killed at %v: the file is\n%s, neither the old one\n%s, nor the new one\n%s", calls, now, old, fresh)
 		}
 		if state := r.state(t); !found[state] {
 			found[state] = true
-			r.check(t, fmt.Sprint("killed at ", calls), now == fresh, was)
+			r.check(t, fmt.Sprint("killed at ", calls), now != old, was == nil && now != "missing")
 		}
 		if t.Failed() {
 			t.Fatalf("killed at call %d, %v", n, calls)
@@ -118,16 +144,18 @@ func (r ruin) run(t *testing.T) {
 	}
 }
 
-// check looks at what a dead run has left, and at what the next one makes of it.
-func (r ruin) check(t *testing.T, when string, changed bool, was error) {
+// check looks at what a dead run has left, and at what the next one makes of it. changed says that the file is another one than before,
+// in that the registered key must log in.
+func (r ruin) check(t *testing.T, when string, changed, in bool) {
 	t.Helper()
 	s, m := r.site, r.member
 	if changed {
 		s.told(m, r.quarantined())
 	}
 	s.whole()
-	m.clean(t, tempName, asideName)
-	if was == nil {
+	m.clean(t, tempName, asideName, markName)
+	r.dropped(t, when)
+	if in {
 		r.logsIn(t, when)
 	}
 
@@ -141,7 +169,14 @@ func (r ruin) check(t *testing.T, when string, changed bool, was error) {
 	}
 	s.told(m, r.quarantined())
 	s.whole()
-	m.clean(t, asideName)
+	if r.gap {
+		m.clean(t, asideName, markName) // a mark stays until the file is changed again
+	} else {
+		m.clean(t, asideName)
+	}
+	if gone := r.dropped(t, when+", and the next run"); r.old && !gone {
+		t.Errorf("%s, and the next run: the old copy is still there", when)
+	}
 	r.logsIn(t, when+", and the next run")
 	if err := r.server.Login(m.name, r.badFile); !errors.Is(err, testenv.ErrRefused) {
 		t.Errorf("%s, and the next run: the unknown key: got %v, want ErrRefused", when, err)
@@ -182,6 +217,11 @@ func (r ruin) reset(t *testing.T) {
 	}
 	for _, dir := range []string{"log", "state", "state/quarantine"} {
 		if err := os.Mkdir(s.path(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if path := r.oldCopy(); r.old {
+		if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o400), os.Truncate(path, enforcer.DefaultBudget+1)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
@@ -22,7 +23,10 @@ func TestMain(m *testing.M) {
 	if status, child := testenv.Child(); child {
 		os.Exit(status)
 	}
-	testscript.Main(m, map[string]func(){"keyreeve": main, "holder": hold})
+	testscript.Main(m, map[string]func(){
+		"keyreeve": main, "holder": hold, "seizer": func() { force(func(h enforcer.Homes) enforcer.Homes { return seizing{h} }) },
+		"renewer": func() { force(func(h enforcer.Homes) enforcer.Homes { return &renewing{Homes: h} }) },
+	})
 }
 
 // patience bounds the waiting for a condition that should hold at once.

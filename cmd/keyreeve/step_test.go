@@ -57,30 +57,31 @@ var random = regexp.MustCompile(`\d{8}T\d{6}\.\d{6}Z|([A-Z2-7]{8}-[0-9a-f]{8}-[0
 
 // stepper runs "keyreeve apply" call by call (ptrace(2)).
 type stepper struct {
-	site  site
-	home  string // the base of a home's name: with the first look at it the counting begins
-	every bool   // calls that change no file count too
-	only  string // the calls of this name alone count
-	kill  int    // the call to die at the door of, counted from 1; 0 for none
-	pid   int
-	begun bool
-	count int
-	steps []step
-	seen  map[int]bool // threads
+	site    site
+	program string
+	home    string // the base of a home's name: with the first look at it the counting begins
+	every   bool   // calls that change no file count too
+	only    string // the calls of this name alone count
+	kill    int    // the call to die at the door of, counted from 1; 0 for none
+	pid     int
+	begun   bool
+	count   int
+	steps   []step
+	seen    map[int]bool // threads
 }
 
-// stepped runs "keyreeve apply" until the kill-th system call since its first look at a home, of all its threads, is about to be
+// stepped runs "keyreeve apply", or another program that does the same otherwise, until the kill-th system call since its first look at a home, of all its threads, is about to be
 // made; then it is killed, and the call is not made. killed says whether it came to that. Without every, the calls that
 // change a file or bring it to the disk alone are counted.
-func (s site) stepped(home string, every bool, kill int) (steps []step, killed bool) {
+func (s site) stepped(program, home string, every bool, kill int) (steps []step, killed bool) {
 	s.t.Helper()
-	return s.follow(&stepper{home: path.Base(home), every: every, kill: kill})
+	return s.follow(&stepper{program: program, home: path.Base(home), every: every, kill: kill})
 }
 
 // killedAt is stepped up to the n-th call of a name, wherever it comes.
 func (s site) killedAt(name string, n int) (killed bool) {
 	s.t.Helper()
-	_, killed = s.follow(&stepper{begun: true, only: name, kill: n})
+	_, killed = s.follow(&stepper{program: "keyreeve", begun: true, only: name, kill: n})
 	return killed
 }
 
@@ -99,7 +100,7 @@ func (s site) follow(p *stepper) (steps []step, killed bool) {
 }
 
 func (p *stepper) run() (killed bool, err error) {
-	program, err := exec.LookPath("keyreeve")
+	program, err := exec.LookPath(p.program)
 	if err != nil {
 		return false, err
 	}
@@ -108,7 +109,7 @@ func (p *stepper) run() (killed bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, said.Close(), os.Remove(said.Name())) }()
-	p.pid, err = syscall.ForkExec(program, []string{"keyreeve", "apply", "--config", p.site.path("keyreeve.yaml")}, &syscall.ProcAttr{
+	p.pid, err = syscall.ForkExec(program, []string{p.program, "apply", "--config", p.site.path("keyreeve.yaml")}, &syscall.ProcAttr{
 		Env: os.Environ(), Files: []uintptr{0, said.Fd(), said.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {

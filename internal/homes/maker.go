@@ -102,7 +102,7 @@ func lifetime(pid int) (state string, start uint64, err error) {
 	return string(fields[0]), start, err
 }
 
-// Clean removes from the directories of key files what processes of this host that
+// Clean removes from the directories of key files, and from those above them in the home, what processes of this host that
 // are no more left there under temporary names; a link goes aside, as it would
 // have. It is for the first look at an account, after whatever that look changes.
 // Each directory is listed once, with the bounds of what follows a Replace; errors
@@ -121,8 +121,11 @@ func (d *Door) Clean(a Account, files ...string) {
 				return err
 			}
 			defer p.close()
+			j := job{door: d, account: a, spot: s, uid: owner, effort: e, p: p}
+			for _, dir := range p.above {
+				j.sweepIn(dir, node{}, true)
+			}
 			if p.dir.fd >= 0 {
-				j := job{door: d, account: a, spot: s, uid: owner, effort: e, p: p}
 				j.sweep(nil)
 			}
 			return nil

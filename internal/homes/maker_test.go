@@ -184,3 +184,19 @@ func TestLeftoversAreBounded(t *testing.T) {
 		h.setUp("grace", 0)
 	}
 }
+
+// A run that died in the rehearsal of a new .ssh leaves a directory in the home; what else its user has put there keeps it.
+func TestLeftoverOfARehearsal(t *testing.T) {
+	h := newSSH(t, good)
+	dead := h.dead()
+	empty, full, mine := h.path(dead.tempName()), h.path(dead.tempName()), h.path(dead.tempName())
+	for _, dir := range []string{empty, full, mine, h.path(h.maker().tempName())} {
+		h.mkdir(dir, 0o700, testUID)
+	}
+	h.write(full+"/"+dead.tempName(), good, 0o600, testUID)
+	h.write(mine+"/mine", "mine", 0o600, testUID)
+	h.door.Clean(h.Account, keyPath, keyPath+"2")
+	if exists(empty) || exists(full) || h.content(mine+"/mine") != "mine" || len(h.entries("")) != 3 {
+		t.Errorf("left are %q", h.entries(""))
+	}
+}

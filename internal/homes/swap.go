@@ -91,7 +91,12 @@ func (j *job) sweep(t *temp) {
 	if t != nil {
 		fresh, _ = stat(t.fd) // the zero node does without the age
 	}
-	fd, err := reopen(j.p.dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
+	j.sweepIn(j.p.dir, fresh, false)
+}
+
+// sweepIn is sweep for a directory. deep: what a rehearsal left goes as well, which is a directory.
+func (j *job) sweepIn(dir handle, fresh node, deep bool) {
+	fd, err := reopen(dir.fd, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return
 	}
@@ -104,7 +109,7 @@ func (j *job) sweep(t *temp) {
 		}
 		_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
 		for _, name := range names {
-			if gone < leftoverFiles && j.rid(name, fresh) {
+			if gone < leftoverFiles && j.rid(dir, name, fresh, deep) {
 				gone++
 			}
 		}
@@ -115,12 +120,12 @@ func (j *job) sweep(t *temp) {
 // host, and is no more; else the age counts, by the clock of the file system itself:
 // the ctime of the file that was just written, and the ctime that the last rename or
 // write gave to the other one.
-func (j *job) rid(name string, fresh node) bool {
+func (j *job) rid(dir handle, name string, fresh node, deep bool) bool {
 	by, made := makerOf(name)
 	if !made {
 		return false
 	}
-	at, err := j.door.step(j.p.dir, name)
+	at, err := j.door.step(dir, name)
 	if err != nil {
 		return false
 	}
@@ -131,9 +136,12 @@ func (j *job) rid(name string, fresh node) bool {
 	dead := by.host == j.door.maker.host && by.dead()
 	switch {
 	case at.is(unix.S_IFREG) && (dead || at.ctime <= fresh.ctime-j.door.grace.Nanoseconds()):
-		return unlinkat(j.p.dir.fd, name, 0) == nil
+		return unlinkat(dir.fd, name, 0) == nil
 	case at.is(unix.S_IFLNK) && dead:
-		return aside(j.p.dir.fd, name, hidden(j.spot.name)) == nil
+		return aside(dir.fd, name, hidden(j.spot.name)) == nil
+	case at.is(unix.S_IFDIR) && dead && deep:
+		j.sweepIn(at, fresh, false)
+		return unlinkat(dir.fd, name, unix.AT_REMOVEDIR) == nil // with anything else in it, it stays
 	}
 	return false
 }
