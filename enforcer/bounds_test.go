@@ -120,8 +120,8 @@ func TestQuarantineDropsOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, minutes := range []time.Duration{0, 40} {
-		hand.Now = func() time.Time { return time.Now().Add(minutes * time.Minute) }
+	for _, ahead := range []time.Duration{0, 40 * time.Minute} {
+		hand.Now = func() time.Time { return time.Now().Add(ahead) }
 		if err := hand.TrimQuarantine(); err != nil || len(first.dropped(t)) > 0 {
 			t.Fatalf("%v: %v", err, first.dropped(t))
 		}

@@ -31,7 +31,7 @@ func TestCopyThatCannotGo(t *testing.T) {
 		t.Fatalf("%v %s", err, out)
 	}
 	loose := func() {
-		if out, err := exec.Command("chattr", "-i", kept).CombinedOutput(); err != nil { //nolint:noctx,gosec // a file of the test's, after its end
+		if out, err := exec.Command("chattr", "-i", kept).CombinedOutput(); err != nil {
 			t.Errorf("%v %s", err, out)
 		}
 	}

@@ -36,6 +36,7 @@ func (h *home) midst(deed func(temp string) error, end func(j *job, t *temp) err
 func TestLastLook(t *testing.T) {
 	const edited = "ssh-ed25519 AAAAfromtheeditor\n"
 	look := func(t *testing.T) {
+		t.Helper()
 		h := newSSH(t, bad)
 		err := h.midst(func(string) error {
 			return errors.Join(os.WriteFile(h.path("new"), []byte(edited), 0o600), os.Rename(h.path("new"), h.keys()))

@@ -62,7 +62,7 @@ func (j *job) told(a Account) error {
 		return err
 	}
 	if len(found) != 1 || j.late == nil || filepath.Base(found[0]) != j.late.Name {
-		return fmt.Errorf("aside is %q, told is %+v", found, j.late)
+		return fmt.Errorf("aside is %q, told is %t: %w", found, j.late != nil, j.outcome(nil))
 	}
 	if data, err := os.ReadFile(found[0]); err == nil && string(data) != string(j.late.Data) {
 		return fmt.Errorf("aside is %q, told is %q", data, j.late.Data)
