@@ -2,6 +2,7 @@ package homes
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,11 +11,9 @@ import (
 )
 
 // midst is a Replace of the file that stops when its new file is made, for its user's deed, and goes on with end.
-func (h *home) midst(deed func(temp string) error, end func(j *job, t *temp) error) error {
-	h.Helper()
-	door, before := h.inside(), h.expect(Regular).Version
-	return door.As(h.Account, func() error {
-		j := job{effort: new(effort), door: door, account: h.Account, spot: spot{dirs: []string{".ssh"}, name: name}, before: before, after: []byte(good), uid: testUID, at: none()}
+func midst(door *Door, a Account, before Version, deed func(temp string) error, end func(j *job, t *temp) error) error {
+	return door.As(a, func() error {
+		j := job{effort: new(effort), door: door, account: a, spot: spot{dirs: []string{".ssh"}, name: name}, before: before, after: []byte(good), uid: testUID, at: none()}
 		if err := j.find(); err != nil {
 			return err
 		}
@@ -25,11 +24,16 @@ func (h *home) midst(deed func(temp string) error, end func(j *job, t *temp) err
 			return err
 		}
 		defer temp.discard()
-		if err := deed(h.path(".ssh", temp.name)); err != nil {
-			return err
+		if err := deed(a.Home + "/.ssh/" + temp.name); err != nil {
+			return fmt.Errorf("deed: %w", err)
 		}
 		return end(&j, temp)
 	})
+}
+
+func (h *home) midst(deed func(temp string) error, end func(j *job, t *temp) error) error {
+	h.Helper()
+	return midst(h.inside(), h.Account, h.expect(Regular).Version, deed, end)
 }
 
 // What came before the last look is no version to change, also where names cannot be exchanged, as on NFS, and nothing else would find it.

@@ -30,28 +30,14 @@ func (h *home) late(edit func() error) {
 }
 
 func late(door *Door, a Account, before Version, edit func() error) error {
-	return door.As(a, func() error {
-		j := job{effort: new(effort), door: door, account: a, spot: spot{dirs: []string{".ssh"}, name: name}, before: before, after: []byte(good), uid: testUID, at: none()}
-		if err := j.find(); err != nil {
-			return err
-		}
-		defer j.p.close()
-		defer j.at.close()
-		temp, err := j.stage()
-		if err != nil {
-			return err
-		}
-		defer temp.discard()
-		if err := edit(); err != nil {
-			return fmt.Errorf("edit: %w", err)
-		}
-		if err := j.swap(temp); err != nil {
+	return midst(door, a, before, func(string) error { return edit() }, func(j *job, t *temp) error {
+		if err := j.swap(t); err != nil {
 			return err
 		}
 		if err := j.told(a); err != nil {
 			return err
 		}
-		return j.verify(temp.fd)
+		return j.verify(t.fd)
 	})
 }
 
