@@ -12,8 +12,8 @@
 //
 // # Limits
 //
-// Hints are help, not proof. inotify shows no store through a shared mapping,
-// no write through another hard link, nothing that another host does on a
+// Hints are help, not proof. inotify shows a store through a shared mapping only
+// when that ends, no write through another hard link, nothing that another host does on a
 // network file system, and nothing in a directory between its making and its
 // watch. A sweep on a timer must find what no hint tells.
 //
