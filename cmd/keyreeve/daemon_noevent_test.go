@@ -234,39 +234,6 @@ func TestWriteBelowAnOverlay(t *testing.T) {
 	}
 }
 
-// Another file system is mounted over a home that is watched: no folder tells of that.
-func TestMountOverAHome(t *testing.T) {
-	testenv.Need(t, "root", "mount")
-	s := newSite(t)
-	_, keys := vectors(t)
-	user := s.newMember(1, keys["A"])
-	user.write(t, "authorized_keys", keys["A"]+" below\n")
-	other := user
-	other.home = s.path("other")
-	if err := errors.Join(os.Mkdir(other.home, 0o755), unix.Mount("none", other.home, "tmpfs", 0, "size=1m,mode=755")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(other.home, unix.MNT_DETACH) }) // before the site is removed
-	if err := errors.Join(os.Chown(other.home, user.uid, user.gid), os.Mkdir(other.file(""), 0o700), os.Chown(other.file(""), user.uid, user.gid)); err != nil {
-		t.Fatal(err)
-	}
-	other.write(t, "authorized_keys", keys["B"]+"\n"+keys["A"]+" above\n")
-	s.put("registry.ldif", entries(user))
-	s.configure("enforce", s.ldifRegistry())
-	s.checks("1s", "0s")
-	d := s.start()
-	d.await("every home was looked at", 1)
-	if err := unix.Mount(other.home, user.home, "", unix.MS_BIND, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(user.home, unix.MNT_DETACH) })
-	user.loses(t, "authorized_keys", keys["B"])
-	d.stop()
-	if text := user.read(t, "authorized_keys"); text != keys["A"]+" above\n" {
-		t.Errorf("in the end the file is %q", text)
-	}
-}
-
 // overlay moves a home to the folder below, and mounts an overlay of that in its place. What is written there goes to a
 // tmpfs: not every file system can be the upper layer.
 func (s site) overlay(m member) {
