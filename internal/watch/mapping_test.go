@@ -97,7 +97,7 @@ func exchange(path, with string) error {
 		Target: int64(target.Fd()), Other: int64(other.Fd()), Length: st.Size, Ino: st.Ino, Size: st.Size,
 		MTime: moment{Sec: st.Mtim.Sec, Nsec: int32(st.Mtim.Nsec)}, CTime: moment{Sec: st.Ctim.Sec, Nsec: int32(st.Ctim.Nsec)},
 	}
-	number := uintptr(3<<30 | unsafe.Sizeof(call)<<16 | 'X'<<8 | 109)
+	number := 3<<30 | unsafe.Sizeof(call)<<16 | 'X'<<8 | 109
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, target.Fd(), number, uintptr(unsafe.Pointer(&call))); errno != 0 {
 		return errno
 	}
