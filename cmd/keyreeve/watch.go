@@ -67,6 +67,13 @@ func (s *service) dirs(account homes.Account) (dirs []homes.Dir, missing bool, e
 	return dirs, missing, err
 }
 
+// watchMounts makes hints of mounts that come or go, until ctx ends.
+func (s *service) watchMounts(ctx context.Context) {
+	if err := homes.Mounted(ctx, s.watcher.Mounted); err != nil {
+		s.log.Warn("mounts are not watched: what one has hidden or shown waits for the sweep", zap.Error(err))
+	}
+}
+
 // watchRegistry makes a change in the registry count at once.
 func (s *service) watchRegistry(ctx context.Context, source enforcer.Source) {
 	if s.unwatch != nil {
