@@ -188,6 +188,9 @@ func (j *job) makeWay() error {
 	if j.patient && j.door.hangs.letGo(j.account.Home, j.p.where()) {
 		return fmt.Errorf("nothing is stuck any more: %w", ErrChanged)
 	}
+	if j.patient && j.effort.left.Load() {
+		return ErrStuck // since the rehearsal
+	}
 	j.marked = true
 	err := j.suspend(j.p.top(), j.p.folder(), j.p.folder())
 	if err == nil {

@@ -22,7 +22,10 @@ func (d *Door) Read(a Account, file string) (File, error) {
 	var found File
 	s, err := a.spot(file)
 	if err == nil {
-		found, err = glance(d, a, s.dir(), func(e *effort) (File, error) { return d.read(a, s, e) })
+		found, err = glance(d, a, s.String(), reading, func(e *effort) (File, error) { return d.read(a, s, e) })
+	}
+	if err == nil && found.State == Symlink {
+		found.Data, _ = glance(d, a, s.String(), peeking, func(e *effort) ([]byte, error) { return d.behind(a, s, found.Version, e) })
 	}
 	if err != nil {
 		return File{}, fmt.Errorf("account %s: %w", a.Name, err)
@@ -42,14 +45,10 @@ func (d *Door) read(a Account, s spot, e *effort) (File, error) {
 		return File{}, fmt.Errorf("%s: %w", s, err)
 	}
 	defer at.close()
-	switch file.State {
-	case Symlink:
-		file.Data = d.behind(p, at, uid)
-	case Regular, Oversize:
+	if file.State == Regular || file.State == Oversize {
 		if err := file.load(at, p); err != nil {
 			return File{}, fmt.Errorf("%s: %w", s, err)
 		}
-	case Missing, Unreadable, Irregular, BadDir:
 	}
 	if file.State == Regular {
 		file.Remark = p.exposed()
@@ -219,30 +218,41 @@ func holds(fd int, want []byte) (bool, error) {
 
 // behind is what a link in the place of the file shows to its user, at most
 // MaxSize bytes of it: sshd would have read it. It is for the record only, so
-// whatever stands in the way makes it empty.
-func (d *Door) behind(p *place, link handle, uid uint32) []byte {
+// whatever stands in the way makes it empty; and it is a call of its own, since the user says where the
+// link leads, such as to a dead server. seen is the version that has the link.
+func (d *Door) behind(a Account, s spot, seen Version, e *effort) ([]byte, error) {
+	uid := uint32(a.UID) //nolint:gosec // checked by Account.Check
+	p, err := d.locate(a, s, uid, e)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	_, link, err := d.look(p)
+	if err != nil {
+		return nil, err
+	}
+	defer link.close()
+	if link.fd < 0 || link.node != seen.file {
+		return nil, ErrChanged
+	}
 	target, err := link.target(uid)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	at, err := d.walk(p.dir, target, uid, nil)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer at.close()
 	if !at.is(unix.S_IFREG) {
-		return nil
+		return nil, unix.EINVAL
 	}
 	fd, err := reopen(at.fd, unix.O_RDONLY)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer closeFD(fd)
-	data, err := pread(fd, int(min(at.size, MaxSize)))
-	if err != nil {
-		return nil
-	}
-	return data
+	return pread(fd, int(min(at.size, MaxSize)))
 }
 
 // untidy says what is wrong with a regular file; "" when nothing is.

@@ -42,6 +42,7 @@ import (
 //     chattr +i and +a on it), or in which nothing may be renamed: a plain file of the user's is overwritten in place. Else the
 //     directory goes aside, and if it cannot, the file: renamed, closed (mode 0) or removed; then the
 //     error is the file system's. A crash in that leaves a mixture;
+//   - a lock of the directory that is not given back, see ErrStuck: a plain file of the user's is overwritten in place;
 //   - a full disk or quota: the old file is overwritten in place when that is
 //     safe (a crash then leaves a mixture), else moved aside under a fixed name,
 //     and then the error is the file system's. As long as that mark is there and
@@ -84,6 +85,9 @@ func (d *Door) replace(a Account, file string, j job, what errand) error {
 			return j.run(what == renewing)
 		})
 	}
+	if errors.Is(err, ErrStuck) && what == changing && j.overHeld(d, a, s) == nil {
+		return nil
+	}
 	if errors.Is(err, unix.ENOENT) && !errors.Is(err, ErrNoHome) {
 		err = fmt.Errorf("%w: %w", ErrChanged, err) // something vanished under the job's hands
 	}
@@ -120,15 +124,7 @@ type job struct {
 }
 
 func (j *job) run(renew bool) error {
-	defer func() {
-		for _, putBack := range slices.Backward(j.undo) {
-			putBack()
-		}
-		if j.p != nil {
-			j.p.close()
-		}
-		j.at.close()
-	}()
+	defer j.end()
 	j.at = none()
 	find := j.find
 	if renew {
@@ -151,6 +147,7 @@ func (j *job) run(renew bool) error {
 		}
 		temp, err = j.stage()
 	}
+	j.effort.staged.Store(err == nil)
 	switch {
 	case noRoom(err):
 		err = j.squeeze(fmt.Errorf("no room for the new file: %w", err))
@@ -178,6 +175,17 @@ func (j *job) run(renew bool) error {
 		}
 	}
 	return nil
+}
+
+// end puts modes back, and lets go.
+func (j *job) end() {
+	for _, putBack := range slices.Backward(j.undo) {
+		putBack()
+	}
+	if j.p != nil {
+		j.p.close()
+	}
+	j.at.close()
 }
 
 // find takes the place and the file and compares them with the version before.
