@@ -151,11 +151,9 @@ func TestGuardWithoutAPlace(t *testing.T) {
 func TestGuardIsNotTalkedOutOfIt(t *testing.T) {
 	h := newGuarded(t, bad)
 	h.setUp("refuse links", int(unix.EXDEV)) // as between two projects of a quota
-	if err := h.door.Replace(h.Account, keyPath, h.expect(Regular).Version, []byte(good)); !errors.Is(err, unix.EXDEV) {
-		t.Errorf("Replace: %v", err)
-	}
-	if h.expect(Regular).Tidy {
-		t.Error("the file is no longer to be root's")
+	h.must(h.door.Replace(h.Account, keyPath, h.expect(Regular).Version, []byte(good)))
+	if file := h.expect(Regular); file.Tidy || string(file.Data) != good {
+		t.Errorf("tidy %v, so the file is no longer to be root's, and holds %q", file.Tidy, file.Data)
 	}
 	h.told(0)
 

@@ -55,7 +55,7 @@ func (d *Door) read(a Account, s spot, e *effort) (File, error) {
 		file.Detail = untidy(file.Version.file, uid)
 		if file.Detail == "" && p.dir.uid == uid && !p.fixed() {
 			file.Detail = p.untidy()
-			if _, stiff := d.stiff.Load(site{p.dir.dev, int64(uid)}); stiff || file.Detail != "" && attributes(p.dir) != Free {
+			if _, stiff := d.stiff.Load(site{p.dir.dev, int64(uid)}); stiff && p.dir.perm()&0o700 == 0o700 || file.Detail != "" && attributes(p.dir) != Free {
 				file.Detail, file.Remark = "", cmp.Or(p.open(), file.Remark)
 			}
 		}

@@ -157,7 +157,11 @@ func (j *job) run(renew bool) error {
 		err = fmt.Errorf("new file: %w", err)
 	default:
 		defer temp.discard()
-		err = j.withoutName(j.install(temp))
+		err = j.install(temp)
+		for tries := 0; tries < shutTries && errors.Is(err, unix.EACCES) && !temp.gone && j.reopened(); tries++ {
+			err = j.install(temp)
+		}
+		err = j.withoutName(err)
 		if err == nil {
 			err = j.verify(temp.fd)
 		}
