@@ -149,6 +149,13 @@ func TestGuardWithoutAPlace(t *testing.T) {
 
 // What its user can bring about for a moment is no reason to leave a file his.
 func TestGuardIsNotTalkedOutOfIt(t *testing.T) {
+	frozen := newGuarded(t, bad)
+	frozen.setUp("refuse links", int(unix.EROFS)) // as of a subvolume that was read-only for a moment
+	if err := frozen.door.Replace(frozen.Account, keyPath, frozen.expect(Regular).Version, []byte(good)); !errors.Is(err, unix.EROFS) {
+		t.Errorf("Replace: %v", err)
+	}
+	frozen.told(0)
+
 	h := newGuarded(t, bad)
 	h.setUp("refuse links", int(unix.EXDEV)) // as between two projects of a quota
 	h.must(h.door.Replace(h.Account, keyPath, h.expect(Regular).Version, []byte(good)))

@@ -157,11 +157,7 @@ func (j *job) run(renew bool) error {
 		err = fmt.Errorf("new file: %w", err)
 	default:
 		defer temp.discard()
-		err = j.install(temp)
-		for tries := 0; tries < shutTries && errors.Is(err, unix.EACCES) && !temp.gone && j.reopened(); tries++ {
-			err = j.install(temp)
-		}
-		err = j.withoutName(err)
+		err = j.withoutName(j.settleIn(temp))
 		if err == nil {
 			err = j.verify(temp.fd)
 		}
@@ -222,6 +218,15 @@ func agrees(before Version, now File) bool {
 		return now.nothing()
 	}
 	return before == now.Version
+}
+
+// settleIn is install, also where its user takes his right to write to the directory away again.
+func (j *job) settleIn(temp *temp) error {
+	err := j.install(temp)
+	for tries := 0; tries < shutTries && errors.Is(err, unix.EACCES) && !temp.gone && j.reopened(); tries++ {
+		err = j.install(temp)
+	}
+	return err
 }
 
 // install takes the last look and renames.
