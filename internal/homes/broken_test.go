@@ -39,19 +39,27 @@ func TestFileWithABrokenBlock(t *testing.T) {
 // corrupt changes a byte of every block of the disk that has a text.
 func (h *home) corrupt(text string) {
 	h.Helper()
+	h.remount(func(image string) {
+		data, err := os.ReadFile(image)
+		h.must(err)
+		for i := 0; ; {
+			j := bytes.Index(data[i:], []byte(text))
+			if j < 0 {
+				break
+			}
+			data[i+j+len(text)+1] ^= 1
+			i += j + len(text)
+		}
+		h.must(os.WriteFile(image, data, 0o600))
+	})
+}
+
+// remount makes the kernel forget the disk, of which something may be changed meanwhile.
+func (h *home) remount(meanwhile func(image string)) {
+	h.Helper()
 	disk, image := h.base+"/disk", h.base+"/image"
 	h.must(unix.Unmount(disk, 0))
-	data, err := os.ReadFile(image)
-	h.must(err)
-	for i := 0; ; {
-		j := bytes.Index(data[i:], []byte(text))
-		if j < 0 {
-			break
-		}
-		data[i+j+len(text)+1] ^= 1
-		i += j + len(text)
-	}
-	h.must(os.WriteFile(image, data, 0o600))
+	meanwhile(image)
 	program, err := testenv.Program("mount")
 	h.must(err)
 	if out, err := exec.CommandContext(h.Context(), program, "-o", "loop", image, disk).CombinedOutput(); err != nil {

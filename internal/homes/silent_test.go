@@ -88,9 +88,7 @@ func TestHeldDirectoryOfXFS(t *testing.T) {
 	h := onDisk(t, "xfs", 300<<20)
 	h.mkdir(h.path(".ssh"), 0o700, testUID)
 	h.write(h.keys(), bad, 0o600, testUID)
-	for i := range 25 { // more than an inode has room for
-		h.write(h.path(".ssh", "a-rather-long-name-of-a-file-that-fills-a-block-"+strconv.Itoa(i)), "", 0o600, testUID)
-	}
+	h.stuff(".ssh")
 	holder := testenv.HoldDir(t, h.attacker(), h.path(".ssh"))
 	t.Cleanup(func() { holder.Let(); h.back() })
 	second := keyPath + "2" // that is not there, and was never asked for
@@ -114,6 +112,35 @@ func TestHeldDirectoryOfXFS(t *testing.T) {
 		h.enforce(file)
 	}
 	h.holds(good)
+}
+
+// stuff makes more files in a directory than its inode has room for.
+func (h *home) stuff(dir string) {
+	h.Helper()
+	for i := range 25 {
+		h.write(h.path(dir, "a-rather-long-name-of-a-file-that-fills-a-block-"+strconv.Itoa(i)), "", 0o600, testUID)
+	}
+}
+
+// A stranger holds a home of XFS in that way, when the kernel has nothing of it in memory, as after a boot: that is a lock, and no server
+// that is dead.
+func TestHeldHomeOfXFS(t *testing.T) {
+	t.Parallel()
+	h := onDisk(t, "xfs", 300<<20)
+	h.mkdir(h.path(".ssh"), 0o700, testUID)
+	h.write(h.keys(), bad, 0o600, testUID)
+	h.stuff(".")
+	h.remount(func(string) {})
+	holder := testenv.HoldDir(t, testenv.Account{UID: otherUID, GID: otherUID, Home: h.Home}, h.Home)
+	t.Cleanup(func() { holder.Let(); h.back() })
+	for range 2 {
+		if _, err := h.door.Read(h.Account, keyPath); !errors.Is(err, ErrStuck) || h.door.Stuck() != 1 {
+			t.Errorf("Read: %v with %d threads, want ErrStuck and one", err, h.door.Stuck())
+		}
+	}
+	holder.Let()
+	h.back()
+	h.enforce(h.expect(Regular))
 }
 
 // A file system that is frozen, as for a snapshot of it, is nobody's lock: nothing goes aside, and the change is made when it thaws.
