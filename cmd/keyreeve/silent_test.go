@@ -80,6 +80,7 @@ func TestLoginsBesideASilentFile(t *testing.T) {
 	badFile, bad := testenv.NewKey(t)
 	for title, hang := range map[string]func(t *testing.T, m member, d *child) *testenv.Stall{
 		"a link to a dead server": func(t *testing.T, m member, _ *child) *testenv.Stall {
+			t.Helper()
 			dead := filepath.Join(filepath.Dir(m.home), "dead")
 			if err := os.Mkdir(dead, 0o755); err != nil {
 				t.Fatal(err)
@@ -93,6 +94,7 @@ func TestLoginsBesideASilentFile(t *testing.T) {
 			return stall
 		},
 		"a listing on XFS": func(t *testing.T, m member, d *child) *testenv.Stall {
+			t.Helper()
 			m.does(t, "mkdir ssh.new; cat >ssh.new/authorized_keys; for i in $(seq 25); do : >ssh.new/a-rather-long-name-of-a-file-that-fills-a-block-$i; done; ls ssh.new/rc ssh.new/environment || true", good+"\n")
 			stall := testenv.HoldDir(t, m.as(), filepath.Join(m.home, "ssh.new"))
 			m.does(t, "mv .ssh old; mv ssh.new .ssh", "")

@@ -27,10 +27,11 @@ type hang struct {
 	errand errand
 	effort *effort
 	past   bool   // the directory has given way since
-	silent string // what serves the home, if the call waits for no lock
+	silent bool   // the call waits for no lock
+	server string // that of the home of a silent one
 }
 
-// dir is that of the file; "": any.
+// dir is that of the file: "." is the home, "" any.
 func (one *hang) dir() string {
 	if one.file == "" {
 		return ""
@@ -41,7 +42,7 @@ func (one *hang) dir() string {
 // in reports that the call waits for a lock in a directory of a home, as far as is known.
 func (one *hang) in(home, dir string) bool {
 	hangs := one.dir()
-	return one.home == home && one.silent == "" && one.errand != peeking && (hangs == "" || hangs == dir || strings.HasPrefix(hangs, dir+"/"))
+	return one.home == home && !one.silent && one.errand != peeking && (hangs == "" || hangs == dir || strings.HasPrefix(hangs, dir+"/"))
 }
 
 // hangs are the calls that were left behind and have not come back.
@@ -65,7 +66,7 @@ func (h *hangs) bars(next *hang) error {
 			if !path.IsAbs(next.file) {
 				return ErrStuck // the lock is that of the home, or of a directory above it
 			}
-		case other.errand == peeking, what == peeking, other.silent != "":
+		case other.errand == peeking, what == peeking, other.silent:
 			if other.errand == what && (what == peeking || other.file == next.file) {
 				return ErrSilent
 			}
@@ -100,7 +101,7 @@ func (h *hangs) admit(next *hang) error {
 func (h *hangs) enter(one *hang) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.list) >= stuckMax || one.silent != "" && !Local(one.silent) && h.deaf(one) {
+	if len(h.list) >= stuckMax || one.silent && !Local(one.server) && h.deaf(one) {
 		return false
 	}
 	h.list = append(h.list, one)
@@ -111,7 +112,7 @@ func (h *hangs) enter(one *hang) bool {
 func (h *hangs) deaf(one *hang) bool {
 	others := make(map[string]bool)
 	for _, other := range h.list {
-		if other.silent == one.silent && other.home != one.home {
+		if other.silent && other.server == one.server && other.home != one.home {
 			others[other.home] = true
 		}
 	}

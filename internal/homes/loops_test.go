@@ -39,7 +39,7 @@ func (h *home) loop(dir string, deed func(fd, n int)) (end func()) {
 func (h *home) rounds(n int, between func()) {
 	h.Helper()
 	for range n {
-		err := error(ErrChanged)
+		err := ErrChanged
 		for tries := 0; err != nil && tries < 5; tries++ {
 			var file File
 			if file, err = h.door.Read(h.Account, keyPath); err == nil {

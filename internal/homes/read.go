@@ -16,7 +16,7 @@ const readTries = 3
 // Read looks at a key file with the user's rights and reads it when it is a
 // regular file. It changes nothing, follows a directory that Dirs would follow too, and
 // a link in the place of the file for the record only, and waits for no FIFO, device or lease. Errors: ErrStuck when a
-// lock is not given back; ErrNoHome for a home that does not exist; ErrRefused for an account, home or name that is not fit to be
+// lock is not given back; ErrSilent; ErrNoHome for a home that does not exist; ErrRefused for an account, home or name that is not fit to be
 // touched; else what the file system said.
 func (d *Door) Read(a Account, file string) (File, error) {
 	var found File

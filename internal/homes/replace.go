@@ -58,7 +58,7 @@ import (
 // new inode was found there with the new content. It is no promise about the
 // moment after, for the file is its user's.
 //
-// Errors: ErrStuck when a lock is not given back; ErrChanged when the file is not the
+// Errors: ErrStuck when a lock is not given back; ErrSilent when nothing is known yet, and it may still be done; ErrChanged when the file is not the
 // Version before, or when its user
 // changed it, its name or .ssh during the work, until that last look-up (what was
 // read may be aside or gone then: look again); ErrNoHome; ErrRefused; or what the

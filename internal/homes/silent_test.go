@@ -172,7 +172,7 @@ func TestFreezeIsNoLock(t *testing.T) {
 func TestHangsThatAreSilent(t *testing.T) {
 	list := hangs{}
 	silent := func(home, file string, what errand, server string) *hang {
-		return &hang{home: home, file: file, errand: what, silent: server, effort: new(effort)}
+		return &hang{home: home, file: file, errand: what, silent: true, server: server, effort: new(effort)}
 	}
 	const alice, second = "/home/alice", keyPath + "2"
 	list.enter(silent(alice, keyPath, reading, "xfs 8:1"))
@@ -189,7 +189,7 @@ func TestHangsThatAreSilent(t *testing.T) {
 		{second, peeking, ErrSilent},
 		{"", reading, nil},
 	} {
-		if got := list.bars(silent(alice, want.file, want.what, "")); !errors.Is(got, want.bars) {
+		if got := list.bars(&hang{home: alice, file: want.file, errand: want.what}); !errors.Is(got, want.bars) {
 			t.Errorf("errand %d for %q: %v, want %v", want.what, want.file, got, want.bars)
 		}
 	}

@@ -108,14 +108,14 @@ func attend[T any](d *Door, a Account, file string, what errand, fn func(e *effo
 		switch {
 		case times >= stuckTimes:
 		case times == 0 && e.silent(what, age):
-			err, this.silent = ErrSilent, d.Server(a.Home)
+			err, this.silent, this.server = ErrSilent, true, d.Server(a.Home)
 		default:
 			continue
 		}
 		if !d.hangs.enter(this) {
 			continue
 		}
-		e.left.Store(this.silent == "") // a change that is silent may yet be made
+		e.left.Store(!this.silent) // a change that is silent may yet be made
 		go func() {
 			<-result // whatever came of it
 			d.hangs.leave(this)
