@@ -46,7 +46,7 @@ func TestLinkToADeadServer(t *testing.T) {
 			t.Fatalf("look %d: state %v, %v, and %d threads hang", i, file.State, err, h.door.Stuck())
 		}
 	}
-	h.holds(good)
+	h.expect(Regular)
 	file, err := read()
 	h.must(err)
 	h.must(h.door.Replace(h.Account, second, file.Version, []byte(good)))
@@ -99,7 +99,9 @@ func TestHeldDirectoryOfXFS(t *testing.T) {
 		t.Errorf("Renew: %v", err)
 	}
 	h.must(h.door.Replace(h.Account, keyPath, h.expect(Regular).Version, []byte(good)))
-	h.holds(good)
+	if got := h.content(h.keys()); got != good {
+		t.Errorf("the file holds %q", got)
+	}
 	if _, err := h.door.Read(h.Account, second); !errors.Is(err, ErrStuck) {
 		t.Errorf("Read: %v, want ErrStuck", err)
 	}
@@ -108,10 +110,7 @@ func TestHeldDirectoryOfXFS(t *testing.T) {
 	}
 	holder.Let()
 	h.back()
-	if file := h.read(); file.State == BadDir { // the Renew that was left behind moved .ssh and stopped
-		h.enforce(file)
-	}
-	h.holds(good)
+	h.enforce(h.read()) // also where the Renew that was left behind moved .ssh and stopped
 }
 
 // stuff makes more files in a directory than its inode has room for.

@@ -59,6 +59,9 @@ func (j job) overHeld(d *Door, a Account, s spot) error {
 			if err := j.find(); err != nil {
 				return err
 			}
+			if j.holdsAfter(j.at) && untidy(j.at.node, j.uid) == "" {
+				return ErrStuck // it is more that is to be changed
+			}
 			j.before = j.seen.Version // also of a file that does not keep still: what is in it goes
 			fd := j.overwrite(false)
 			if fd < 0 {

@@ -131,6 +131,9 @@ func TestChangeInADirectoryThatIsHeld(t *testing.T) {
 		t.Errorf("Replace of an older version: %v", err)
 	}
 	h.must(h.door.Seize(h.Account, keyPath, []byte(good)))
+	if err := h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)); !errors.Is(err, ErrStuck) {
+		t.Errorf("Replace of what is right: %v, want ErrStuck: it would be done again and again", err)
+	}
 	holder.Let()
 	h.back()
 	if h.inode(".ssh") != ssh || h.content(h.keys()) != good || len(h.entries(".ssh")) != 1 {
