@@ -54,11 +54,12 @@ type hangs struct {
 // bars says why a call would hang as well, or could be one too many. Where a
 // directory has given way, the next call has another one before it. What hangs in one
 // directory says nothing of another, but for a renewal: it waits for the one above. What is silent says nothing of another file, nor
-// does a read: the kernel has the name of the other one in memory perhaps.
+// does a read: the kernel has the name of the other one in memory perhaps. One that was for no file does, as long as the directory may give way.
 func (h *hangs) bars(next *hang) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	past, dir, what := 0, next.dir(), next.errand
+	stays := slices.ContainsFunc(h.list, func(one *hang) bool { return one.home == next.home && one.errand == renewing && one.dir() == dir })
 	for _, other := range h.list {
 		switch {
 		case other.home != next.home:
@@ -78,7 +79,8 @@ func (h *hangs) bars(next *hang) error {
 			if what == renewing && path.Dir(other.dir()) == path.Dir(dir) || what == changing && other.dir() == dir {
 				return ErrStuck
 			}
-		case what == renewing, other.dir() != "" && other.dir() != dir, other.errand == reading && what == reading && other.file != next.file:
+		case what == renewing, other.dir() != "" && other.dir() != dir:
+		case other.errand == reading && what == reading && other.file != next.file && (other.file != "" || stays):
 		case !other.past && other.errand == what:
 			return ErrStuck
 		default:

@@ -247,3 +247,26 @@ func TestStuckBesideManyHomes(t *testing.T) {
 	h.holds(good)
 	holder.Let()
 }
+
+// A read says nothing of another file of its directory; one for no file, as for a watch, until the directory could not give way.
+func TestHangsOfReadsBesideEachOther(t *testing.T) {
+	const alice, second = "/home/alice", keyPath + "2"
+	list := hangs{}
+	enter := func(file string, what errand) {
+		list.enter(&hang{home: alice, file: file, errand: what, effort: new(effort)})
+	}
+	barred := func(when, file string, want error) {
+		t.Helper()
+		if got := list.bars(&hang{home: alice, file: file, errand: reading}); !errors.Is(got, want) {
+			t.Errorf("%s: a read of %s: %v, want %v", when, file, got, want)
+		}
+	}
+	enter(second, reading)
+	barred("a read of the other one hangs", keyPath, nil)
+	barred("it hangs", second, ErrStuck)
+	enter("", reading)
+	barred("a watch hangs", keyPath, ErrStuck)
+	enter(keyPath, renewing)
+	barred("the directory cannot give way", keyPath, nil)
+	barred("the directory cannot give way", second, ErrStuck)
+}
