@@ -105,6 +105,7 @@ func attend[T any](d *Door, a Account, file string, what errand, fn func(e *effo
 			times = 0
 		}
 		err := ErrStuck
+		this.silent = false
 		switch {
 		case times >= stuckTimes:
 		case times == 0 && e.silent(what, age):
