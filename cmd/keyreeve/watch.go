@@ -24,7 +24,7 @@ func (s *service) watch(account homes.Account) error {
 	dirs, _, err := s.dirs(account)
 	for range watchTries {
 		wrong := s.setWatches(account, dirs)
-		if errors.Is(wrong, homes.ErrStuck) {
+		if errors.Is(wrong, homes.ErrStuck) || errors.Is(wrong, homes.ErrSilent) {
 			return errors.Join(wrong, err) // the look gets past it, or tells
 		}
 		before := dirs

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,6 +154,13 @@ func serverOf(device, fstype, source string) string {
 		}
 	}
 	return fstype + " " + device
+}
+
+// Local reports that a server is a disk of this host's (Door.Server). Homes on one do not go silent together, but for a disk that is
+// broken; so many of them that are silent are somebody's doing.
+func Local(server string) bool {
+	kind, _, _ := strings.Cut(server, " ")
+	return slices.Contains([]string{"btrfs", "ext4", "xfs"}, kind)
 }
 
 func foreignType(fstype, options string) bool {
