@@ -22,10 +22,16 @@ type asks struct {
 	account             testenv.Account
 }
 
-func newAsks(t *testing.T) asks {
+func newAsks(t *testing.T, account testenv.Account) asks {
 	t.Helper()
-	a := asks{place: newPlace(t), account: testenv.NewAccount(t)}
-	a.below = filepath.Dir(a.account.Home)
+	a := asks{place: newPlace(t), account: account}
+	var err error
+	if a.below, err = os.MkdirTemp(filepath.Dir(account.Home), "asks-"); err != nil { //nolint:usetesting // /tmp is not root's alone to write
+		t.Fatal(err)
+	}
+	if err := os.Chmod(a.below, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	a.program, a.dir = filepath.Join(a.below, "keyreeve-keys"), filepath.Join(a.below, "answers")
 	a.yaml = "answer: {dir: " + a.dir + "}\n"
 	a.put("etc/passwd", fmt.Sprintf("root:x:0:0::/root:/bin/sh\n%s:x:%d:%d::/:/bin/sh\n", a.account.Name, a.account.UID, a.account.GID))
@@ -69,7 +75,7 @@ const (
 
 // What sshd asks, by words, program and file: nothing is found where it is in order, and each fault is named.
 func TestChecksOfAnswers(t *testing.T) {
-	testenv.Need(t, "root")
+	account := testenv.NewAccount(t)
 	file := func(a asks) string { return filepath.Join(a.dir, answer.Name) }
 	for name, c := range map[string]struct {
 		words string
@@ -98,7 +104,7 @@ func TestChecksOfAnswers(t *testing.T) {
 		"damaged":                            {words, func(a asks) error { return os.Truncate(file(a), 100) }, []string{"locks-out answer-damaged"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAsks(t)
+			a := newAsks(t, account)
 			a.sshd(narrowed + a.command(c.words) + "AuthorizedKeysFile none\n" + glass)
 			if c.spoil != nil {
 				if err := c.spoil(a); err != nil {
@@ -124,8 +130,7 @@ func codes(found []string) []string {
 
 // The file that is kept, and who asks for it.
 func TestAnswersAndWhoAsks(t *testing.T) {
-	testenv.Need(t, "root")
-	a := newAsks(t)
+	a := newAsks(t, testenv.NewAccount(t))
 	wants := func(when string, want ...string) {
 		t.Helper()
 		if diff := cmp.Diff(want, codes(a.found())); diff != "" {
@@ -148,7 +153,7 @@ func TestAnswersAndWhoAsks(t *testing.T) {
 
 // Where sshd takes keys from keyreeve alone, what a home could say is no danger, and a block that brings homes back is told.
 func TestStrong(t *testing.T) {
-	testenv.Need(t, "root")
+	account := testenv.NewAccount(t)
 	for _, c := range []struct {
 		sshd string
 		want []string
@@ -158,7 +163,7 @@ func TestStrong(t *testing.T) {
 		{"TrustedUserCAKeys /etc/ssh/ca\n", []string{"defeats trusted-ca"}},
 		{"", nil},
 	} {
-		a := newAsks(t)
+		a := newAsks(t, account)
 		a.sshd(c.sshd + narrowed + a.command(words) + "AuthorizedKeysFile none\n" + glass)
 		if diff := cmp.Diff(c.want, codes(a.found())); diff != "" {
 			t.Errorf("%s: %s", c.sshd, diff)
@@ -169,7 +174,7 @@ func TestStrong(t *testing.T) {
 		"Match Address 198.51.100.0/24\n\tAuthorizedKeysCommand none\n":                                            {"locks-out no-keys"},
 		"Match Address 198.51.100.0/24\n\tAuthorizedKeysFile .ssh/authorized_keys\n\tAuthorizedKeysCommand none\n": {"note key-file"},
 	} {
-		a := newAsks(t)
+		a := newAsks(t, account)
 		a.sshd(narrowed + a.command(words) + "AuthorizedKeysFile none\n" + glass + block)
 		if diff := cmp.Diff(want, codes(a.found())); diff != "" {
 			t.Errorf("%s: %s", block, diff)
@@ -179,8 +184,7 @@ func TestStrong(t *testing.T) {
 
 // Root and the administrators get in without keyreeve's file.
 func TestBreakGlass(t *testing.T) {
-	testenv.Need(t, "root")
-	a := newAsks(t)
+	a := newAsks(t, testenv.NewAccount(t))
 	admin := a.accounts[2]
 	admin.Name, admin.Glass = "eve", true
 	a.accounts = append(a.accounts, admin)

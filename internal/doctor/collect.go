@@ -12,11 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/keyreeve/keyreeve/internal/answer"
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/host"
-	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
 // Question is what a host is asked.
@@ -97,21 +95,49 @@ func (q Question) sshd(ctx context.Context, f *Facts) {
 		if a.Files, err = sshd.KeyFiles(a.Account); err != nil { //nolint:contextcheck,nolintlint // one question has its own bound
 			f.Unread = append(f.Unread, err)
 		}
-		read := slices.Clone(a.Files.Paths)
-		for _, unkept := range a.Files.Unkept {
-			read = append(read, unkept.Path) // one that all accounts share, say
-		}
-		for _, name := range read {
-			if !filepath.IsAbs(name) {
-				name = filepath.Join(a.Home, name)
-			}
-			// Only those who break the glass are asked for: a home may hang. root's is a local one.
-			if info, err := os.Stat(name); a.Glass && err == nil && info.Mode().IsRegular() && info.Size() > leastKey {
-				a.Filled = append(a.Filled, name)
-			}
+		if a.Glass {
+			a.Filled = filled(a)
 		}
 	}
 }
+
+// filled are the files of an account that may have a key in them. They can be behind a file server that does not answer: what does not tell
+// in time has none.
+func filled(a *Account) []string {
+	names := slices.Clone(a.Files.Paths)
+	for _, unkept := range a.Files.Unkept {
+		names = append(names, unkept.Path) // one that all accounts share, say
+	}
+	found := make(chan string, len(names))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, name := range names {
+			if !filepath.IsAbs(name) {
+				name = filepath.Join(a.Home, name)
+			}
+			if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Size() > leastKey {
+				found <- name
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+	}
+	var list []string
+	for {
+		select {
+		case name := <-found:
+			list = append(list, name)
+		default:
+			return list
+		}
+	}
+}
+
+// patience is for files that answer.
+const patience = 3 * time.Second
 
 // leastKey is less than any line with a key has: "ssh-ed25519 " and 68 characters.
 const leastKey = 79
@@ -140,71 +166,6 @@ func named(lines []host.Line) []string {
 	return list
 }
 
-// programs looks at what sshd and PAM run of keyreeve's, and at the file that it reads.
-func (q Question) programs(f *Facts) {
-	f.Programs, f.Answer, f.Groups = make(map[string]string), make(map[string]AnswerFile), make(map[string]int)
-	for _, u := range f.uses() {
-		f.Programs[u.program] = unsafePath(u.program)
-		f.Answer[u.file] = q.answerFile(u.file, f.Accounts)
-		if gid, err := q.group(u.user); err == nil {
-			f.Groups[u.user] = gid
-		}
-	}
-}
-
-// unsafePath says why sshd would not run a program: it, and every directory above it, must be root's alone to write (auth_secure_path
-// in OpenSSH's misc.c).
-func unsafePath(path string) string {
-	target, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return "it cannot be found: " + err.Error()
-	}
-	for name := target; ; name = filepath.Dir(name) {
-		info, err := os.Stat(name)
-		if err != nil {
-			return err.Error()
-		}
-		if uid, _ := statefile.Owner(info); uid != 0 || info.Mode().Perm()&0o022 != 0 {
-			return fmt.Sprintf("%s belongs to uid %d, mode %04o: sshd wants it root's alone to write", name, uid, info.Mode().Perm())
-		}
-		if name == target && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0) {
-			return "it is no program"
-		}
-		if name == "/" {
-			return ""
-		}
-	}
-}
-
-// answerFile looks at the file of answers, and asks it for each of the sample.
-func (q Question) answerFile(path string, accounts []Account) AnswerFile {
-	file, err := os.Open(path) //nolint:gosec // the configuration of sshd names it
-	if errors.Is(err, fs.ErrNotExist) {
-		return AnswerFile{Missing: true}
-	}
-	if err != nil {
-		return AnswerFile{Fault: err.Error()}
-	}
-	defer file.Close() //nolint:errcheck // it was read
-	info, err := file.Stat()
-	if err != nil {
-		return AnswerFile{Fault: err.Error()}
-	}
-	var a AnswerFile
-	a.UID, a.GID = statefile.Owner(info)
-	a.Mode = uint32(info.Mode().Perm())
-	for _, account := range accounts {
-		_, _, err := answer.Find(file, info.Size(), account.Name, q.Now)
-		switch {
-		case errors.Is(err, answer.ErrStale):
-			a.Stale = true
-		case err != nil:
-			a.Fault = err.Error()
-		}
-	}
-	return a
-}
-
 // fields finds the line of a file like /etc/passwd that begins with a name.
 func (q Question) fields(file string, want func(fields []string)) error {
 	text, err := q.read(file)
@@ -215,16 +176,6 @@ func (q Question) fields(file string, want func(fields []string)) error {
 		want(strings.Split(strings.TrimSuffix(line, "\n"), ":"))
 	}
 	return nil
-}
-
-func (q Question) group(user string) (gid int, err error) {
-	err = fs.ErrNotExist
-	wrong := q.fields("/etc/passwd", func(fields []string) {
-		if len(fields) >= 4 && fields[0] == user && err != nil {
-			gid, err = strconv.Atoi(fields[3])
-		}
-	})
-	return gid, errors.Join(wrong, err)
 }
 
 // locked are those of the sample, and accounts of users, whom sshd without PAM takes for locked: LOCKED_PASSWD_PREFIX in OpenSSH's

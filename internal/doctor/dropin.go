@@ -21,7 +21,7 @@ const (
 // Way is the way of this host: the one in force, else the mildest by which what is configured is used.
 func (f Facts) Way() string {
 	switch {
-	case slices.ContainsFunc(f.Said, f.strongFor):
+	case f.Config.Answer.Dir != "" && slices.ContainsFunc(f.Said, f.strongFor):
 		return Strong
 	case f.Config.Answer.Dir != "":
 		return Both

@@ -50,7 +50,7 @@ func policies(t *testing.T) map[string]config.Config {
 
 // What is printed for a policy is taken by sshd, and leaves nothing to find, in each of the ways.
 func TestDropIn(t *testing.T) {
-	testenv.Need(t, "root")
+	account := testenv.NewAccount(t)
 	sshd, err := testenv.Program("sshd")
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestDropIn(t *testing.T) {
 	for name, c := range policies(t) {
 		for _, way := range []string{doctor.Homes, doctor.Both, doctor.Strong} {
 			t.Run(name+" "+way, func(t *testing.T) {
-				a := newAsks(t)
+				a := newAsks(t, account)
 				a.sshd("")
 				facts := a.facts()
 				if way != doctor.Homes {

@@ -33,22 +33,39 @@ func (f Facts) processes() []Finding {
 
 func (f Facts) sshdProcess(p Process, where string) []Finding {
 	var list []Finding
-	file, option := flags(p.Args)
-	if !slices.ContainsFunc(f.Said, func(said host.Said) bool { return said.Config == file }) {
-		list = append(list, Finding{"other-sshd", Defeats, where, "an sshd runs with " + file + ", which homes.sshd.configs does not name: other key files may count there", "homes: {sshd: {configs: [" + file + ", ...]}}, or stop it"})
+	w := parseWords(p.Args)
+	if w.asks {
+		return nil
 	}
-	if option != "" {
-		list = append(list, Finding{"sshd-option", Defeats, where, "an sshd runs with -o " + option + ", of which sshd -T does not know", "put it into " + file + " instead"})
+	if !slices.ContainsFunc(f.Said, func(said host.Said) bool { return said.Config == w.file }) {
+		list = append(list, Finding{"other-sshd", Defeats, where, "an sshd runs with " + w.file + ", which homes.sshd.configs does not name: other key files may count there", "homes: {sshd: {configs: [" + w.file + ", ...]}}, or stop it"})
+	}
+	for _, option := range w.options {
+		keyword := strings.ToLower(option[:len(option)-len(strings.TrimLeft(option, letters))])
+		if keyword == "authorizedkeysfile" || slices.ContainsFunc(checks(), func(c check) bool { return slices.Contains(c.keywords, keyword) }) {
+			list = append(list, Finding{"sshd-option", Defeats, where, "an sshd runs with -o " + option + ", of which sshd -T does not know", "put it into " + w.file + " instead"})
+		}
 	}
 	return list
 }
 
-// flags reads the words of sshd (getopt in main of sshd.c; the letters with a value are those of 9.2 and 10).
-func flags(args []string) (file, option string) {
-	file = defaultConfig
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// sshdWords are what an sshd was started with.
+type sshdWords struct {
+	file    string
+	options []string
+	// asks: it serves nobody, but says something and ends (-T, -G, -t, -V), or is a part of another one (-R).
+	asks bool
+}
+
+// parseWords reads them as getopt in main of sshd.c does; the letters with a value are those of 9.2 and 10.
+func parseWords(args []string) sshdWords {
+	w := sshdWords{file: defaultConfig}
 	for i := 0; i < len(args); i++ {
 		word, ok := strings.CutPrefix(args[i], "-")
 		for at := 0; ok && at < len(word); at++ {
+			w.asks = w.asks || strings.Contains("TGtVR", word[at:at+1])
 			if !strings.Contains("fopEbkhugcC", word[at:at+1]) {
 				continue
 			}
@@ -59,14 +76,14 @@ func flags(args []string) (file, option string) {
 			}
 			switch word[at] {
 			case 'f':
-				file = value
+				w.file = value
 			case 'o':
-				option = value
+				w.options = append(w.options, value)
 			}
 			break
 		}
 	}
-	return file, option
+	return w
 }
 
 // The watches of one home: its own and that of the folder of the key file at least (package homes names more where links lead elsewhere).

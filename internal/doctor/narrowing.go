@@ -71,8 +71,8 @@ func algorithmsMissing(f Facts, s host.Settings) verdict {
 }
 
 func rsaSize(f Facts, s host.Settings) verdict {
-	kinds, bits := f.wanted()
-	if bits == 0 || !slices.ContainsFunc(accepted(s), func(name string) bool { return strings.HasPrefix(name, "rsa-") }) || len(kinds) == 0 {
+	_, bits := f.wanted()
+	if bits == 0 || !slices.ContainsFunc(accepted(s), func(name string) bool { return strings.HasPrefix(name, "rsa-") }) {
 		return verdict{}
 	}
 	if !s.Has("RequiredRSASize") {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/keyreeve/keyreeve/internal/host"
 )
 
 // gate is keyreeve-keys in sshd's stack (pam_exec(8)).
@@ -72,19 +74,16 @@ func (f Facts) beside(g gate) []Finding {
 		switch {
 		case before.is("pam_env") && slices.Contains(before.Args, "user_readenv=1"):
 			list = append(list, Finding{"gate-order", Defeats, before.place(), "the user's own file of variables is read before the gate, and can name another key than he used", "move the lines of configs/pam.d/keyreeve before it"})
-		case before.lets(distance):
+		case before.skips(distance) && f.forAll(before):
 			list = append(list, Finding{"gate-order", Defeats, before.place(), "the stack can end here in favour of a session, before the gate: " + before.Control + " " + before.Module, "move the lines of configs/pam.d/keyreeve before it"})
 		}
 	}
 	return list
 }
 
-// lets reports whether a line may let a session past the gate, which is so many lines behind it, whoever it is: sufficient, or an action
-// that ends the stack or jumps so far (pam.conf(5)). pam_succeed_if asks for somebody, which is what break-glass is.
-func (l PAMLine) lets(distance int) bool {
-	if l.is("pam_succeed_if") {
-		return false
-	}
+// skips reports whether a line that succeeds takes the stack past the gate, which is so many lines behind it: sufficient, or an action that
+// ends the stack or jumps so far (pam.conf(5)).
+func (l PAMLine) skips(distance int) bool {
 	if l.Control == "sufficient" {
 		return true
 	}
@@ -95,30 +94,51 @@ func (l PAMLine) lets(distance int) bool {
 	})
 }
 
-// spares reports whether a line lets a user past the gate, which stands next behind those that it skips.
-func (l PAMLine) spares(user string, distance int) bool {
-	if l.Type != "session" || !l.is("pam_succeed_if") || !strings.Contains(l.Control, "success="+strconv.Itoa(distance)) && l.Control != "sufficient" && !strings.Contains(l.Control, "success=done") {
-		return false
-	}
-	for i := range l.Args {
-		if i+2 >= len(l.Args) {
+// forAll reports whether a line is for others than those who have to get in: any but pam_succeed_if, and one of those that holds for
+// another one of the sample.
+func (f Facts) forAll(line PAMLine) bool {
+	return !line.is("pam_succeed_if") || slices.ContainsFunc(f.Accounts, func(a Account) bool { return !a.Glass && line.holds(a) })
+}
+
+// holds judges the conditions of pam_succeed_if(8), all of which must be so. One that asks for something else, such as a group, is
+// taken for one that sorts out those who have to get in.
+func (l PAMLine) holds(a Account) bool {
+	flags := []string{"debug", "use_uid", "quiet", "quiet_fail", "quiet_success", "audit"}
+	words := slices.DeleteFunc(slices.Clone(l.Args), func(word string) bool { return slices.Contains(flags, word) })
+	for ; len(words) >= 3; words = words[3:] {
+		holds, known := a.is(words[0], words[1], words[2])
+		if known && !holds || !known && !a.Glass {
 			return false
 		}
-		value := l.Args[i+2]
-		switch l.Args[i] + " " + l.Args[i+1] {
-		case "user =", "user in":
-			if slices.Contains(strings.Split(value, ":"), user) {
-				return true
-			}
-		case "uid =", "uid eq":
-			if user == "root" && value == "0" {
-				return true
-			}
-		case "user ingroup":
-			return true // who is in it is NSS's word
-		}
 	}
-	return false
+	return true
+}
+
+func (a Account) is(field, operator, value string) (holds, known bool) {
+	number, err := strconv.Atoi(value)
+	switch field + " " + operator {
+	case "user =":
+		return a.Name == value, true
+	case "user !=":
+		return a.Name != value, true
+	case "user in":
+		return slices.Contains(strings.Split(value, ":"), a.Name), true
+	case "user notin":
+		return !slices.Contains(strings.Split(value, ":"), a.Name), true
+	case "uid =", "uid eq":
+		return a.UID == number, err == nil
+	case "uid !=", "uid ne":
+		return a.UID != number, err == nil
+	case "uid <", "uid lt":
+		return a.UID < number, err == nil
+	case "uid <=", "uid le":
+		return a.UID <= number, err == nil
+	case "uid >", "uid gt":
+		return a.UID > number, err == nil
+	case "uid >=", "uid ge":
+		return a.UID >= number, err == nil
+	}
+	return false, false
 }
 
 // gateFindings are what is wrong with the gate, if it stands.
@@ -129,7 +149,7 @@ func (f Facts) gateFindings() []Finding {
 	}
 	list := f.beside(g)
 	for _, account := range f.glass() {
-		if !f.spared(g, account.Name) {
+		if !f.spared(g, account) && !f.barred(account.Name) {
 			list = append(list, Finding{
 				"gate-break-glass", LocksOut, g.where, account.Name + " begins no session while the file of answers is missing or stale: no line before the gate lets him past it",
 				"session [success=1 default=ignore] pam_succeed_if.so quiet user in " + f.glassNames(":") + ", directly before the gate",
@@ -139,18 +159,25 @@ func (f Facts) gateFindings() []Finding {
 	return list
 }
 
-// spared counts the lines of sessions between a line and the gate: jumps do.
-func (f Facts) spared(g gate, user string) bool {
+// spared reports whether a line before the gate lets somebody past it.
+func (f Facts) spared(g gate, account Account) bool {
 	distance := 0
 	for _, line := range slices.Backward(f.PAM[:g.line]) {
 		if line.Type != "session" {
 			continue
 		}
-		if distance++; line.spares(user, distance) {
+		if distance++; line.is("pam_succeed_if") && line.skips(distance) && line.holds(account) {
 			return true
 		}
 	}
 	return false
+}
+
+// barred: root, where no sshd lets him in anyway.
+func (f Facts) barred(name string) bool {
+	return name == "root" && len(f.Said) > 0 && !slices.ContainsFunc(f.Said, func(said host.Said) bool {
+		return said.Users[name].Text("PermitRootLogin") != "no"
+	})
 }
 
 // glassNames are those who have to get in.

@@ -42,9 +42,9 @@ func ourGate(t *testing.T) string {
 }
 
 // gated is a place with the gate, whose program and file are in order.
-func gated(t *testing.T, yaml string, stack func(gate string) string) asks {
+func gated(t *testing.T, account testenv.Account, yaml string, stack func(gate string) string) asks {
 	t.Helper()
-	a := newAsks(t)
+	a := newAsks(t, account)
 	a.yaml += yaml
 	a.put("etc/pam.d/common-auth", "auth [success=1 default=ignore] pam_unix.so nullok\nauth requisite pam_deny.so\nauth required pam_permit.so\n")
 	a.put("etc/pam.d/common-session", "session [default=1] pam_permit.so\nsession requisite pam_deny.so\nsession required pam_permit.so\n")
@@ -56,7 +56,7 @@ func gated(t *testing.T, yaml string, stack func(gate string) string) asks {
 // The gate as configs/pam.d has it, in a stack as Debian has it, is in order; each thing that takes its force from it, or locks out root, is
 // named.
 func TestChecksOfPAM(t *testing.T) {
-	testenv.Need(t, "root")
+	account := testenv.NewAccount(t)
 	at := func(gate string) string { return strings.Replace(debian, "GATE", gate, 1) }
 	own := func(old, other string) func(string) string {
 		return func(gate string) string { return at(strings.Replace(gate, old, other, 1)) }
@@ -91,14 +91,20 @@ func TestChecksOfPAM(t *testing.T) {
 		"a jump too short": {own("user = root\n", "user = root\nsession required pam_permit.so\n"), "", []string{
 			"locks-out gate-break-glass etc/pam.d/sshd:5",
 		}},
-		"a jump far enough": {own("[success=1 default=ignore] pam_succeed_if.so quiet user = root\n", "[success=2 default=ignore] pam_succeed_if.so quiet user = root\nsession required pam_permit.so\n"), "", nil},
-		"without PAM":       {at, "UsePAM no\n", []string{"defeats gate-off drop/10.conf:3"}},
+		"a jump far enough":      {own("[success=1 default=ignore] pam_succeed_if.so quiet user = root\n", "[success=2 default=ignore] pam_succeed_if.so quiet user = root\nsession required pam_permit.so\n"), "", nil},
+		"for whoever is a user":  {before("session sufficient pam_succeed_if.so quiet uid >= 1000"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
+		"for two conditions":     {before("session sufficient pam_succeed_if.so uid >= 1000 quiet user in eve:fay"), "", nil},
+		"for all but some":       {before("session [success=2 default=ignore] pam_succeed_if.so user notin eve:fay"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
+		"for a group":            {own("user = root", "user ingroup wheel"), "", nil},
+		"root does not get in":   {own("user = root", "user = eve"), "PermitRootLogin no\n", nil},
+		"a jump that is too far": {own("success=1", "success=2"), "", nil},
+		"without PAM":            {at, "UsePAM no\n", []string{"defeats gate-off drop/10.conf:3"}},
 		"no program": {func(gate string) string { return at(strings.Replace(gate, "/keyreeve-keys", "/gone/keyreeve-keys", 1)) }, "", []string{
 			"locks-out keys-program etc/pam.d/sshd:4",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := gated(t, "", c.stack)
+			a := gated(t, account, "", c.stack)
 			a.put("etc/pam.d/other", "auth required pam_permit.so\nsession sufficient pam_permit.so\n")
 			a.sshd(narrowed + c.sshd)
 			found := a.found()
@@ -114,7 +120,7 @@ func TestChecksOfPAM(t *testing.T) {
 
 // What the gate refuses is told as what it is, and no more; where it does not bind, or lets a method through, it is a danger as ever.
 func TestGateShields(t *testing.T) {
-	testenv.Need(t, "root")
+	account := testenv.NewAccount(t)
 	const open = narrowed + "HostbasedAuthentication yes\nTrustedUserCAKeys /etc/ssh/ca\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n"
 	for name, c := range map[string]struct {
 		old, new string
@@ -126,7 +132,7 @@ func TestGateShields(t *testing.T) {
 		"certificates":  {"--pam", "--pam --authority=SHA256:x", []string{"locks-out algorithms-missing", "note hostbased", "note passwords", "note trusted-ca"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := gated(t, "doctor: {passwords: forbid}\n", func(gate string) string {
+			a := gated(t, account, "doctor: {passwords: forbid}\n", func(gate string) string {
 				return strings.Replace(debian, "GATE", strings.Replace(gate, c.old, c.new, 1), 1)
 			})
 			a.sshd(open)

@@ -11,7 +11,7 @@ import (
 )
 
 // servers looks for programs that serve SSH. A listening sshd has the title "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"
-// (main of sshd.c since 8.2), that of a session "sshd: ada [priv]".
+// (main of sshd.c since 8.2; before, it has the words alone), that of a session "sshd: ada [priv]".
 func (q Question) servers(f *Facts) {
 	names, err := filepath.Glob(q.path("/proc/[0-9]*"))
 	if err != nil {
@@ -48,9 +48,11 @@ func listener(program, title string) (args []string, listens bool) {
 	if program != "sshd" {
 		return words, slices.Contains([]string{"dropbear", "tinysshd", "lshd", "teleport"}, program)
 	}
-	end := slices.Index(words, "[listener]")
-	if end < 2 || words[0] != "sshd:" {
+	if end := slices.Index(words, "[listener]"); end >= 2 && words[0] == "sshd:" {
+		return words[2:end], true
+	}
+	if len(words) == 0 || filepath.Base(words[0]) != "sshd" {
 		return nil, false
 	}
-	return words[2:end], true
+	return words[1:], true
 }
