@@ -146,6 +146,7 @@ func examine(ctx context.Context, p process, path string, names []string) (docto
 	question.Accounts = append(question.Accounts, s.pick(names)...)
 	facts := doctor.Collect(ctx, question)
 	facts.NoReading = good == nil
+	askClock(ctx, g.config.Registry, &facts)
 	if g.trouble != nil {
 		facts.Unread = append(facts.Unread, g.trouble)
 	}
@@ -155,6 +156,20 @@ func examine(ctx context.Context, p process, path string, names []string) (docto
 		}
 	}
 	return facts, nil
+}
+
+// askClock asks the directory for its time, where there is one.
+func askClock(ctx context.Context, r config.Registry, facts *doctor.Facts) {
+	if r.Source != config.LDAPSource {
+		return
+	}
+	directory, err := newDirectory(r)
+	if err == nil {
+		facts.Clock, facts.Clocked, err = directory.Clock(ctx)
+	}
+	if facts.ClockAsked = err == nil; err != nil {
+		facts.Unread = append(facts.Unread, fmt.Errorf("ask the directory for its time: %w", err))
+	}
 }
 
 // sample chooses the accounts that sshd is asked about.

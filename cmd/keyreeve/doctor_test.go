@@ -111,3 +111,22 @@ func TestDoctorSample(t *testing.T) {
 		t.Errorf("status %d, %s", status, said)
 	}
 }
+
+// A directory is asked for its time; that it does not answer is no silence.
+func TestDoctorAsksForTheTime(t *testing.T) {
+	testenv.Need(t, "sshd", "slapd")
+	s, examine := hospital(t, "")
+	ldap := testenv.StartSlapdWith(t, entries(s.newMember(1, newKeyLine(t))), testenv.SlapdSetup{Database: "database monitor\naccess to * by users read\n"})
+	text, err := os.ReadFile(s.path("keyreeve.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put("keyreeve.yaml", strings.Replace(string(text), s.ldifRegistry(), startTLS(ldap, "1h"), 1))
+	if _, text, _ := examine("doctor"); strings.Contains(text, "clock") || strings.Contains(text, "time") {
+		t.Error(text)
+	}
+	ldap.Stop()
+	if _, text, _ := examine("doctor"); !strings.Contains(text, "ask the directory for its time: "+ldap.URL) {
+		t.Error(text)
+	}
+}

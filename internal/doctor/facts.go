@@ -38,9 +38,9 @@ type Facts struct {
 	Writers []string
 	// Equivalents are the files by which all users of other hosts get in (shosts.equiv).
 	Equivalents []string
-	// Clock is how far the directory's clock is ahead of this host's, if Clocked.
-	Clock   time.Duration
-	Clocked bool
+	// Clock is how far the directory's clock is ahead of this host's, if Clocked; it was asked for that, if ClockAsked.
+	Clock               time.Duration
+	Clocked, ClockAsked bool
 	// Unread are reasons why some of it is not known.
 	Unread []error
 }

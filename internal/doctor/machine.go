@@ -113,6 +113,9 @@ func (f Facts) machine() []Finding {
 	for _, path := range f.Writers {
 		list = append(list, Finding{"writer", Note, path, cmp.Or(agents()[path], "a profile script") + " writes keys into authorized_keys; keyreeve takes them out again where nobody registered them", "turn that off, or register the keys"})
 	}
+	if f.ClockAsked && !f.Clocked {
+		list = append(list, Finding{"clock", Note, "the clock", "the directory does not tell this reader its time", "let the reader see cn=monitor there, or look at both clocks"})
+	}
 	if f.Clocked && f.Clock.Abs() > clockSlack {
 		list = append(list, Finding{"clock", LocksOut, "the clock", fmt.Sprintf("the directory's clock is %v from this host's: registrations begin and end at another time here", f.Clock.Round(time.Second)), "timedatectl set-ntp true, here and there"})
 	}

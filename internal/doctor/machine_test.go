@@ -88,14 +88,24 @@ func TestClock(t *testing.T) {
 	p := newPlace(t)
 	p.sshd(narrowed)
 	for _, c := range []struct {
-		off     time.Duration
-		clocked bool
-		want    int
-	}{{2 * time.Minute, true, 1}, {-2 * time.Minute, true, 1}, {30 * time.Second, true, 0}, {2 * time.Minute, false, 0}} {
+		off            time.Duration
+		asked, clocked bool
+		want           []doctor.Severity
+	}{
+		{2 * time.Minute, true, true, []doctor.Severity{doctor.LocksOut}},
+		{-2 * time.Minute, true, true, []doctor.Severity{doctor.LocksOut}},
+		{30 * time.Second, true, true, nil},
+		{0, true, false, []doctor.Severity{doctor.Note}},
+		{2 * time.Minute, false, false, nil}, // a file as the registry
+	} {
 		facts := p.facts()
-		facts.Clock, facts.Clocked = c.off, c.clocked
-		if found := doctor.Diagnose(facts); len(found) != c.want {
-			t.Errorf("%v: %+v", c, found)
+		facts.Clock, facts.Clocked, facts.ClockAsked = c.off, c.clocked, c.asked
+		var got []doctor.Severity
+		for _, f := range doctor.Diagnose(facts) {
+			got = append(got, f.Severity)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v: %v", c, got)
 		}
 	}
 }
