@@ -127,6 +127,9 @@ func TestChecksOfSSHD(t *testing.T) {
 		"by an address, less":             {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms ssh-ed25519,sk-ssh-ed25519@openssh.com,rsa-sha2-512\n", nil},
 		"a user of the sample":            {"", narrowed + "Match User ada\n\tRequiredRSASize 2048\n", []string{"defeats rsa-size drop/10.conf:4"}},
 		"a user beside it":                {"", narrowed + "Match User carl\n\tAuthorizedKeysFile /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
+		"root's alone":                    {"", narrowed + "Match User root\n\tRequiredRSASize 2048\n", nil},
+		"twice in a block":                {"", narrowed + "Match Address 10.0.0.0/8\n\tRequiredRSASize 4096\n\tRequiredRSASize 2048\n", nil},
+		"in force and in a block":         {"", strings.Replace(narrowed, "4096", "2048", 1) + "Match Address 10.0.0.0/8\n\tRequiredRSASize 3072\n", []string{"defeats rsa-size drop/10.conf:2", "defeats rsa-size drop/10.conf:4"}},
 		"a group":                         {"", narrowed + "Match Group staff\n\tHostbasedAuthentication yes\n", []string{"defeats hostbased drop/10.conf:4"}},
 		"a key file of root's own":        {"", narrowed + "Match User root\n\tAuthorizedKeysFile /etc/ssh/root-keys\n", nil},
 		"nothing at all":                  {"", narrowed + "AuthorizedKeysFile none\n", []string{"locks-out break-glass drop/10.conf:3", "note no-keys drop/10.conf:3"}},
@@ -156,6 +159,16 @@ func TestBrokenConfiguration(t *testing.T) {
 	}
 }
 
+// A list that is told by what is added to it is not what sshd prints; its line is that outside of blocks.
+func TestLineOfAList(t *testing.T) {
+	p := newPlace(t)
+	p.sshd("PubkeyAcceptedAlgorithms +ssh-rsa\nRequiredRSASize 4096\n")
+	p.put("drop/05.conf", "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms ssh-ed25519,sk-ssh-ed25519@openssh.com,rsa-sha2-512\n")
+	if diff := cmp.Diff([]string{"defeats algorithms drop/10.conf:1"}, p.found()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Without PAM sshd lets nobody in whose password is locked.
 func TestLockedAccounts(t *testing.T) {
 	for _, c := range []struct {
@@ -168,7 +181,8 @@ func TestLockedAccounts(t *testing.T) {
 		{"yes", "!", nil},
 	} {
 		p := newPlace(t)
-		p.put("etc/shadow", "ada:"+c.ada+":1::::::\nstranger:!:1::::::\n")
+		p.accounts = append(p.accounts, doctor.Account{Account: homes.Account{Name: "daemon", UID: 1, GID: 1, Home: "/"}})
+		p.put("etc/shadow", "ada:"+c.ada+":1::::::\nstranger:!:1::::::\ndaemon:!:1::::::\n")
 		p.sshd(narrowed + "UsePAM " + c.pam + "\n")
 		if diff := cmp.Diff(c.want, p.found()); diff != "" {
 			t.Errorf("UsePAM %s, %s: %s", c.pam, c.ada, diff)

@@ -69,9 +69,6 @@ func (f Facts) inBlocks(said host.Said, c check) []Finding {
 		}
 		for _, user := range f.concerned(said, c) {
 			settings := maps.Clone(said.Users[user])
-			if c.judge(f, settings).severity.Bad() {
-				continue // it is told for everybody
-			}
 			for _, line := range slices.Backward(block) { // the first counts
 				settings[line.Keyword] = changed(settings.Words(line.Keyword), line.Values)
 			}
