@@ -181,7 +181,7 @@ func TestLockedAccounts(t *testing.T) {
 		{"yes", "!", nil},
 	} {
 		p := newPlace(t)
-		p.accounts = append(p.accounts, doctor.Account{Account: homes.Account{Name: "daemon", UID: 1, GID: 1, Home: "/"}})
+		p.accounts = append(p.accounts, doctor.Account{Account: homes.Account{Name: "daemon", UID: 1, GID: 1, Home: "/usr/sbin"}})
 		p.put("etc/shadow", "ada:"+c.ada+":1::::::\nstranger:!:1::::::\ndaemon:!:1::::::\n")
 		p.sshd(narrowed + "UsePAM " + c.pam + "\n")
 		if diff := cmp.Diff(c.want, p.found()); diff != "" {
