@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -131,6 +132,8 @@ func TestChecksOfSSHD(t *testing.T) {
 		"twice in a block":                {"", narrowed + "Match Address 10.0.0.0/8\n\tRequiredRSASize 4096\n\tRequiredRSASize 2048\n", nil},
 		"in force and in a block":         {"", strings.Replace(narrowed, "4096", "2048", 1) + "Match Address 10.0.0.0/8\n\tRequiredRSASize 3072\n", []string{"defeats rsa-size drop/10.conf:2", "defeats rsa-size drop/10.conf:4"}},
 		"a group":                         {"", narrowed + "Match Group staff\n\tHostbasedAuthentication yes\n", []string{"defeats hostbased drop/10.conf:4"}},
+		"a group, another file":           {"", narrowed + "Match Group staff\n\tAuthorizedKeysFile .ssh/authorized_keys /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
+		"a group, a file that is kept":    {"", narrowed + "Match Group staff\n\tAuthorizedKeysFile /etc/ssh/keys/%u\n", nil},
 		"a key file of root's own":        {"", narrowed + "Match User root\n\tAuthorizedKeysFile /etc/ssh/root-keys\n", nil},
 		"nothing at all":                  {"", narrowed + "AuthorizedKeysFile none\n", []string{"locks-out break-glass drop/10.conf:3", "note no-keys drop/10.conf:3"}},
 	} {
@@ -187,5 +190,36 @@ func TestLockedAccounts(t *testing.T) {
 		if diff := cmp.Diff(c.want, p.found()); diff != "" {
 			t.Errorf("UsePAM %s, %s: %s", c.pam, c.ada, diff)
 		}
+	}
+}
+
+// That is so.
+func TestLockedAccountsLogins(t *testing.T) {
+	testenv.Need(t, "root", "sshd")
+	account := testenv.NewAccount(t)
+	key, line := testenv.NewKey(t)
+	authorize(t, account, line+"\n")
+	server := testenv.StartSSHD(t, "") // without PAM
+	if err := server.Login(account.Name, key); err != nil {
+		t.Error(err)
+	}
+	program, err := testenv.Program("usermod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said, err := exec.Command(program, "-p", "!", account.Name).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	if err := server.Login(account.Name, key); !errors.Is(err, testenv.ErrRefused) {
+		t.Errorf("locked: %v, want ErrRefused", err)
+	}
+}
+
+// authorize gives an account a key file of root's, which sshd takes as well.
+func authorize(t *testing.T, account testenv.Account, text string) {
+	t.Helper()
+	folder := filepath.Join(account.Home, ".ssh")
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(filepath.Join(folder, "authorized_keys"), []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -138,10 +138,7 @@ func TestNarrowingLogins(t *testing.T) {
 		}
 		weak[name], text = file, text+string(public)
 	}
-	folder := filepath.Join(account.Home, ".ssh")
-	if err := errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(filepath.Join(folder, "authorized_keys"), []byte(text), 0o644)); err != nil {
-		t.Fatal(err)
-	}
+	authorize(t, account, text)
 	before, after := testenv.StartSSHD(t, ""), testenv.StartSSHD(t, p.facts().DropIn(doctor.Homes))
 	for name, file := range weak {
 		if err := before.Login(account.Name, file); err != nil {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/host"
 )
 
@@ -55,11 +56,9 @@ func (f Facts) keyFiles() []Finding {
 			continue
 		}
 		for _, unkept := range account.Files.Unkept {
-			list = append(list, Finding{
-				"key-file", Defeats, f.lineOf(unkept.Path), "sshd reads " + unkept.Path + ": " + unkept.Why,
-				"AuthorizedKeysFile .ssh/authorized_keys; or none, with keyreeve-keys (docs/sshd.md)",
-			})
+			list = append(list, notKept(f.lineOf(unkept.Path), unkept, ""))
 		}
+		list = append(list, f.inOtherBlocks(account, list)...)
 	}
 	for _, said := range f.Said {
 		if !f.strongFor(said) {
@@ -70,6 +69,32 @@ func (f Facts) keyFiles() []Finding {
 				list = append(list, Finding{
 					"key-file", Note, at(line), "what stands in " + strings.Join(line.Values, " and ") + " counts, and keyreeve only cleans it (where \"Match " + line.Match + "\" holds)", "AuthorizedKeysFile none",
 				})
+			}
+		}
+	}
+	return list
+}
+
+func notKept(where string, file homes.Unkept, when string) Finding {
+	return Finding{
+		"key-file", Defeats, where, "sshd reads " + file.Path + ": " + file.Why + when,
+		"AuthorizedKeysFile .ssh/authorized_keys; or none, with keyreeve-keys (docs/sshd.md)",
+	}
+}
+
+// inOtherBlocks looks at the Match blocks that may be for an account in another connection, or for somebody like him. What was told of a
+// line is not told again.
+func (f Facts) inOtherBlocks(account Account, told []Finding) []Finding {
+	var list []Finding
+	for _, said := range f.Said {
+		for _, block := range blocks(said) {
+			for _, line := range block {
+				if line.Keyword != "authorizedkeysfile" || slices.ContainsFunc(told, func(one Finding) bool { return one.Where == at(line) }) {
+					continue
+				}
+				for _, unkept := range host.Expand(line.Values, account.Account).Unkept {
+					list = append(list, notKept(at(line), unkept, " (where \"Match "+line.Match+"\" holds)"))
+				}
 			}
 		}
 	}
