@@ -89,6 +89,13 @@ func (m *mounts) find(path string) string {
 	return m.servers["/"]
 }
 
+// Served reads mountinfo and says of a path what it is on, without a question to that: the type of the file system, then its server or
+// device.
+func Served(mountinfo []byte) func(path string) string {
+	_, servers := parseMounts(mountinfo)
+	return (&mounts{servers: servers}).find
+}
+
 // refresh reads the table again if it changed.
 func (m *mounts) refresh() error {
 	changed := []unix.PollFd{{Fd: m.fd, Events: unix.POLLPRI}}
