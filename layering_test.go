@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/answer":    {},
 	"internal/audit":     {"authkeys", "internal/plain", "go.uber.org/zap", "go.uber.org/zap/zapcore"},
 	"internal/cow":       {},
+	"internal/krl":       {},
 	"internal/plain":     {},
 	"internal/statefile": {},
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
@@ -39,7 +40,7 @@ var allowed = map[string][]string{
 	"cmd/keyreeve-keys":  {"authkeys", "internal/answer"},
 	"cmd/keyreeve": {
 		"authkeys", "policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
-		"internal/answer", "internal/homes", "internal/host", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
+		"internal/answer", "internal/homes", "internal/host", "internal/krl", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},
 }

@@ -114,6 +114,9 @@ type Excepted struct {
 	Idle string
 }
 
+// notBegun says of an exception that it begins later.
+const notBegun = "not begun"
+
 // numbered is an exception with its place among those that were asked for.
 type numbered struct {
 	Excepted
@@ -156,7 +159,7 @@ func (g *Grants) idle(e Exception, of *userGrants, now time.Time) string {
 	case !now.Before(e.Until):
 		return "ended"
 	case now.Before(e.Since):
-		return "not begun"
+		return notBegun
 	case of.away.Reason != "":
 		return of.away.Detail
 	case slices.ContainsFunc(of.grants, func(have Grant) bool { return have.Key == e.Key }):
