@@ -9,8 +9,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/keyreeve/keyreeve/authkeys"
 )
 
@@ -87,8 +85,8 @@ func person(what, text string, bound int) error {
 // first. DSA is unknown here, since nothing tells a sound DSA key from one with g = 1, for which anybody can sign.
 func excepted(key authkeys.Key, options authkeys.Options) error {
 	known := []string{
-		ssh.KeyAlgoED25519, ssh.KeyAlgoSKED25519, ssh.KeyAlgoRSA,
-		ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoSKECDSA256,
+		wireEd25519, wireSKEd25519, wireRSA,
+		wireECDSA256, wireECDSA384, wireECDSA521, wireSKECDSA256,
 	}
 	switch {
 	case options.CertAuthority():

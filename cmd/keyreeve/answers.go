@@ -102,7 +102,7 @@ func newAnswers(dir string, log *zap.Logger, m *metrics) *outlet {
 
 // replace writes the file, unless it would be the same.
 func (a *answers) replace(s said) error {
-	data, err := answer.Make(s.world.Answers(), s.end)
+	data, err := answer.Make(s.world.Answers(), s.end, s.world.Rules()...)
 	if err != nil {
 		return err
 	}
