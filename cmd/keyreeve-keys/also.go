@@ -95,12 +95,12 @@ func safe(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%q is not an absolute path", path)
 	}
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
 	}
-	for at := real; ; at = filepath.Dir(at) {
-		info, err := os.Lstat(at)
+	for at := target; ; at = filepath.Dir(at) {
+		info, err := os.Lstat(at) //nolint:gosec // root names it in the configuration of sshd
 		if err != nil {
 			return err
 		}

@@ -84,7 +84,7 @@ func (d *denied) replace(s said) error {
 	want := make([]krl.Hash, 0, len(keys))
 	for _, key := range keys {
 		// Where it is not known who is to be spared, nobody is refused who was not.
-		if h := krl.Hash(sha256.Sum256(key.Wire())); !spared[key] && (err == nil || d.listed[h]) {
+		if h := sha256.Sum256(key.Wire()); !spared[key] && (err == nil || d.listed[h]) {
 			want = append(want, h)
 		}
 	}
