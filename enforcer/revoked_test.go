@@ -3,6 +3,7 @@ package enforcer_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,7 +55,8 @@ func someone(n int, records ...registry.Record) registry.User {
 func TestRevokedIsNobodys(t *testing.T) {
 	lines := []string{ed25519(t, 0), ed25519(t, 1), ed25519(t, 2)}
 	rapid.Check(t, func(rt *rapid.T) {
-		p := newPast(t, 100)
+		p, amended := newPast(t, 100), newPast(t, 100)
+		last := amended.read(t, []registry.User{someone(9, record(t, lineA))})
 		was := make(map[authkeys.Key]bool)
 		for range rapid.IntRange(1, 8).Draw(rt, "readings") {
 			somebodys := make(map[authkeys.Key]bool)
@@ -79,7 +81,12 @@ func TestRevokedIsNobodys(t *testing.T) {
 				}
 			}
 			users = append(users, someone(9, record(t, lineA))) // a registry has a key
-			revoked, _ := p.memory.Revoked(p.read(t, users), p.now)
+			w := p.read(t, users)
+			revoked, _ := p.memory.Revoked(w, p.now)
+			last, _, _ = amended.memory.Amend(last, w.Snapshot, p.now)
+			if same, _ := amended.memory.Revoked(last, p.now); !sameKeys(same, revoked) {
+				rt.Fatalf("%d keys, and %d of a world that was amended", len(revoked), len(same))
+			}
 			for _, text := range lines {
 				key := record(t, text).Key
 				if on := slices.Contains(revoked, key); on != (was[key] && !somebodys[key]) {
@@ -88,6 +95,25 @@ func TestRevokedIsNobodys(t *testing.T) {
 			}
 		}
 	})
+}
+
+func sameKeys(a, b []authkeys.Key) bool {
+	compare := func(a, b authkeys.Key) int { return strings.Compare(a.String(), b.String()) }
+	return slices.Equal(slices.SortedFunc(slices.Values(a), compare), slices.SortedFunc(slices.Values(b), compare))
+}
+
+// A key that is held is not on the list.
+func TestRevokedIsNotHeld(t *testing.T) {
+	a, b := record(t, lineA), record(t, lineB)
+	p := newPast(t, 100)
+	p.read(t, []registry.User{someone(1, a, b)})
+	w := p.read(t, []registry.User{someone(1, b)})
+	for _, away := range []bool{true, false} {
+		held := p.memory.World(w.Snapshot, p.rules.Evaluate(w.Snapshot, p.now), enforcer.Scope{}, p.brake, away)
+		if revoked, _ := p.memory.Revoked(held, p.now); (len(revoked) == 0) != away {
+			t.Errorf("while the registry is away (%v): %d keys", away, len(revoked))
+		}
+	}
 }
 
 // What nobody ever registered, an exception grants or will grant, or another registry had, is not on the list.
