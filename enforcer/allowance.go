@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -31,6 +32,9 @@ type told struct {
 	since time.Time
 }
 
+// over reports whether the hour of what was told is over, or the clock was set back.
+func (t *told) over(now time.Time) bool { return now.Sub(t.since) >= allowedIn || now.Before(t.since) }
+
 // NewAllowance is one of which nothing was taken yet.
 func NewAllowance() *Allowance { return &Allowance{told: make(map[string]*told)} }
 
@@ -42,7 +46,8 @@ func (a *Allowance) take(user string, lines int, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := a.told[user]
-	if t == nil || now.Sub(t.since) >= allowedIn || now.Before(t.since) {
+	if t == nil || t.over(now) {
+		maps.DeleteFunc(a.told, func(_ string, t *told) bool { return t.over(now) }) // of others too, who may never come again
 		t = &told{since: now}
 		a.told[user] = t
 	}

@@ -38,9 +38,12 @@ type Enforcer struct {
 	Allowance *Allowance
 }
 
+// ErrUntold says that a file was changed, and that the trail has the intent alone.
+var ErrUntold = errors.New("it is changed, and the trail does not say so")
+
 // Apply carries out a plan that has a change: intent on disk, copy in quarantine, replacement, outcome on disk. The error wraps
-// homes.ErrChanged when the file is no longer the version that the plan was made from: then nothing was changed, and a
-// new plan is due.
+// homes.ErrChanged when the file is not the version that the plan was made from, or not what was written: then a new plan is due. It
+// wraps ErrUntold when the outcome of a change that was made is not on disk.
 func (e *Enforcer) Apply(p Plan) error {
 	if !p.Change {
 		return nil
@@ -65,7 +68,11 @@ func (e *Enforcer) Apply(p Plan) error {
 		outcome.Outcome, outcome.Message = audit.Failure, err.Error()
 		err = fmt.Errorf("change %s of %s: %w", p.Name, p.Account.Name, err)
 	}
-	return errors.Join(err, e.Trail(outcome))
+	untold := e.Trail(outcome)
+	if err == nil && untold != nil {
+		return fmt.Errorf("change %s of %s: %w: %w", p.Name, p.Account.Name, ErrUntold, untold)
+	}
+	return errors.Join(err, untold)
 }
 
 // change is the one place where a file changes.

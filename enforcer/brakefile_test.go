@@ -181,7 +181,9 @@ func TestRestoreOfWhatIsHeld(t *testing.T) {
 	in := enforcer.Input{
 		Account: alice, Name: ".ssh/authorized_keys", File: regular(lineB + "\n"), Grants: grants(t, lineB).WithFormer([]policy.Former{held}), Install: true,
 	}
-	plan, verdicts := enforcer.Restore(in, enforcer.Copy{Content: []byte(lineA + "\n")})
+	kept := enforcer.Copy{User: "alice", Name: in.Name, Content: []byte(lineA + "\n")}
+	look := enforcer.Looker{Homes: shelf{in.Name: in.File}, Grants: in.Grants, Install: true}.Restoring(kept)
+	plan, verdicts := look.Look(alice).Plans[0], kept.Judge(in.Grants)
 	if plan.Change || len(verdicts) != 1 || verdicts[0].Reason != policy.ReasonHeld || verdicts[0].Granted() {
 		t.Errorf("%+v, %v", plan, verdicts)
 	}

@@ -45,7 +45,7 @@ func (l *loop) dispatch() {
 		under := l.dog.begin(account)
 		look := l.world.Looker(l.Homes)
 		look.Files, look.Install = l.settings.Files, l.settings.Install
-		look.Patient, look.Clean = l.patient(user), !l.cleaned[account]
+		look.Patient, look.Clean = l.patient(user), l.cleaned[user] != account
 		f, act, looked := finished{user: user, world: l.world, taken: l.back(user)}, l.present(under), l.settings.Looked
 		go func() {
 			f.watch = l.Watch(account)

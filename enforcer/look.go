@@ -1,12 +1,10 @@
 package enforcer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -23,6 +21,8 @@ type Result struct {
 	Account homes.Account
 	// Plans are those of the files, in the order in which sshd reads them; the last of each, where it was made more than once.
 	Plans []Plan
+	// Tried are all plans that were to be carried out, in their order, whatever came of them: an error does not say that nothing was changed.
+	Tried []Plan
 	// Unkept are files that sshd may read beside those.
 	Unkept []homes.Unkept
 	// NoHome is set when the account has no home yet, or when its user left the registry and it is somebody else's by now; there
@@ -52,6 +52,8 @@ type Looker struct {
 	Clean bool
 	// Bring are lines that are to come back, by the path of their file.
 	Bring map[string][]authkeys.Line
+	// Server says what serves a home, as for a Runner; Sweep alone asks it. Nil: each home is served by itself.
+	Server func(home string) string
 	// Patient leaves a file that may not be finished for a later look, and says so by ErrUnsettled: one that its owner
 	// cannot read, since root may be making it, as useradd and a restore do, who create it first and give it away then; and
 	// one that somebody has open for writing, unless a key is to go from it.
@@ -60,6 +62,7 @@ type Looker struct {
 	twins    map[int][]homes.Account    // as in a World
 	shared   map[string][]homes.Account // as in a World
 	departed map[string]time.Time       // as in a World
+	restored string                     // the copy that Bring is of
 }
 
 // ErrUnsettled is in a result whose look was patient: nothing was done about a file that may not be finished.
@@ -77,15 +80,28 @@ func (l Looker) Look(account homes.Account) Result {
 		l.part(account, &files)
 	}
 	result := Result{Account: account, Unkept: files.Unkept}
+	if carry := l.Act; carry != nil {
+		l.Act = func(p Plan) error {
+			err := carry(p)
+			if !errors.Is(err, errAbandoned) && !errors.Is(err, ErrBraked) {
+				result.Tried = append(result.Tried, p)
+			}
+			return err
+		}
+	}
 	var wrong []error
 	if err != nil {
 		wrong = append(wrong, err)
 	}
 	for i, name := range files.Paths {
-		plan, err := l.keep(Input{
+		in := Input{
 			Account: account, Name: name, Grants: l.Grants, Install: l.Install && i == 0, Bring: l.Bring[name], Others: slices.Concat(files.Paths[:i], files.Paths[i+1:]),
 			Second: slices.ContainsFunc(files.Paths[:i], func(other string) bool { return path.Dir(other) == path.Dir(name) }),
-		}, result.Plans, files.Paths)
+		}
+		if len(in.Bring) > 0 {
+			in.Restored = l.restored
+		}
+		plan, err := l.keep(in, result.Plans, files.Paths)
 		if _, left := l.departed[account.Name]; errors.Is(err, homes.ErrNoHome) || left && errors.Is(err, homes.ErrStranger) {
 			result.NoHome = true // sshd reads the files outside of it all the same
 			continue
@@ -165,7 +181,8 @@ func (l Looker) file(in Input) (Plan, error) {
 	// loop keep an unregistered key for good.
 	plan.Seize = true
 	plan.Whole = policy.Verdict{Reason: ReasonUnsteady, Detail: "the file kept changing while it was looked at; it is put aside"}
-	return plan, l.act(&plan)
+	err := l.act(&plan)
+	return plan, err
 }
 
 // removesKey reports whether a line that has a key goes.
@@ -175,58 +192,6 @@ func (p Plan) removesKey() bool {
 
 func (l Looker) act(plan *Plan) error {
 	err := l.Act(*plan)
-	plan.Done = err == nil
+	plan.Done = err == nil || errors.Is(err, ErrUntold)
 	return err
-}
-
-// Sweep looks at all accounts with a number of workers, each with its own Act where act is given, and yields the results in the
-// order of the accounts, as soon as they are known; it looks ahead of a slow reader by no more than that number. When ctx ends, no further look begins, those
-// that have begun are given a few seconds to end, and the error says how far it came.
-func (l Looker) Sweep(ctx context.Context, accounts []homes.Account, workers int, act func(homes.Account) func(Plan) error, yield func(Result)) error {
-	results := make([]chan Result, len(accounts))
-	for i := range results {
-		results[i] = make(chan Result, 1)
-	}
-	slots := make(chan struct{}, max(workers, 1))
-	var looks sync.WaitGroup
-	looks.Go(func() {
-		for i, account := range accounts {
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
-			looks.Go(func() {
-				look := l
-				if act != nil {
-					look.Act = act(account)
-				}
-				results[i] <- look.Look(account)
-			})
-		}
-	})
-	for i, result := range results {
-		select {
-		case r := <-result:
-			<-slots
-			yield(r)
-		case <-ctx.Done():
-			wait(&looks)
-			return fmt.Errorf("ended after %d of %d accounts: %w", i, len(accounts), ctx.Err())
-		}
-	}
-	return nil
-}
-
-// wait waits for looks that have begun, but not for ever: one may hang on a dead file server.
-func wait(looks *sync.WaitGroup) {
-	ended := make(chan struct{})
-	go func() {
-		looks.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-time.After(farewell):
-	}
 }

@@ -56,6 +56,8 @@ type Input struct {
 	Heirloom []byte
 	// Bring are lines that are to come back into a file that can be read, those of them whose key is granted.
 	Bring []authkeys.Line
+	// Restored is the copy that an administrator wants them from: they come back into a file that is missing too.
+	Restored string
 }
 
 // Decision is what a plan makes of one line.
@@ -105,6 +107,9 @@ type Plan struct {
 // MakePlan decides about one file. It is pure: equal inputs give equal plans, so that two nodes on one shared home
 // never fight, and the plan of a planned file is empty.
 func MakePlan(in Input) Plan {
+	if in.Restored != "" {
+		return in.restore()
+	}
 	p := Plan{Account: in.Account, Name: in.Name, Others: in.Others, State: in.File.State, Before: in.File.Version, Original: in.File.Data, Remark: in.File.Remark}
 	grants := in.Grants.For(in.Account.Name)
 	switch in.File.State {

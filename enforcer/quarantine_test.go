@@ -131,7 +131,7 @@ func TestRecordsHaveABudget(t *testing.T) {
 
 // What comes back from quarantine is what is granted now, and nothing else.
 func TestRestore(t *testing.T) {
-	kept := enforcer.Copy{ID: "X", Content: []byte("# mine\n" + lineB + " b\ncert-authority " + lineA + "\nno key\n" + lineD + " d\r\n")}
+	kept := enforcer.Copy{ID: "X", User: "alice", Name: ".ssh/authorized_keys", Content: []byte("# mine\n" + lineB + " b\ncert-authority " + lineA + "\nno key\n" + lineD + " d\r\n")}
 	for name, c := range map[string]struct {
 		registered []string
 		file       homes.File
@@ -145,8 +145,9 @@ func TestRestore(t *testing.T) {
 		"bound":           {[]string{"restrict " + lineB}, regular(""), "restrict " + lineB + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: c.file, Grants: grants(t, c.registered...)}
-			p, verdicts := enforcer.Restore(in, kept)
+			g := grants(t, c.registered...)
+			look := enforcer.Looker{Homes: shelf{".ssh/authorized_keys": c.file}, Grants: g}.Restoring(kept)
+			p, verdicts := look.Look(alice).Plans[0], kept.Judge(g)
 			if p.Change != (c.after != "") || p.Change && string(p.After) != c.after || len(verdicts) != 4 {
 				t.Errorf("change %v to %q; %v", p.Change, p.After, verdicts)
 			}

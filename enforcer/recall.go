@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/audit"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
 // A key that somebody registers and puts into his file at once is removed if the registry was read last before he did; so is
@@ -33,21 +34,20 @@ type recalled struct {
 // old reports whether the line is too long gone to come back.
 func (r recalled) old() bool { return !r.away && time.Since(r.at) > recallFor }
 
-// remember keeps the key lines that a look removed, and those that it could not bring back.
+// remember keeps the key lines that a look removed or may have removed, and of those that were to come back all that no file was seen to have: one that
+// could not be changed, or is not there at the moment, as on a home that is not mounted, gets them later.
 func (l *loop) remember(f finished) {
 	var gone []recalled
-	if !f.acts {
-		gone = f.taken
-	} else if f.result.Err != nil {
-		for _, r := range f.taken {
-			r.at = time.Now()
-			gone = append(gone, r)
-		}
-	}
-	for _, p := range f.result.Plans {
-		if !p.Done {
+	for _, r := range f.taken {
+		if f.acts && slices.ContainsFunc(f.result.Plans, func(p Plan) bool { return p.Name == r.name && p.has(r.line.Key) }) {
 			continue
 		}
+		if f.acts {
+			r.at = time.Now()
+		}
+		gone = append(gone, r)
+	}
+	for _, p := range f.result.Tried {
 		for _, d := range p.Remove {
 			if d.Reason != ReasonDuplicate {
 				gone = append(gone, recalled{name: p.Name, uid: p.Account.UID, line: d.Line, at: time.Now(), away: d.Reason.OfAccount()})
@@ -55,6 +55,14 @@ func (l *loop) remember(f finished) {
 		}
 	}
 	l.mind(f.user, gone)
+}
+
+// has reports whether a login key is in the file, as the plan found it or left it.
+func (p Plan) has(key authkeys.Key) bool {
+	in := func(d Decision) bool { return loginKey(d.Line, key) }
+	return slices.ContainsFunc(p.Keep, in) || p.Done && (slices.ContainsFunc(p.Rewrite, in) ||
+		slices.ContainsFunc(p.Back, func(line authkeys.Line) bool { return line.Key == key }) ||
+		slices.ContainsFunc(p.Add, func(g policy.Grant) bool { return g.Key == key }))
 }
 
 // mind takes lines of a user that went into memory.

@@ -1,12 +1,17 @@
 package enforcer_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/testenv"
 	"github.com/keyreeve/keyreeve/registry"
@@ -190,5 +195,114 @@ func TestRunnerRecallsForTheSameAccount(t *testing.T) {
 				d.end()
 			})
 		})
+	}
+}
+
+// lent is a door to homes that are not as they should be for a while.
+type lent struct {
+	enforcer.Homes
+	on   atomic.Bool
+	read func(homes.File) (homes.File, error)
+}
+
+func (l *lent) Read(a homes.Account, name string) (homes.File, error) {
+	file, err := l.Homes.Read(a, name)
+	if l.on.Load() && err == nil && name == ".ssh/authorized_keys" {
+		return l.read(file)
+	}
+	return file, err
+}
+
+// A registered key comes back however long its file could not take it, and for whatever reason.
+func TestRunnerRecallsWhenTheFileIsBack(t *testing.T) {
+	for name, read := range map[string]func(homes.File) (homes.File, error){
+		"no home":   func(homes.File) (homes.File, error) { return homes.File{}, homes.ErrNoHome },
+		"an error":  func(homes.File) (homes.File, error) { return homes.File{}, syscall.EIO },
+		"immutable": func(f homes.File) (homes.File, error) { f.Barred = homes.Immutable; return f, nil },
+		"missing":   func(homes.File) (homes.File, error) { return homes.File{}, nil },
+		"dangling":  func(homes.File) (homes.File, error) { return homes.File{Detail: "a link to what is not mounted"}, nil },
+		"a FIFO":    func(homes.File) (homes.File, error) { return homes.File{State: homes.Irregular, Detail: "a FIFO"}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCentre(t)
+			a := c.account("alice", clean)
+			synctest.Test(t, func(t *testing.T) {
+				d := newDaemon(t, c)
+				door := &lent{Homes: d.door, read: read}
+				d.runner.Homes = door
+				d.source.set(registerAs(t, func(u *registry.User) { u.Status = registry.Locked }, onlyA, a), nil)
+				d.start()
+				d.want(a, "# mine\n", "locked")
+				door.on.Store(true)
+				d.source.set(register(t, nil, onlyA, a), nil)
+				time.Sleep(2 * time.Hour)
+				d.want(a, "# mine\n", "while the file cannot take it")
+				door.on.Store(false)
+				time.Sleep(11 * time.Minute)
+				d.want(a, clean, "when it can")
+				d.write(a, "# mine\n")
+				d.hints <- "alice"
+				d.want(a, "# mine\n", "its owner took it out")
+				d.end()
+			})
+		})
+	}
+}
+
+// A change that was made and ended in an error is a change: what it took comes back.
+func TestRunnerRecallsAfterAnError(t *testing.T) {
+	const late = lineB + " new laptop\n"
+	for name, harm := range map[string]func(d *daemon){
+		"the outcome is not on the trail": func(d *daemon) {
+			d.hand.Trail = (&trail{fail: func(r audit.Record) error {
+				if r.Outcome == audit.Success {
+					return syscall.ENOSPC
+				}
+				return nil
+			}}).write
+		},
+		"the new file was swapped at once": func(d *daemon) {
+			d.act = func(p enforcer.Plan) error { return errors.Join(d.hand.Apply(p), homes.ErrChanged) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCentre(t)
+			a := c.account("alice", clean+late)
+			synctest.Test(t, func(t *testing.T) {
+				d := newDaemon(t, c)
+				d.source.set(register(t, nil, onlyA, a), nil)
+				harm(d)
+				d.start()
+				d.want(a, clean, "before its registration was read")
+				d.source.set(twoKeys(t, a), nil)
+				time.Sleep(6 * time.Minute)
+				d.want(a, clean+late, "after it was read")
+				d.end()
+			})
+		})
+	}
+}
+
+// A directory that gave way is one that did, though only its intent is on the trail: its other files are made anew.
+func TestLookCountsWhatIsUntold(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", lineA+"\n")
+	second := filepath.Join(filepath.Dir(c.file(a)), "authorized_keys2")
+	if err := errors.Join(os.WriteFile(second, []byte(lineA+"\n"), 0o600), os.Lchown(second, a.UID, a.GID)); err != nil {
+		t.Fatal(err)
+	}
+	hand := c.enforcer(&trail{fail: func(r audit.Record) error {
+		if r.Outcome == audit.Success {
+			return syscall.ENOSPC
+		}
+		return nil
+	}})
+	hand.Homes = &locked{Homes: c.door, blind: ".ssh/authorized_keys"}
+	result := enforcer.Looker{Homes: hand.Homes, Grants: grants(t, lineA), Act: hand.Apply}.Look(a)
+	if !errors.Is(result.Err, enforcer.ErrUntold) || !errors.Is(result.Err, syscall.ENOSPC) || !result.Changed() {
+		t.Errorf("error %v, changed %v", result.Err, result.Changed())
+	}
+	if got, err := os.ReadFile(second); err != nil || string(got) != lineA+"\n" {
+		t.Errorf("the second file holds %q, %v", got, err)
 	}
 }

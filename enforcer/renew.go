@@ -32,8 +32,8 @@ func (l Looker) keep(in Input, before []Plan, files []string) (Plan, error) {
 		renewed := renewPlan(first, held, before, l.Grants)
 		renewed.Seize, renewed.Others = i > 0, lost(first, held, before, files)
 		wrong := l.act(&renewed)
-		if wrong == nil {
-			return renewed, l.follow(in, renewed, files)
+		if renewed.Done {
+			return renewed, errors.Join(wrong, l.follow(in, renewed, files))
 		}
 		if !errors.Is(wrong, homes.ErrChanged) {
 			return renewed, wrong

@@ -62,8 +62,8 @@ func TestRunnerRestsBetweenManyFindings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDaemon(t, c)
 		d.settings.Act = nil
-		looks := 0
-		d.settings.Looked = func(enforcer.Result) { looks++ }
+		var looks atomic.Int32
+		d.settings.Looked = func(enforcer.Result) { looks.Add(1) }
 		d.source.set(register(t, nil, onlyA, a), nil)
 		d.start()
 		for i := range 1000 {
@@ -72,8 +72,8 @@ func TestRunnerRestsBetweenManyFindings(t *testing.T) {
 			synctest.Wait()
 			time.Sleep(10 * time.Millisecond)
 		}
-		if n := d.said("file would be changed"); n < 9 || n > 11 || looks > 30 {
-			t.Errorf("%d lines of the log after %d looks", n, looks)
+		if n := d.said("file would be changed"); n < 9 || n > 11 || looks.Load() > 30 {
+			t.Errorf("%d lines of the log after %d looks", n, looks.Load())
 		}
 		before := d.said("file would be changed")
 		time.Sleep(11 * time.Minute)

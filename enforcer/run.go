@@ -163,8 +163,8 @@ type loop struct {
 	waited  map[string]time.Time // when patience with a user began
 	woken   chan string
 	told    map[string][sha256.Size]byte // what was last said of a user
-	unkept  map[homes.Unkept]bool        // files that were told of
-	cleaned map[homes.Account]bool       // of what a crash left, since the start
+	unkept  map[homes.Unkept]time.Time   // files that were told of: when a look last found them
+	cleaned map[string]homes.Account     // by user: cleaned of what a crash left, since the start
 	failed  map[string]int               // looks of a user that failed in a row
 	swept   bool                         // every home was looked at since the start
 	meter   meter
@@ -186,8 +186,8 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	l := &loop{
 		Runner: r, settings: settings, queue: newQueue(), dog: newWatchdog(r.Server), done: make(chan finished), again: make(chan string),
 		recall: make(map[string][]recalled), copies: make(chan passed), rests: make(map[string]*rest), waited: make(map[string]time.Time), woken: make(chan string),
-		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]bool),
-		cleaned: make(map[homes.Account]bool),
+		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]time.Time),
+		cleaned: make(map[string]homes.Account),
 		notices: newNotices(),
 		meter:   meter{files: make(map[string]int)},
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(), store: stopped(), stored: make(chan error),
@@ -242,10 +242,12 @@ func (l *loop) step(ctx context.Context) {
 	case f := <-l.done:
 		l.comeBack(f.user)
 		l.lookEnded(ctx, f.user)
-		l.tire(ctx, f)
 		l.remember(f)
-		l.settle(f.result)
-		l.account(ctx, f)
+		if l.stays(f.user) {
+			l.tire(ctx, f)
+			l.settle(f.result)
+			l.account(ctx, f)
+		}
 		l.tellSwept()
 	case result := <-l.fetch.results:
 		l.take(result)
@@ -283,6 +285,7 @@ func (l *loop) step(ctx context.Context) {
 		l.forgetRests()
 		l.notices.forgetRests()
 		l.forgetWaits()
+		l.forgetUnkept()
 		l.forget()
 		l.reconsider()
 		l.all()

@@ -31,7 +31,7 @@ type look struct {
 	stale atomic.Bool
 }
 
-// watchdog keeps count of looks. It belongs to the loop's goroutine.
+// watchdog keeps count of looks. It belongs to one goroutine, as the loop's.
 type watchdog struct {
 	looks  map[string]*look // by user
 	server func(home string) string
@@ -88,30 +88,36 @@ func (w *watchdog) unpark() map[string]bool {
 	return parked
 }
 
-// patrol takes the workers of looks that do not come back, and says whose homes they are.
-func (l *loop) patrol() {
-	moving := 0
-	for user, look := range l.dog.looks {
-		age := time.Since(look.began)
+// patrol counts looks that do not come back as silent, and tells of each.
+func (w *watchdog) patrol(tell func(user string, look *look)) {
+	moving := false
+	for user, look := range w.looks {
 		switch {
 		case look.silent:
-		case age < lookLimit:
-			moving++
+		case time.Since(look.began) < lookLimit:
+			moving = true
 		default:
 			look.silent = true
-			l.running--
-			l.dog.all++
-			l.dog.beside[look.serve]++
-			l.Log.Error("home does not answer; it is not looked at until it does",
-				zap.String("user", user), zap.String("home", look.home), zap.String("server", look.serve), zap.Duration("since", age))
-			if l.dog.beside[look.serve] == silentBeside {
-				l.Log.Error("file server does not answer; none of its homes is looked at until one answers", zap.String("server", look.serve))
-			}
+			w.all++
+			w.beside[look.serve]++
+			tell(user, look)
 		}
 	}
-	if moving > 0 {
-		l.dog.check.Reset(lookLimit / 4)
+	if moving {
+		w.check.Reset(lookLimit / 4)
 	}
+}
+
+// patrol takes the workers of looks that do not come back, and says whose homes they are.
+func (l *loop) patrol() {
+	l.dog.patrol(func(user string, look *look) {
+		l.running--
+		l.Log.Error("home does not answer; it is not looked at until it does",
+			zap.String("user", user), zap.String("home", look.home), zap.String("server", look.serve), zap.Duration("since", time.Since(look.began)))
+		if l.dog.beside[look.serve] == silentBeside {
+			l.Log.Error("file server does not answer; none of its homes is looked at until one answers", zap.String("server", look.serve))
+		}
+	})
 }
 
 // comeBack ends a look: its worker is free, unless it lost that one long ago.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -17,7 +19,7 @@ import (
 func (l *loop) account(ctx context.Context, f finished) {
 	l.tellChanged(f)
 	if f.acts {
-		l.cleaned[f.result.Account] = true
+		l.cleaned[f.user] = f.result.Account
 	}
 	if errors.Is(f.result.Err, ErrBraked) {
 		l.brake()
@@ -57,11 +59,17 @@ func (l *loop) tellChanged(f finished) {
 // tellUnkept says once of a file that sshd may read it and that it is not kept, however many users it concerns.
 func (l *loop) tellUnkept(list []homes.Unkept) {
 	for _, u := range list {
-		if !l.unkept[u] {
-			l.unkept[u] = true
+		_, told := l.unkept[u]
+		l.unkept[u] = time.Now()
+		if !told {
 			l.Log.Warn("sshd may read a file that is not kept", zap.String("file", u.Path), zap.String("why", u.Why))
 		}
 	}
+}
+
+// forgetUnkept drops files that no look has found for so long that two sweeps have passed: users may choose their names.
+func (l *loop) forgetUnkept() {
+	maps.DeleteFunc(l.unkept, func(_ homes.Unkept, found time.Time) bool { return time.Since(found) > 2*l.settings.Sweep })
 }
 
 // tellSwept says once that the daemon has seen every home.

@@ -3,6 +3,7 @@ package enforcer
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -18,13 +19,24 @@ type Warner struct {
 	// Allowance bounds the records of each user. What goes beyond it is told of later, if it is still there.
 	Allowance *Allowance
 
-	mu    sync.Mutex
-	known map[string]map[finding]bool // by the path of the file
+	mu     sync.Mutex
+	known  map[string]warned // by the path of the file
+	tidied time.Time
 }
+
+// warned is what was told of a file.
+type warned struct {
+	findings map[finding]bool
+	looked   time.Time
+}
+
+// knownFor is how long the findings of a file are known that is not looked at, as of an account that has left: one that is kept is
+// looked at once an hour at least (homes.sweep).
+const knownFor = 2 * time.Hour
 
 // NewWarner is one that has told of nothing yet.
 func NewWarner(trail Trail, now func() time.Time) *Warner {
-	return &Warner{Trail: trail, Now: now, Allowance: NewAllowance(), known: make(map[string]map[finding]bool)}
+	return &Warner{Trail: trail, Now: now, Allowance: NewAllowance(), known: make(map[string]warned)}
 }
 
 // finding tells the findings of one file apart. It is a digest, cut short: a file may have thousands.
@@ -62,12 +74,16 @@ func (w *Warner) Warn(p Plan) error {
 }
 
 // swap puts what is known of a plan's file in place of what was.
-func (w *Warner) swap(p Plan, now map[finding]bool) (before map[finding]bool) {
+func (w *Warner) swap(p Plan, now map[finding]bool) map[finding]bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before = w.known[p.Path()]
-	if w.known[p.Path()] = now; len(now) == 0 {
+	before, at := w.known[p.Path()].findings, w.Now()
+	if w.known[p.Path()] = (warned{now, at}); len(now) == 0 {
 		delete(w.known, p.Path())
+	}
+	if at.Sub(w.tidied) > knownFor {
+		maps.DeleteFunc(w.known, func(_ string, k warned) bool { return at.Sub(k.looked) > knownFor })
+		w.tidied = at
 	}
 	return before
 }

@@ -55,6 +55,15 @@ func TestWarn(t *testing.T) {
 	}
 	tr.fail = nil
 	warn("after a failure", mixed, "success warn-line unregistered")
+	now = now.Add(time.Hour)
+	warn("at the next sweep", mixed)
+	now = now.Add(3 * time.Hour)
+	bob := enforcer.MakePlan(enforcer.Input{Account: homes.Account{Name: "bob"}, Name: ".ssh/authorized_keys", File: regular(mixed), Grants: grants(t)})
+	if err := w.Warn(bob); err != nil {
+		t.Error(err)
+	}
+	tr.records = nil
+	warn("of an account that was away", mixed, "success warn-line unregistered")
 }
 
 // A user who makes new findings without end gets so many records in an hour; what was kept back then is told later.

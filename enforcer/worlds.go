@@ -149,9 +149,20 @@ func (l *loop) begin(world *World, among []string) {
 		l.Unwatch(user)
 		delete(l.told, user)
 		delete(l.failed, user)
+		delete(l.cleaned, user)
 		l.meter.set(user, 0)
 		l.Log.Warn("account left: its home is left alone from now on", zap.String("user", user))
 	}
+}
+
+// stays reports whether the account of a look that came back is kept still. One that left meanwhile is forgotten already, but for the
+// watch that the look has set.
+func (l *loop) stays(user string) bool {
+	_, kept := l.world.Account(user)
+	if !kept {
+		l.Unwatch(user)
+	}
+	return kept
 }
 
 // reconsider judges the present snapshot by the exceptions as they are now.

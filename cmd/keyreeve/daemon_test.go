@@ -317,6 +317,24 @@ func TestKeepStill(t *testing.T) {
 		if took, want := time.Since(begin), 10*settle/2+settle; took != want {
 			t.Errorf("it waited for %v, want %v: until the last change, and a while behind it", took, want)
 		}
+		ended := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case changes <- struct{}{}:
+				case <-ended:
+					return
+				}
+				time.Sleep(settle / 2)
+			}
+		}()
+		begin = time.Now()
+		keepStill(changes)
+		if took := time.Since(begin); took != restless {
+			t.Errorf("it waited for %v of changes without end, want %v", took, restless)
+		}
+		close(ended)
+		synctest.Wait()
 		close(changes)
 		keepStill(changes)
 	})

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyreeve/keyreeve/enforcer"
-	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
 	"github.com/keyreeve/keyreeve/policy"
 )
@@ -68,11 +67,9 @@ func (o *override) except(p process, one *pass, hand *enforcer.Enforcer, c enfor
 	if err != nil {
 		return err
 	}
-	account := one.accounts[0]
 	// Without exceptions: one for the same key is to be made anew, with another end.
 	grants := one.settings.Policy.Evaluate(one.world.Snapshot, hand.Now())
-	_, verdicts := enforcer.Restore(enforcer.Input{Account: account, Name: c.Name, File: homes.File{}, Grants: grants}, c)
-	chosen, err := o.choose(verdicts)
+	chosen, err := o.choose(c.Judge(grants))
 	if err != nil {
 		return err
 	}

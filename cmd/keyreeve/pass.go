@@ -67,11 +67,11 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 		p.warn(fmt.Errorf("enforcing for all would not begin: %w", err))
 	}
 	r, err := one.run(ctx, nil)
-	if err != nil {
-		return err
+	if wrong := show(r); wrong != nil {
+		return errors.Join(err, fmt.Errorf("print the report: %w", wrong))
 	}
-	if err := show(r); err != nil {
-		return fmt.Errorf("print the report: %w", err)
+	if err != nil {
+		return err // it is not of all of them
 	}
 	return one.verdict(r, true)
 }
@@ -294,7 +294,7 @@ func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
 // looker looks at accounts by what the pass knows.
 func (one *pass) looker() enforcer.Looker {
 	look := one.world.Looker(one.door)
-	look.Files, look.Install = keyFiles{one.sshd, one.door}.of, one.settings.Install
+	look.Files, look.Install, look.Server = keyFiles{one.sshd, one.door}.of, one.settings.Install, one.door.Server
 	return look
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ func newRestore(p process, path *string) *cobra.Command {
 		Short: "Bring the keys of a copy back that are registered and accepted now",
 		Long: "Bring back, into the file that the copy was made of, those of its keys that the registry and the policy accept now.\n" +
 			"Nothing else comes back: a key that was removed rightly has to be registered first, or needs an exception. What is not\n" +
-			"in line in that file goes, as by apply; the configuration must say \"mode: enforce\".\n\n" +
+			"in line in the user's files goes, as by apply; the configuration must say \"mode: enforce\".\n\n" +
 			"With --override an exception is made: the user may use the key until the given day, whatever registry and policy\n" +
 			"say of it, and every report shows who answers for that. \"keyreeve quarantine revoke\" ends it earlier.",
 		Args: one("ID"),
@@ -34,9 +35,6 @@ func newRestore(p process, path *string) *cobra.Command {
 	o.flags(cmd)
 	return cmd
 }
-
-// restoreTries bounds how often the file is planned again that somebody, such as the daemon, changed in the meantime.
-const restoreTries = 5
 
 func restore(ctx context.Context, p process, path, id string, o override) (err error) {
 	q, err := openQuarantine(path)
@@ -66,51 +64,64 @@ func restore(ctx context.Context, p process, path, id string, o override) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, trail.Close()) }()
-	read, err := keyFiles{one.sshd, one.door}.of(one.accounts[0]) //nolint:contextcheck // a look has no context, and one question its own bound
+	read, err := one.looker().Files(one.accounts[0])
 	if !slices.Contains(read.Paths, c.Name) {
 		return errors.Join(fmt.Errorf("sshd does not read %s for %s: its keys would let nobody in", plain.Text(c.Path), c.User), err, one.doubt)
 	}
-	install := one.settings.Install && read.Paths[0] == c.Name
+	first, err := one.bring(ctx, c, nil) // an exception for a file that can take no key would stay behind
+	if first.Name != "" {
+		err = takesKeys(first)
+	}
+	if err != nil {
+		return err
+	}
 	if o.on {
 		if err := o.except(p, one, hand, c); err != nil {
 			return err
 		}
 	}
-	back := o.on // nothing to do is as good: the daemon may have been faster
 	one.memory.Hand = hand
-	for range restoreTries {
-		if err = bringBack(p, one, one.act(hand), c, install, back); !errors.Is(err, homes.ErrChanged) {
-			return err
-		}
-		back = true
+	made, err := one.bring(ctx, c, one.act(hand))
+	switch {
+	case made.Name == "", made.Change && !made.Done:
+		return err
+	case made.Pressing():
+		return errors.Join(err, takesKeys(made))
 	}
-	return err
+	return errors.Join(err, tellRestored(p, one, c, made, o.on || first.Change))
 }
 
-// bringBack reads, plans and changes the file of a copy; back says that nothing to do is no error.
-func bringBack(p process, one *pass, act func(enforcer.Plan) error, c enforcer.Copy, install, back bool) error {
-	if err := one.world.Looker(one.door).SharedHome(one.accounts[0]); err != nil {
-		return err
+// takesKeys is an error for a file into which nothing comes back.
+func takesKeys(p enforcer.Plan) error {
+	switch {
+	case p.State != homes.Regular && p.State != homes.Missing:
+		return fmt.Errorf("%s is not a file that keys can be added to: %s", p.Path(), p.State)
+	case p.Pressing():
+		return fmt.Errorf("%s: %s", p.Path(), p.Unresolved)
 	}
-	file, err := one.door.Read(one.accounts[0], c.Name)
-	if err != nil {
-		return err
-	}
-	if file.State != homes.Regular && file.State != homes.Missing {
-		return fmt.Errorf("%s is not a file that keys can be added to: %s", c.Path, file.State)
-	}
-	made, verdicts := enforcer.Restore(enforcer.Input{
-		Account: one.accounts[0], Name: c.Name, File: file, Grants: one.world.Grants, Install: install,
-	}, c)
-	if made.Pressing() {
-		return fmt.Errorf("%s: %s", made.Path(), made.Unresolved)
-	}
-	if made.Change {
-		if err := act(made); err != nil {
-			return err
+	return nil
+}
+
+// bring looks at the files of a copy's user, carries the plans out where act is given, and returns the plan of the copy's file.
+func (one *pass) bring(ctx context.Context, c enforcer.Copy, act func(enforcer.Plan) error) (enforcer.Plan, error) {
+	var result enforcer.Result
+	err := one.looker().Restoring(c).Sweep(ctx, one.accounts, 1, func(homes.Account) func(enforcer.Plan) error { return act },
+		func(r enforcer.Result) { result = r })
+	err = errors.Join(err, result.Err)
+	for _, p := range slices.Backward(result.Plans) {
+		if p.Name == c.Name || p.Renew && filepath.Dir(p.Path()) == filepath.Dir(c.Path) {
+			return p, err
 		}
 	}
-	for _, d := range verdicts {
+	if err == nil {
+		err = fmt.Errorf("%s cannot be changed: %s has no home", c.Path, c.User)
+	}
+	return enforcer.Plan{}, err
+}
+
+// tellRestored says what came back and what did not; back says that nothing to do is no error: the daemon may have been faster.
+func tellRestored(p process, one *pass, c enforcer.Copy, made enforcer.Plan, back bool) (err error) {
+	for _, d := range c.Judge(one.world.Grants) {
 		if !d.Granted() {
 			fmt.Fprintf(p.Stderr, "keyreeve: line %d stays away: %s: %s\n", d.Line.N, d.Reason, plain.Text(d.Detail))
 		}

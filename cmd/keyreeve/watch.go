@@ -128,8 +128,12 @@ func watchFile(ctx context.Context, path string, fn func()) error {
 // opens and closes it, is not seen by the check for an open writer.
 const settle = time.Second
 
-// keepStill returns when no change has come for that long.
+// restless is how long a file may be changed again and again before it is read as it is.
+const restless = time.Minute
+
+// keepStill returns when no change has come for that long, or when they do not end.
 func keepStill(changes <-chan struct{}) {
+	limit := time.After(restless)
 	for {
 		select {
 		case _, more := <-changes:
@@ -137,6 +141,8 @@ func keepStill(changes <-chan struct{}) {
 				return
 			}
 		case <-time.After(settle):
+			return
+		case <-limit:
 			return
 		}
 	}

@@ -178,7 +178,9 @@ func (j *job) stageAsRoot() (t *temp, refused bool, err error) {
 			if j.at.fd >= 0 {
 				copyLabel(j.at.fd, t.fd) // as install does, whose thread may not
 			}
-			return unix.Linkat(unix.AT_FDCWD, procPath(t.fd), t.dir.fd, t.name, unix.AT_SYMLINK_FOLLOW)
+			return retry(func() error {
+				return unix.Linkat(unix.AT_FDCWD, procPath(t.fd), t.dir.fd, t.name, unix.AT_SYMLINK_FOLLOW)
+			})
 		})
 	})
 	if err != nil {

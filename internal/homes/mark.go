@@ -84,7 +84,7 @@ func (j *job) suspend(dir handle, name, prefix string) error {
 	case noRoom(err), denied(err):
 		// A full directory needs a block for the longer name, and another one may take none.
 		err = errors.Join(err, j.disarm(dir, name))
-	case errors.Is(err, unix.EXDEV) && unix.Unlinkat(dir.fd, name, 0) == nil:
+	case errors.Is(err, unix.EXDEV) && unlinkat(dir.fd, name, 0) == nil:
 		err = nil // who goes on changing projects meanwhile (see renameIn) loses it
 	}
 	syncDir(dir.fd)
@@ -104,7 +104,7 @@ func (j *job) disarm(dir handle, name string) error {
 	case at.is(unix.S_IFREG) && !denied(chmodFD(at.fd, 0)):
 		return nil
 	case at.is(unix.S_IFREG), at.is(unix.S_IFLNK):
-		return unix.Unlinkat(dir.fd, name, 0)
+		return unlinkat(dir.fd, name, 0)
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (j *job) settle(dir handle, prefix string) {
 	}
 	defer at.close()
 	if err == nil && at.is(unix.S_IFREG) && at.size == 0 && at.uid == j.uid {
-		_ = unix.Unlinkat(dir.fd, prefix+markSuffix, 0)
+		_ = unlinkat(dir.fd, prefix+markSuffix, 0)
 		return
 	}
 	_ = aside(dir.fd, prefix+markSuffix, prefix)

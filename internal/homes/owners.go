@@ -47,10 +47,13 @@ const (
 // moment; a crash in it is the only harm.
 func renameIn(dir int, name, target string, flags uint) error {
 	rename := func() error {
-		if flags == 0 {
-			return unix.Renameat(dir, name, dir, target)
+		switch {
+		case flags == 0:
+			return retry(func() error { return unix.Renameat(dir, name, dir, target) })
+		case flags&unix.RENAME_EXCHANGE != 0: // twice would be not at all, if the first was made
+			return unix.Renameat2(dir, name, dir, target, flags)
 		}
-		return unix.Renameat2(dir, name, dir, target, flags)
+		return retry(func() error { return unix.Renameat2(dir, name, dir, target, flags) })
 	}
 	err := rename()
 	if !errors.Is(err, unix.EXDEV) {

@@ -209,7 +209,7 @@ func (j *job) rehearse() error {
 	}
 	defer func() {
 		dir.close()
-		_ = unix.Unlinkat(j.p.top().fd, name, unix.AT_REMOVEDIR)
+		_ = unlinkat(j.p.top().fd, name, unix.AT_REMOVEDIR)
 	}()
 	file, err := j.stageIn(dir)
 	if err != nil {
@@ -221,7 +221,7 @@ func (j *job) rehearse() error {
 
 // mkdir makes a directory of the user's in the last one above, mode 0700.
 func (j *job) mkdir(name string) (handle, error) {
-	if err := unix.Mkdirat(j.p.top().fd, name, 0o700); err != nil {
+	if err := retry(func() error { return unix.Mkdirat(j.p.top().fd, name, 0o700) }); err != nil {
 		return none(), fmt.Errorf("mkdir %s: %w", name, err)
 	}
 	made, err := j.door.step(j.p.top(), name)
@@ -262,7 +262,7 @@ func (j *job) amend() int {
 	if err != nil {
 		return -1
 	}
-	if same, err := holds(fd, j.after); err == nil && same && (guarded || unix.Fchmod(fd, j.mode()) == nil) {
+	if same, err := holds(fd, j.after); err == nil && same && (guarded || fchmod(fd, j.mode()) == nil) {
 		_ = retry(func() error { return unix.Fsync(fd) }) // a mode that a crash brings back is untidy again
 		return fd
 	}

@@ -80,7 +80,7 @@ func (j *job) overwrite(full bool) int {
 	if err != nil {
 		return -1
 	}
-	if !j.fits(fd, full) || unix.Fchmod(fd, j.mode()) != nil || pwrite(fd, j.after) != nil ||
+	if !j.fits(fd, full) || fchmod(fd, j.mode()) != nil || pwrite(fd, j.after) != nil ||
 		unix.Ftruncate(fd, int64(len(j.after))) != nil || retry(func() error { return unix.Fsync(fd) }) != nil {
 		closeFD(fd)
 		return -1

@@ -32,14 +32,14 @@ func (j *job) swap(t *temp) error {
 	}
 	link := err == nil && old.is(unix.S_IFLNK)
 	if err == nil && !link && (old.untouched(j.seen.Version.file) || j.holdsAfter(old)) {
-		err = unix.Unlinkat(t.dir.fd, t.name, 0)
+		err = unlinkat(t.dir.fd, t.name, 0)
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			return nil
 		}
 	}
 	err = aside(t.dir.fd, t.name, hidden(j.spot.name))
 	if link && noRoom(err) {
-		err = unix.Unlinkat(t.dir.fd, t.name, 0)
+		err = unlinkat(t.dir.fd, t.name, 0)
 	}
 	if err != nil && !errors.Is(err, ErrChanged) {
 		return fmt.Errorf("the new file is in place, the old one is %s: %w", t.name, err)
@@ -127,7 +127,7 @@ func (j *job) rid(name string, fresh node) bool {
 	dead := by.host == j.door.maker.host && by.dead()
 	switch {
 	case at.is(unix.S_IFREG) && (dead || at.ctime <= fresh.ctime-j.door.grace.Nanoseconds()):
-		return unix.Unlinkat(j.p.dir.fd, name, 0) == nil
+		return unlinkat(j.p.dir.fd, name, 0) == nil
 	case at.is(unix.S_IFLNK) && dead:
 		return aside(j.p.dir.fd, name, hidden(j.spot.name)) == nil
 	}

@@ -38,7 +38,17 @@ func reopen(fd, flags int) (int, error) {
 // chmodFD changes the mode of an inode held by an O_PATH descriptor, for which
 // fchmod(2) gives EBADF.
 func chmodFD(fd int, mode uint32) error {
-	return unix.Fchmodat(unix.AT_FDCWD, procPath(fd), mode&0o7777, 0)
+	return retry(func() error { return unix.Fchmodat(unix.AT_FDCWD, procPath(fd), mode&0o7777, 0) })
+}
+
+// fchmod is fchmod(2), again after EINTR.
+func fchmod(fd int, mode uint32) error {
+	return retry(func() error { return unix.Fchmod(fd, mode) })
+}
+
+// unlinkat is unlinkat(2), again after EINTR.
+func unlinkat(dir int, name string, flags int) error {
+	return retry(func() error { return unix.Unlinkat(dir, name, flags) })
 }
 
 func procPath(fd int) string {

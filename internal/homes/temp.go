@@ -61,7 +61,7 @@ func (t *temp) fill(data []byte, gid int, mode uint32) error {
 	_ = unix.Fchown(t.fd, -1, gid)
 	// The mode of open(2) went through the umask and a default ACL; fchmod sets
 	// the mask of the ACL to nothing as well (acl(5)).
-	if err := unix.Fchmod(t.fd, mode); err != nil && !errors.Is(err, unix.EPERM) { // see mend
+	if err := fchmod(t.fd, mode); err != nil && !errors.Is(err, unix.EPERM) { // see mend
 		return err
 	}
 	if err := pwrite(t.fd, data); err != nil {
@@ -119,7 +119,7 @@ func (t *temp) discard() {
 		var st unix.Stat_t
 		err := unix.Fstatat(t.dir.fd, t.name, &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err == nil && st.Dev == t.node.dev && st.Ino == t.node.ino {
-			_ = unix.Unlinkat(t.dir.fd, t.name, 0) // a leftover is a nuisance only
+			_ = unlinkat(t.dir.fd, t.name, 0) // a leftover is a nuisance only
 		}
 	}
 	closeFD(t.fd)

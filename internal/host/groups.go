@@ -24,8 +24,12 @@ const (
 	recheck = 15 * time.Minute
 )
 
-// errUnknown says that NSS does not know an account: sshd lets nobody in by that name.
-var errUnknown = errors.New("no such account")
+var (
+	// errUnknown says that NSS does not know an account, which it says while a directory is away too.
+	errUnknown = errors.New("no such account")
+	// errOther says that the name is another account's here: its groups are no affair of this one.
+	errOther = errors.New("the name is another account's")
+)
 
 var (
 	errNoGroup  = errors.New("this host knows no group")
@@ -80,7 +84,7 @@ func (g *Groups) of(a homes.Account) (membership, error) {
 	now.account, now.sure, now.until = a, err == nil, time.Now().Add(lifetime)
 	if err != nil && mine {
 		now = last
-	} else if err != nil && !errors.Is(err, errUnknown) {
+	} else if err != nil && !errors.Is(err, errOther) {
 		var wrong error
 		if now.groups, wrong = local(a); wrong != nil {
 			return membership{}, errors.Join(err, wrong)
@@ -94,7 +98,7 @@ func (g *Groups) of(a homes.Account) (membership, error) {
 	g.remember(now)
 	switch {
 	case waits:
-	case err == nil || errors.Is(err, errUnknown):
+	case err == nil || errors.Is(err, errUnknown) || errors.Is(err, errOther):
 		g.told = false
 	default:
 		g.pause = time.Now().Add(pause)
@@ -231,7 +235,7 @@ func (g *Groups) ask(a homes.Account) (m membership, err error) {
 	}
 	fields := strings.Split(out, ":")
 	if len(fields) < 4 || fields[0] != a.Name || fields[2] != strconv.Itoa(a.UID) {
-		return m, errUnknown
+		return m, errOther
 	}
 	primary, err := numbers(fields[3:4])
 	if err != nil {

@@ -32,6 +32,16 @@ func TestGroups(t *testing.T) {
 	if got, err := g.Of(a); err != nil || !slices.Contains(got, other.GID) {
 		t.Errorf("groups %v, error %v, want one of them to be %d", got, err, other.GID)
 	}
+	// NSS that does not know the account may be away.
+	g.program = filepath.Join(t.TempDir(), "getent")
+	if err := os.WriteFile(g.program, []byte("#!/bin/sh\nexit 2\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	g.known = make(map[string]membership)
+	g.pause = time.Time{}
+	if got, err := g.Of(a); err != nil || !slices.Contains(got, other.GID) {
+		t.Errorf("groups %v, error %v of an account that NSS does not know, want one of them to be %d", got, err, other.GID)
+	}
 }
 
 // getent stands for NSS: it answers what is in a file, and counts.
@@ -91,7 +101,7 @@ func TestGroupsAreRemembered(t *testing.T) {
 	age()
 	answer(`echo "$2"`)
 	wants(alice)
-	wants(homes.Account{Name: "nobodyknows", UID: 1})
+	wants(homes.Account{Name: "nobodyknows", UID: 1, GID: 7}, 7) // by /etc/group
 	if got := runs(); got != 7 {
 		t.Errorf("%d runs, want 7", got)
 	}
