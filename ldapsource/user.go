@@ -19,14 +19,19 @@ type trust struct {
 	server server // that gave it; none before the first
 	// witnesses are two users who have a key and count.
 	witnesses []string
+	// readings counts them; fat says that somebody's names were too many in the last one.
+	readings int
+	fat      bool
 	// moved is closed when another server gave the next reading.
 	moved chan struct{}
 }
 
 // set takes a whole reading.
-func (t *trust) set(s server, snapshot *registry.Snapshot) {
+func (t *trust) set(s server, snapshot *registry.Snapshot, fat bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.readings++
+	t.fat = fat
 	t.witnesses = nil
 	for user := range snapshot.Users() {
 		if len(user.Records) > 0 && user.Status == registry.Active && len(t.witnesses) < 2 {
@@ -41,6 +46,20 @@ func (t *trust) set(s server, snapshot *registry.Snapshot) {
 		close(t.moved)
 		t.moved = nil
 	}
+}
+
+// count is how many whole readings there were.
+func (t *trust) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.readings
+}
+
+// slim reports whether a whole reading after the n-th has shown that nobody has too many names.
+func (t *trust) slim(n int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.readings > n && !t.fat
 }
 
 // from is the server of the last whole reading; later is closed when that is another one.
