@@ -120,4 +120,3 @@ func TestFatMeanwhile(t *testing.T) {
 		})
 	}
 }
-

@@ -97,7 +97,8 @@ type LDAP struct {
 	Noticing func(server string, by Way, err error)
 
 	config   LDAPConfig
-	total    int // maxTotal
+	total    int           // maxTotal
+	alone    time.Duration // maxAlone
 	base     *ldap.DN
 	servers  []server // of URLs
 	resolver *net.Resolver
@@ -113,7 +114,7 @@ func NewLDAP(config LDAPConfig) (*LDAP, error) {
 		errs = append(errs, fmt.Errorf("base %q is not a distinguished name", config.Base))
 	}
 	errs = append(errs, config.check())
-	l := &LDAP{config: config, total: maxTotal, base: base}
+	l := &LDAP{config: config, total: maxTotal, alone: min(maxAlone, config.Timeout), base: base}
 	for _, text := range config.URLs {
 		s, err := parseURL(text)
 		if err == nil {

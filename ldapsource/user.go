@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -84,12 +85,15 @@ func (t *trust) witness(name string) string {
 	return ""
 }
 
+// maxAlone is how long a reading of one user may last: an entry with which the server is slow must not keep others waiting.
+const maxAlone = 5 * time.Second
+
 // FetchUser reads one user as the registry is now, from the server that gave the last whole reading; found is false where it has
 // none of that name. It holds to the rules of Fetch. What an empty answer proves is little, so the same search asks for a
 // witness, the canary or else somebody who was in the last whole reading with a key, and an answer without the witness and its
 // key is an error. Every error means that the whole registry has to be read.
 func (l *LDAP) FetchUser(ctx context.Context, name string) (user registry.User, found bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, maxTimeouts*l.config.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, l.alone)
 	defer cancel()
 	s, _ := l.trust.from()
 	witness := l.Canary.User
@@ -103,16 +107,20 @@ func (l *LDAP) FetchUser(ctx context.Context, name string) (user registry.User, 
 	if err != nil {
 		return user, false, fmt.Errorf("%s: user %q: %w", s.url, name, err)
 	}
-	if w, there := snapshot.User(witness); !there || len(w.Records) == 0 {
+	if !slices.ContainsFunc(snapshot.Claims(witness), func(w registry.User) bool { return len(w.Records) > 0 }) {
 		return user, false, because(Incomplete, fmt.Errorf("%s: user %q came without a key of the witness %q", s.url, name, witness))
 	}
+	user, found = snapshot.User(name)
 	for other := range snapshot.Users() {
-		// Names are compared without regard to case by the server, and an entry with two names is nobody's.
-		if !strings.EqualFold(other.Name, name) && !strings.EqualFold(other.Name, witness) {
+		// Names are compared without regard to case by the server, and an entry with two names is nobody's. Beside the user it means nothing:
+		// whoever names the witness in his own entry must not keep all others from being read. Without him it may be he.
+		if !found && !strings.EqualFold(other.Name, name) && !strings.EqualFold(other.Name, witness) {
 			return user, false, because(Foreign, fmt.Errorf("%s: %q came, where %q was asked for", s.url, other.Name, name))
 		}
 	}
-	user, found = snapshot.User(name)
+	if len(snapshot.Claims(name)) > 1 {
+		return registry.User{}, false, because(Foreign, fmt.Errorf("%s: several entries have the name %q", s.url, name))
+	}
 	return user, found, nil
 }
 
