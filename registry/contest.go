@@ -24,7 +24,8 @@ func NewContested(users []User, claims map[string][]Claim, source string) (*Snap
 		return New(users, source)
 	}
 	users = slices.Clone(users)
-	for _, name := range slices.Sorted(maps.Keys(claims)) {
+	names := slices.Sorted(maps.Keys(claims))
+	for _, name := range names {
 		nobody := User{Name: name, UID: -1, GID: -1}
 		for _, c := range inOrder(claims[name]) {
 			nobody.Rejects = append(nobody.Rejects, Reject{
@@ -35,7 +36,7 @@ func NewContested(users []User, claims map[string][]Claim, source string) (*Snap
 	}
 	s, err := New(users, source)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; several entries have each of the names %+q", err, names)
 	}
 	s.claims = claims
 	return s, nil

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -13,6 +14,14 @@ func at(u registry.User, origin string) registry.User {
 		u.Records[i].Origin = origin
 	}
 	return u
+}
+
+func TestContestedAlone(t *testing.T) {
+	claim := registry.Claim{Origin: "cn=alice", User: user(t, "alice", lineA)}
+	s, err := registry.NewContested(nil, map[string][]registry.Claim{"alice": {claim, claim}}, "test")
+	if s != nil || !errors.Is(err, registry.ErrEmpty) || !strings.Contains(err.Error(), `["alice"]`) {
+		t.Errorf("%v, %v", s, err)
+	}
 }
 
 // A name that several entries claim stays with the one that had it; so does what that one has lost meanwhile. Without a word of before
