@@ -66,21 +66,21 @@ func carry(to, from net.Conn, later time.Duration) {
 	to.Close()
 }
 
-// Somebody's fat entry does not make a reading take a round trip for each user: with a few hundred users and this distance that would be
+// Somebody's fat entry does not make a reading take a round trip for each user: with a thousand users and this distance that would be
 // more than a reading may take.
 func TestFatFarAway(t *testing.T) {
-	const trip = 20 * time.Millisecond
+	const trip = 40 * time.Millisecond
 	entries := []Entry{fat("fat", 9000, 3, 600<<10)}
-	for i := range 600 {
+	for i := range 1000 {
 		entries = append(entries, userEntry(fmt.Sprint("u", i), 3000+i, keyText(byte(i))))
 	}
 	entries = append(entries, fat("zfat", 9001, 3, 600<<10))
 	s := testenv.StartSlapd(t, render(entries))
 	c := secured(s, "ldaps://"+distant(t, strings.TrimPrefix(s.LDAPS, "ldaps://"), trip))
-	c.PageSize, c.Timeout = 100, 500*time.Millisecond
+	c.PageSize, c.Timeout = 100, 1500*time.Millisecond
 	began := time.Now()
 	got, err := fetch(t, c)
-	if err != nil || got.Len() != 602 || got.Keys() != 600 {
+	if err != nil || got.Len() != 1002 || got.Keys() != 1000 {
 		t.Fatalf("%v, %v after %s", got, err, time.Since(began))
 	}
 	t.Log(time.Since(began))
