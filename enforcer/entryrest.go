@@ -12,6 +12,13 @@ import (
 // first: each new world would abandon it, and by changes in time with his looks he would keep his home from ever being decided, with a key in
 // it that was revoked. So that key lives no longer than a rest and a look. Nobody else waits for him, and what a whole reading shows of
 // him counts at once.
+//
+// An entry that the server is slow with, as one of many megabytes, has its user rest after one reading, ten times as long as that took: a few
+// of them would be all that is read at once.
+const (
+	slowRead  = time.Second
+	slowRests = 10
+)
 
 // entryRests reports whether a user may not be read now; he is as soon as he has rested then.
 func (l *loop) entryRests(user string) bool {
@@ -23,15 +30,19 @@ func (l *loop) entryRests(user string) bool {
 	return true
 }
 
-// strain counts a reading of one user, whether or not it showed something, and lets him rest when it was often.
-func (l *loop) strain(ctx context.Context, user string) {
-	n := &l.notices
+// strain counts a reading of one user, whether or not it showed something, and lets him rest when it was often, or slow.
+func (l *loop) strain(ctx context.Context, read reread) {
+	n, user := &l.notices, read.user
 	r := n.rests[user]
 	if r == nil || time.Since(r.last) > restWithin {
 		r = &rest{}
 		n.rests[user] = r
 	}
-	if !r.tire() {
+	wait := restFor
+	if r.tire(); read.took >= slowRead {
+		r.resting, wait = true, slowRests*read.took
+	}
+	if !r.resting {
 		return
 	}
 	if n.due[user] {
@@ -41,7 +52,7 @@ func (l *loop) strain(ctx context.Context, user string) {
 	if r.changes == restAfter {
 		l.Log.Warn("the user's entry in the registry changes again and again; from now on it is read once a second", zap.String("user", user))
 	}
-	after(ctx, restFor, n.woken, user)
+	after(ctx, wait, n.woken, user)
 }
 
 // wakeEntry ends a rest, or lets the end of the look that is under way end it.

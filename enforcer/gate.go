@@ -84,6 +84,8 @@ type Verdict struct {
 	Kept
 	// Held says that the reading is not let through.
 	Held bool
+	// Contests says of each name that several entries have whose it is.
+	Contests []string
 	// Fresh says that the same loss was not held before.
 	Fresh bool
 	// Loss is what people lose by it; Users and Keys are how many lose something by it or have lost it within the last hour, MostUsers and
@@ -116,8 +118,11 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 	now := time.Now()
 	g.reach(nil, now)
 	err := g.promote(now)
+	var contests []string
+	r.Snapshot, contests = r.Snapshot.Settled(g.before())
 	r.Snapshot = g.newer(r)
 	v := g.weigh(r, now)
+	v.Contests = contests
 	if v.Held {
 		g.itemize(&v, now)
 		v.Fresh = g.held == nil || g.held.LossDigest != v.LossDigest
@@ -128,6 +133,14 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 	g.lost(v.Loss, now)
 	g.take(&v.Kept)
 	return v, err
+}
+
+// before is what the last good reading was; nil where there is none.
+func (g *Gate) before() *registry.Snapshot {
+	if g.good == nil {
+		return nil
+	}
+	return g.good.Snapshot
 }
 
 // weigh compares a reading with the last good one.

@@ -3,6 +3,7 @@ package enforcer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,21 @@ type readings struct {
 	held  *Verdict
 	reach Reach
 	stale bool // it was told
+	// contests is what was told of names that several entries have.
+	contests []string
+}
+
+// tellContests raises an alarm when it changes who has a name that others claim.
+func (l *loop) tellContests(contests []string) {
+	for _, one := range contests {
+		if !slices.Contains(l.readings.contests, one) {
+			l.Log.Error("several entries of the registry have one user's name", zap.String("decided", one))
+		}
+	}
+	if len(contests) == 0 && len(l.readings.contests) > 0 {
+		l.Log.Info("no user's name in the registry is several entries' any more")
+	}
+	l.readings.contests = contests
 }
 
 // Stale reports whether what was read at a moment is too old to be believed without a word.

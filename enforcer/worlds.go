@@ -74,6 +74,7 @@ func (l *loop) take(f fetched) {
 		l.tellStale()
 		return
 	}
+	l.tellContests(f.verdict.Contests)
 	l.fetch.wait = 0
 	l.refresh.Reset(l.settings.Refresh)
 	if f.verdict.Held {
