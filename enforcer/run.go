@@ -335,7 +335,7 @@ func (l *loop) all() {
 		return
 	}
 	for _, account := range l.world.Accounts() {
-		l.queue.add(account.Name)
+		l.queue.later(account.Name)
 	}
 }
 

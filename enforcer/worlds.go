@@ -132,7 +132,7 @@ func (l *loop) begin(world *World, among []string) {
 	l.tellSSHD()
 	changed := l.world.changed(old, among)
 	for _, user := range changed {
-		l.queue.add(user)
+		l.queue.ask(user, old != nil)
 	}
 	if woken {
 		l.all()
