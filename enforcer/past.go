@@ -45,16 +45,25 @@ func (l *loop) lose() {
 // settlePause bounds how often a world is made because keys that are held are gone.
 const settlePause = time.Second
 
+// settling are users of whom a look found something to be gone that the present world may hold.
+type settling struct {
+	users []string
+	due   *time.Timer
+}
+
 // settle notes what a look found to be gone, which is not held any longer: who puts it back gains nothing.
 func (l *loop) settle(result Result) {
 	if !l.Memory.Settle(result) {
 		return
 	}
 	l.keep()
-	if len(l.world.held) > 0 && !l.settling {
-		l.settling = true
-		time.AfterFunc(settlePause, l.Brake)
+	if len(l.world.held) == 0 {
+		return
 	}
+	if len(l.settling.users) == 0 {
+		l.settling.due.Reset(settlePause)
+	}
+	l.settling.users = append(l.settling.users, result.Account.Name)
 }
 
 // keep sets the timer for the ledger's file.

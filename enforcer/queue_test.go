@@ -59,4 +59,3 @@ func TestRunnerLooksAtNewsFirst(t *testing.T) {
 		close(looks)
 	})
 }
-

@@ -178,7 +178,8 @@ type loop struct {
 	store                   *time.Timer // until the ledger is written
 	stored                  chan error
 	storing, unsaved        bool // the ledger's file waits to be written, or could not be
-	settling                bool // keys that are held are gone: a new world is to come
+	settling                settling
+	moves                   moves
 }
 
 // Run keeps homes in line until ctx ends, and returns when the looks that had begun are over.
@@ -191,6 +192,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 		notices: newNotices(),
 		meter:   meter{files: make(map[string]int)},
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(), store: stopped(), stored: make(chan error),
+		settling: settling{due: stopped()}, moves: moves{due: stopped()},
 	}
 	l.fetch.results = make(chan fetched)
 	defer close(l.gone)
@@ -272,8 +274,11 @@ func (l *loop) step(ctx context.Context) {
 	case <-l.excepted:
 		l.reconsider()
 	case <-l.braked:
-		l.settling = false
 		l.reconsider()
+	case <-l.settling.due.C:
+		l.settled()
+	case <-l.moves.due.C:
+		l.move()
 	case <-l.store.C:
 		l.save()
 	case err := <-l.stored:
@@ -359,7 +364,7 @@ func (l *loop) active() {
 
 // finish waits for the looks that have begun, so that no change is cut off after its intent was recorded.
 func (l *loop) finish() error {
-	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at, l.lost, l.store, l.notices.again, l.dog.check} {
+	for _, t := range []*time.Timer{l.refresh, l.sweep, l.due, l.at, l.lost, l.store, l.notices.again, l.dog.check, l.settling.due, l.moves.due} {
 		t.Stop()
 	}
 	limit := time.After(farewell)
