@@ -33,9 +33,10 @@ type Ledger struct {
 	mu      sync.Mutex
 	source  string // digest of the SourceID that was read last; empty: none was
 	members map[string]*enrolled
-	days    int       // on which a snapshot was accepted
-	day     time.Time // when the last of them began
-	changed bool      // since it was written
+	lossy   map[string]*enrolled // those of them who have former keys
+	days    int                  // on which a snapshot was accepted
+	day     time.Time            // when the last of them began
+	changed bool                 // since it was written
 }
 
 // enrolled is a user. Keys that are registered come first, in the registry's order, then former ones, the last first.
@@ -62,7 +63,9 @@ type known struct {
 func (k known) former() bool { return !k.since.IsZero() }
 
 // NewLedger is one of a registry that was never read, without a file.
-func NewLedger() *Ledger { return &Ledger{members: make(map[string]*enrolled)} }
+func NewLedger() *Ledger {
+	return &Ledger{members: make(map[string]*enrolled), lossy: make(map[string]*enrolled)}
+}
 
 // Seed takes the last good reading into a ledger that was never fed, and reports whether it did: its file was lost, or an earlier program
 // kept none. Whoever left before that reading stays unknown. Good may be nil.
@@ -108,6 +111,7 @@ func (l *Ledger) Accept(snapshot *registry.Snapshot, sourceID string, complete b
 		case there:
 		case m.left.IsZero() && other:
 			delete(l.members, name)
+			delete(l.lossy, name)
 			a.Others = append(a.Others, name)
 			l.changed = true
 		default:
@@ -146,6 +150,7 @@ func (l *Ledger) miss(name string, m *enrolled, complete bool, now time.Time, a 
 	switch {
 	case !m.left.IsZero() && l.old(m.left, m.leftDay, now):
 		delete(l.members, name)
+		delete(l.lossy, name)
 		a.Forgotten = append(a.Forgotten, name)
 		l.changed = true
 		return
@@ -155,6 +160,7 @@ func (l *Ledger) miss(name string, m *enrolled, complete bool, now time.Time, a 
 		l.changed = true
 	}
 	l.renew(m, nil, complete, now)
+	l.mark(name, m)
 }
 
 // accept takes a user of a snapshot.
@@ -170,6 +176,16 @@ func (l *Ledger) accept(user registry.User, complete bool, now time.Time) {
 		l.changed = true
 	}
 	l.renew(m, counting(user, now), complete, now)
+	l.mark(user.Name, m)
+}
+
+// mark notes whether a user has former keys, which come last.
+func (l *Ledger) mark(name string, m *enrolled) {
+	if n := len(m.keys); n > 0 && m.keys[n-1].former() {
+		l.lossy[name] = m
+	} else {
+		delete(l.lossy, name)
+	}
 }
 
 // counting lists the keys of a user that count for the registry, whatever the policy says of them.
@@ -246,7 +262,7 @@ func (m *enrolled) losses(user string) (list []Loss) {
 func (l *Ledger) AllLosses() (list []Loss) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for user, m := range l.members {
+	for user, m := range l.lossy {
 		list = append(list, m.losses(user)...)
 	}
 	slices.SortStableFunc(list, func(a, b Loss) int { return cmp.Compare(a.User, b.User) })
@@ -257,7 +273,7 @@ func (l *Ledger) AllLosses() (list []Loss) {
 func (l *Ledger) Former(held func(Loss) string) (list []policy.Former) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for user, m := range l.members {
+	for user, m := range l.lossy {
 		list = m.former(list, user, held)
 	}
 	return list
