@@ -113,6 +113,7 @@ func (l *loop) reread(ctx context.Context) {
 			r := reread{user: user}
 			a := Amendment{SourceID: settings.SourceID, Name: user, Hold: settings.Hold, Since: l.Gate.Begin()}
 			if a.User, a.Found, r.err = source.FetchUser(ctx, user); r.err == nil {
+				settings.Policy.Examine(a.User) // before the loop has to
 				r.err = l.Gate.Amend(a)
 			}
 			select {
