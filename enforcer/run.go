@@ -303,6 +303,7 @@ func (l *loop) step(ctx context.Context) {
 		l.lostHints()
 	case <-l.dog.check.C:
 		l.patrol()
+		l.looksSilent(ctx)
 	case p := <-l.copies:
 		l.mind(p.user, p.lines)
 		l.queue.add(p.user)

@@ -132,7 +132,7 @@ func (l *loop) begin(world *World, among []string) {
 		return
 	}
 	left := l.world.left(old)
-	l.abandon(changed...)
+	l.abandon(slices.DeleteFunc(changed, func(user string) bool { return l.outlasts(old, user) })...)
 	l.abandon(left...)
 	for _, user := range left {
 		l.Unwatch(user)
