@@ -42,8 +42,15 @@ func offer(ctx context.Context, gate *Gate, settings Settings) (f fetched) {
 	return f
 }
 
-// resume holds what the last daemon held, and raises the alarm again.
+// resume learns what the last daemon knew, holds what it held, and raises the alarm again.
 func (l *loop) resume() {
+	good := l.Gate.Good(l.settings.SourceID)
+	learned, lost := l.Memory.Ledger.Seed(good, time.Now())
+	if lost {
+		l.Log.Error("the ledger was lost", zap.String("instead", "who and what was registered is taken from the last good reading; who left before that is unknown, and left alone"),
+			zap.Time("read", good.Read))
+	}
+	l.tellAccepted(learned)
 	held, err := l.Gate.Resume(l.settings.Hold)
 	if err != nil {
 		l.Log.Error("the reading that was held cannot be used", zap.Error(err))
@@ -96,7 +103,7 @@ func (l *loop) catchUp() {
 		l.readings.good = good
 		l.derive(good.Snapshot)
 	case good != nil && good != l.readings.good:
-		switch { // the ledger has what an earlier daemon has read
+		switch { // the ledger has what an earlier daemon has read (resume)
 		case l.awake() || l.readings.reach.OK && !away:
 			l.learn(good)
 		case !l.readings.reach.OK:

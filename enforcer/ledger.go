@@ -64,14 +64,17 @@ func (k known) former() bool { return !k.since.IsZero() }
 // NewLedger is one of a registry that was never read, without a file.
 func NewLedger() *Ledger { return &Ledger{members: make(map[string]*enrolled)} }
 
-// Seed takes the last good reading into a ledger that was never fed, and reports whether it did: its file was lost, or an earlier program
-// kept none. Whoever left before that reading stays unknown. Good may be nil.
-func (l *Ledger) Seed(good *Kept) bool {
-	if l.source != "" || good == nil {
-		return false
+// Seed takes the last good reading, as it lay on the disk, into the ledger, before anything else is: the ledger's file may be older, after a
+// crash or where it could not be written, and who leaves by the next reading is to be known. Good may be nil. Lost says that the ledger
+// was never fed: its file was lost, or an earlier program kept none. Whoever left before that reading stays unknown then.
+func (l *Ledger) Seed(good *Kept, now time.Time) (a Accepted, lost bool) {
+	switch {
+	case good == nil:
+		return a, false
+	case l.source == "":
+		return l.Accept(good.Snapshot, good.SourceID, false, good.Read), true
 	}
-	l.Accept(good.Snapshot, good.SourceID, false, good.Read)
-	return true
+	return l.Accept(good.Snapshot, good.SourceID, false, now), false
 }
 
 // Accepted says what a snapshot changed of whom the ledger knows.

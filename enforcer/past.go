@@ -6,7 +6,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// storeAfter is how long the ledger's file may be behind. Who comes and goes within that time, before a crash, is as one who never came.
+// storeAfter is how long the ledger's file may be behind. After a crash the last good reading, which is on the disk sooner, tells who came
+// (Ledger.Seed).
 const storeAfter = 5 * time.Second
 
 // learn takes a reading into the ledger.

@@ -1,0 +1,89 @@
+package enforcer_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/homes"
+)
+
+// without sets the registry to one that does not have the first user, whom single readings still find.
+func (d *told) without() { d.only(d.list[1:]...) }
+
+// only sets the registry to one that has these accounts, each with the key A.
+func (d *told) only(accounts ...homes.Account) {
+	lines := make(map[string]string)
+	for _, a := range accounts {
+		lines[a.Name] = lineA
+	}
+	d.source.set(register(d.t, nil, lines, accounts...), nil)
+}
+
+// Who came, and was in the last good reading on disk but not in the ledger's file, is known all the same after a crash: when he has left
+// he is one who left, not a stranger.
+func TestRunnerLearnsWhatTheLedgerMissed(t *testing.T) {
+	for name, between := range map[string]func(d *told){
+		"killed between the two writes": func(d *told) {
+			d.keys(false, 0, 1, 2, 3, 4)
+			d.tell("user0")
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+		},
+		"the ledger cannot be written": func(d *told) {
+			d.must(os.Rename(d.path("ledger"), d.path("old")), os.Mkdir(d.path("ledger"), 0o700))
+			d.whole()
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			d.must(os.Remove(d.path("ledger")), os.Rename(d.path("old"), d.path("ledger")))
+		},
+	} {
+		for after, gone := range map[string]bool{"and he left": true, "and he is still there": false} {
+			t.Run(name+" "+after, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					d := newTold(t)
+					d.without()
+					d.start()
+					time.Sleep(time.Minute)
+					between(d)
+					ledger, err := os.ReadFile(d.path("ledger"))
+					good, wrong := os.ReadFile(d.path("state/registry/good"))
+					d.must(err, wrong)
+					d.end()
+					d.must(os.WriteFile(d.path("ledger"), ledger, 0o600), os.WriteFile(d.path("state/registry/good"), good, 0o600)) // as kill -9 leaves it
+					want := clean
+					if d.whole(); gone {
+						d.without()
+						want = none
+					}
+					d.write(d.list[0], mixed)
+					d.equip()
+					d.runner.Changes = d.changes
+					d.start()
+					time.Sleep(time.Minute)
+					d.want(d.list[0], want, "after the restart")
+					d.source.set(nil, errors.New("down"))
+					d.end()
+					d.equip()
+					d.runner.Changes = d.changes
+					d.start()
+					time.Sleep(time.Minute)
+					d.want(d.list[0], want, "in an outage")
+					d.end()
+				})
+			})
+		}
+	}
+}
+
+func (d *told) path(name string) string { return filepath.Join(d.dir, name) }
+
+func (d *told) must(errs ...error) {
+	d.t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		d.t.Fatal(err)
+	}
+}
