@@ -78,7 +78,7 @@ func (g *Gate) Amend(a Amendment) error {
 	}
 	now := time.Now()
 	v := Verdict{
-		Kept: Kept{Snapshot: derived, SourceID: a.SourceID, Read: g.good.Read, Amended: true},
+		Kept: Kept{Snapshot: derived, SourceID: a.SourceID, Read: g.good.Read, Amended: true, whole: g.good.whole},
 		Loss: registry.CompareUser(a.Name, g.good.Snapshot, derived, now),
 	}
 	if age := now.Sub(g.counted.at); age < 0 || age >= censusFor {

@@ -126,8 +126,9 @@ func TestAmendedWorld(t *testing.T) {
 			}
 			now = now.Add(time.Duration(f.IntN(4)*f.IntN(4)) * time.Minute)
 			before, was := w, facts(one, w, f.lines)
-			w, _, _ = one.Amend(w, snapshot, now)
+			w, _, _ = one.Amend(w, snapshot, away, now)
 			all.Ledger.Accept(snapshot, "one", false, now)
+			all.Ledger.AcceptUsers(snapshot, now, nil, registry.Changed(before.Snapshot, snapshot)) // who was read alone is confirmed
 			want := all.World(snapshot, rules.Evaluate(snapshot, now, exceptions...), scope, enforcer.Brake{}, away)
 			if d := cmp.Diff(facts(all, want, f.lines), facts(one, w, f.lines), inside()...); d != "" {
 				t.Fatalf("seed %d, step %d: %s", seed, step, d)
@@ -220,7 +221,7 @@ func BenchmarkWorld(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					if w, _, _ = m.Amend(w, next, noon); w == nil {
+					if w, _, _ = m.Amend(w, next, false, noon); w == nil {
 						b.Fatal("a whole world is to be made")
 					}
 				}

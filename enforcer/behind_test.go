@@ -4,10 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
 )
 
@@ -85,5 +87,81 @@ func (d *told) must(errs ...error) {
 	d.t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		d.t.Fatal(err)
+	}
+}
+
+// A whole reading that is amended before the loop hears of it is one all the same: what a second one does not have is gone for sure, and
+// no outage brings it back. An amendment of somebody else alone says nothing of it.
+func TestRunnerLearnsOfAnAmendedReading(t *testing.T) {
+	for name, whole := range map[string]bool{"a second reading, amended at once": true, "another one's notice alone": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newTold(t)
+				act := d.act
+				d.act = func(p enforcer.Plan) error {
+					if p.Account.Name == "user0" {
+						return errors.New("his home hangs")
+					}
+					return act(p)
+				}
+				var world *enforcer.World
+				d.settings.Entered = func(w *enforcer.World) { world = w }
+				d.start()
+				d.keys(true, 1, 2, 3, 4)
+				d.runner.Poke()
+				synctest.Wait()
+				if gate := d.runner.Gate; whole {
+					_, err := gate.Offer(enforcer.Reading{Snapshot: d.directory.live, SourceID: "one", Hold: usual, Since: gate.Begin()})
+					d.must(err)
+				}
+				d.keys(false, 1, 2, 3) // user4 takes his own key out of his entry
+				d.tell("user4")
+				if losses := d.runner.Memory.Ledger.Losses("user0"); len(losses) != 1 || losses[0].Confirmed != whole {
+					d.t.Errorf("the ledger has %+v", losses)
+				}
+				d.source.set(nil, errors.New("down"))
+				d.runner.Poke()
+				synctest.Wait()
+				if n := len(world.Grants.For("user0")); n == 0 != whole {
+					d.t.Errorf("in an outage the key is granted %d times", n)
+				}
+				d.end()
+			})
+		})
+	}
+}
+
+// What one user's reading takes while the whole ones fail goes, whether or not a sweep came in between; what only a whole reading took
+// stays.
+func TestRunnerAmendsWhileAway(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"before a sweep": 30 * time.Second, "after a sweep": 11 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newTold(t)
+				var works atomic.Bool
+				act := d.act
+				d.act = func(p enforcer.Plan) error {
+					if p.Account.Name == "user1" && !works.Load() {
+						return errors.New("his home hangs")
+					}
+					return act(p)
+				}
+				d.start()
+				d.keys(true, 0, 2, 3, 4)
+				d.runner.Poke()
+				synctest.Wait()
+				d.source.set(nil, errors.New("two entries for the user"))
+				time.Sleep(5*time.Minute + wait)
+				synctest.Wait()
+				works.Store(true)
+				d.keys(false, 2, 3, 4)
+				d.tell("user0")
+				d.want(d.list[0], none, "by a notice")
+				time.Sleep(4 * time.Hour)
+				d.want(d.list[0], none, "hours later")
+				d.want(d.list[1], clean, "by the last whole reading alone")
+				d.end()
+			})
+		})
 	}
 }

@@ -203,6 +203,7 @@ func (g *Gate) take(k *Kept) {
 	g.good, g.held = k, nil
 	g.amended++
 	g.whole = g.amended
+	k.whole = g.whole
 	g.notes.Digest, g.notes.Read = k.Digest, k.Read
 	g.dirty.held, g.dirty.notes, g.dirty.accepted = true, true, true
 }

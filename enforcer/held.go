@@ -12,8 +12,9 @@ import (
 // readings is what the loop knows of the registry beside the world.
 type readings struct {
 	// good is what the world was made of, before anything else changed it; nil before that.
-	good  *Kept
-	held  *Verdict
+	good    *Kept
+	learned uint64 // the whole reading beneath the last one that the ledger has
+	held    *Verdict
 	reach Reach
 	stale bool // it was told
 }
@@ -99,7 +100,7 @@ func (l *loop) catchUp() {
 	// A reading that is held confirms as little of the one before as none at all.
 	good, away := l.Gate.Good(l.settings.SourceID), !l.readings.reach.OK || l.readings.held != nil
 	switch {
-	case good != nil && good != l.readings.good && good.Amended && l.awake() && away == l.away:
+	case good != nil && good != l.readings.good && good.Amended && good.whole == l.readings.learned && l.awake() && away == l.away:
 		l.readings.good = good
 		l.derive(good.Snapshot)
 	case good != nil && good != l.readings.good:

@@ -27,6 +27,8 @@ type Kept struct {
 	Digest string
 	// Amended says that users in it were read later, alone.
 	Amended bool
+
+	whole uint64 // which of the gate's readings lies beneath; 0: that of an earlier process
 }
 
 // The files of a gate.

@@ -42,21 +42,20 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 }
 
 // Amend is the World that would be made at the moment now of a snapshot that was derived from that of w, by the same rules and exceptions,
-// at the cost of those users alone who differ or of whom time makes something else; they are named, in order. The ledger has learned of
-// them, and that is told. No World is made where the brake is on, or was: then one user's loss may let another's keys be held.
+// at the cost of those users alone who differ or of whom time makes something else; they are named, in order. Away is as for World. The ledger
+// has learned of them, and that is told. No World is made where the brake is on, or was: then one user's loss may let another's keys be held.
 //
 // Of this host's accounts and of NSS it knows what w does, as long as nobody comes, goes or gets another uid or home.
-func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time) (*World, []string, Accepted) {
-	names := append(registry.Changed(w.Snapshot, snapshot), w.Grants.Due(now)...)
-	slices.Sort(names)
-	names = slices.Compact(names)
-	learned := m.Ledger.AcceptUsers(snapshot, now, names...)
+func (m Memory) Amend(w *World, snapshot *registry.Snapshot, away bool, now time.Time) (*World, []string, Accepted) {
+	read := registry.Changed(w.Snapshot, snapshot)
+	names := slices.Compact(slices.Sorted(slices.Values(slices.Concat(read, w.Grants.Due(now)))))
+	learned := m.Ledger.AcceptUsers(snapshot, now, names, read)
 	state := m.Brakes.State()
 	if state.On() || w.braked.On() {
 		return nil, nil, learned
 	}
 	with := *w
-	with.Snapshot, with.braked = snapshot, state
+	with.Snapshot, with.braked, with.away = snapshot, state, away
 	if slices.ContainsFunc(names, func(name string) bool { return !sameAccount(w.Snapshot, snapshot, name) }) {
 		with.household = keep(snapshot, w.scope, m.Ledger.Departed())
 		for name := range w.departed {
@@ -66,7 +65,7 @@ func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time) (*Wo
 		}
 		names = slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(names, maps.Keys(with.departed)))))
 	}
-	former := m.Ledger.FormerOf(m.held(state, Brake{}, w.away), names...)
+	former := m.Ledger.FormerOf(m.held(state, Brake{}, away), names...)
 	with.Grants = w.Grants.Graft(w.Grants.Again(snapshot, now, names...).Without(with.departed).WithFormer(former), names...)
 	before := maps.Clone(w.held)
 	for _, name := range names {

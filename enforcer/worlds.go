@@ -108,7 +108,7 @@ func (l *loop) enter(snapshot *registry.Snapshot) {
 // derive makes a snapshot that was derived from the present one, or that one as time has changed it, the present world, at the cost of
 // those users alone who differ.
 func (l *loop) derive(snapshot *registry.Snapshot) {
-	world, users, learned := l.Memory.Amend(l.world, snapshot, time.Now())
+	world, users, learned := l.Memory.Amend(l.world, snapshot, l.away, time.Now())
 	l.tellAccepted(learned)
 	if world == nil {
 		l.enter(snapshot)
