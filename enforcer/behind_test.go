@@ -11,6 +11,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
 // without sets the registry to one that does not have the first user, whom single readings still find.
@@ -164,4 +165,56 @@ func TestRunnerAmendsWhileAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who left has no keys, whoever names his home in his own entry, and whether or not that one leaves in his turn. In a home that is the
+// other one's, or root's, it is not the keys of who left that are in question.
+func TestRunnerKeepsWhoLeftBesideAnother(t *testing.T) {
+	testenv.Need(t, "root") // homes of several owners
+	for name, c := range map[string]struct {
+		owner      int // of the home of who left: 0 root, 1 he, 2 the other one
+		left       string
+		thenLeaves bool
+	}{
+		"an accomplice names it":             {owner: 1, left: none},
+		"an accomplice names it, and leaves": {owner: 1, left: none, thenLeaves: true},
+		"it was given to the other one":      {owner: 2, left: clean},
+		"it is root's":                       {owner: 0, left: mixed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newTold(t)
+				a, b := d.list[0], d.list[4]
+				a.UID = b.UID + 1
+				d.must(chown(a.Home, a.UID))
+				d.list[0] = a
+				d.whole()
+				d.start()
+				d.want(a, clean, "before he left")
+				d.without()
+				time.Sleep(6 * time.Minute)
+				d.want(a, none, "after he left")
+				d.must(chown(a.Home, []int{0, a.UID, b.UID}[c.owner]))
+				b.Home = a.Home
+				d.only(d.list[1], d.list[2], d.list[3], b)
+				time.Sleep(6 * time.Minute)
+				if c.thenLeaves {
+					d.only(d.list[1:4]...)
+					time.Sleep(6 * time.Minute)
+				}
+				d.write(a, mixed)
+				d.hints <- a.Name
+				d.hints <- b.Name
+				time.Sleep(time.Hour)
+				d.want(a, c.left, "beside the other one")
+				d.want(d.list[1], clean, "a third one")
+				d.end()
+			})
+		})
+	}
+}
+
+// chown gives a directory and all in it to an owner.
+func chown(dir string, uid int) error {
+	return filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error { return errors.Join(err, os.Lchown(path, uid, -1)) })
 }
