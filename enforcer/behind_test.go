@@ -2,8 +2,10 @@ package enforcer_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -208,6 +210,11 @@ func TestRunnerKeepsWhoLeftBesideAnother(t *testing.T) {
 				time.Sleep(time.Hour)
 				d.want(a, c.left, "beside the other one")
 				d.want(d.list[1], clean, "a third one")
+				for _, line := range d.logs.FilterMessage("home could not be kept in line").All() {
+					if why := fmt.Sprint(line.ContextMap()); strings.Contains(why, "both are left alone") {
+						d.t.Errorf("told for ever: %v", why)
+					}
+				}
 				d.end()
 			})
 		})
