@@ -78,7 +78,7 @@ func (g *Gate) promote(now time.Time) error {
 	if err := g.covers(word, held.Kept, now); err != nil {
 		return fmt.Errorf("the loss %s was accepted, but %w: the acceptance is void", word.Digest, err)
 	}
-	g.notes.Users, g.notes.Keys = nil, nil
+	g.notes.Users, g.notes.Keys, g.renamed = nil, nil, nil
 	g.take(&held.Kept)
 	return nil
 }
