@@ -33,10 +33,11 @@ func TestRunnerCountsWhoRenamesHimselfOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newTold(t)
 				for i := range d.list {
-					if name != "four who have one uid" {
-						d.list[i].UID += i
-						d.must(chown(d.list[i].Home, d.list[i].UID))
+					d.list[i].UID = d.list[0].UID + i
+					if name == "four who have one uid" {
+						d.list[i].UID = d.list[0].UID
 					}
+					d.must(chown(d.list[i].Home, d.list[i].UID))
 				}
 				d.whole()
 				d.start()
