@@ -86,7 +86,7 @@ func TestRunnerLearnsWhatTheLedgerMissed(t *testing.T) {
 
 func (d *told) path(name string) string { return filepath.Join(d.dir, name) }
 
-func (d *told) must(errs ...error) {
+func (d *daemon) must(errs ...error) {
 	d.t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		d.t.Fatal(err)

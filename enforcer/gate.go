@@ -29,6 +29,10 @@ const holdWindow = time.Hour
 // The last good reading, the held one and the administrator's word lie in a directory, so that all this outlives the process. It is
 // safe for concurrent use.
 type Gate struct {
+	// Past, where it is set, is told of a word past the brake before the reading is taken for which it was given; an error keeps that from
+	// being taken. It is set before the gate is used, and asks nothing of it.
+	Past func(Past) error
+
 	dir string
 
 	mu    sync.Mutex

@@ -15,8 +15,8 @@ type readings struct {
 	good    *Kept
 	learned uint64 // the whole reading beneath the last one that the ledger has
 	held    *Verdict
-	reach Reach
-	stale bool // it was told
+	reach   Reach
+	stale   bool // it was told
 }
 
 // Stale reports whether what was read at a moment is too old to be believed without a word.
@@ -43,8 +43,17 @@ func offer(ctx context.Context, gate *Gate, settings Settings) (f fetched) {
 	return f
 }
 
+// past lets keys past the brake.
+func (l *loop) past(p Past) error {
+	if l.Memory.Brakes == nil {
+		return nil
+	}
+	return l.Memory.Hand.Expect(l.Memory.Brakes, p)
+}
+
 // resume learns what the last daemon knew, holds what it held, and raises the alarm again.
 func (l *loop) resume() {
+	l.Gate.Past = l.past
 	good := l.Gate.Good(l.settings.SourceID)
 	learned, lost := l.Memory.Ledger.Seed(good, time.Now())
 	if lost {

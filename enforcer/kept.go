@@ -156,6 +156,8 @@ type accepted struct {
 	Items  []string  `json:"items"`
 	By     string    `json:"by"`
 	At     time.Time `json:"at"`
+	// Past is his second word, if he gave one.
+	Past *Past `json:"past_brake,omitempty"`
 }
 
 // document is a small file: one of version 1 with a value.

@@ -20,6 +20,8 @@ type Memory struct {
 	Brakes *Brakes
 	// Hand writes records about the brake.
 	Hand *Enforcer
+	// Past is a word that counts from now on, and is not in the brake's file yet; nil: there is none.
+	Past *Past
 }
 
 // Admit says whether a plan may be carried out. Any error keeps it from that; one that wraps ErrBraked asks for a new world.
@@ -124,6 +126,9 @@ func countHeld(numbers map[string]int, former []policy.Former) map[string]int {
 // Foresee gives the state that the brake would have if the plans were carried out.
 func (m Memory) Foresee(rules Brake, results []Result, now time.Time) BrakeState {
 	state := m.Brakes.State()
+	if m.Past != nil {
+		state.Expected = append(slices.Clone(state.Expected), m.Past.Expected)
+	}
 	for _, result := range results {
 		for _, p := range result.Plans {
 			if p.Change {
