@@ -133,9 +133,10 @@ func TestAmendedWorld(t *testing.T) {
 				pad.toggle(now, one.Ledger.AllLosses())
 			}
 			before, was := w, facts(one, w, f.lines)
-			w, _, _ = one.Amend(w, snapshot, now, settled...)
+			w, _, _ = one.Amend(w, snapshot, away, now, settled...)
 			settled = nil
 			all.Ledger.Accept(snapshot, "one", false, now)
+			all.Ledger.AcceptUsers(snapshot, now, nil, registry.Changed(before.Snapshot, snapshot)) // who was read alone is confirmed
 			want := all.World(snapshot, rules.Evaluate(snapshot, now, exceptions...), scope, brake, away)
 			if d := cmp.Diff(facts(all, want, f.lines), facts(one, w, f.lines), inside()...); d != "" {
 				t.Fatalf("seed %d, step %d: %s", seed, step, d)
@@ -251,7 +252,7 @@ func BenchmarkWorld(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					w, _, _ = m.Amend(w, next, noon)
+					w, _, _ = m.Amend(w, next, false, noon)
 				}
 			})
 		}

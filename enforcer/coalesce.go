@@ -43,7 +43,7 @@ func (l *loop) derive(snapshot *registry.Snapshot, also ...string) {
 			l.moves.last = now
 		}
 	}
-	world, users, learned := l.Memory.Amend(l.world, snapshot, now, also...)
+	world, users, learned := l.Memory.Amend(l.world, snapshot, l.away, now, also...)
 	l.tellAccepted(learned)
 	l.begin(world, users)
 }
@@ -89,7 +89,7 @@ func (w *World) standing(snapshot *registry.Snapshot) *registry.Snapshot {
 func (l *loop) overtake() *registry.Snapshot {
 	snapshot := l.latest()
 	if l.moves.snapshot != nil {
-		l.tellAccepted(l.Memory.Ledger.AcceptUsers(snapshot, time.Now(), registry.Changed(l.world.Snapshot, snapshot)...))
+		l.tellAccepted(l.Memory.Ledger.AcceptUsers(snapshot, time.Now(), nil, registry.Changed(l.world.Snapshot, snapshot)))
 	}
 	return snapshot
 }

@@ -181,24 +181,26 @@ func TestRunnerNoticesWhileBraked(t *testing.T) {
 	inMotion(t, func(d *mover) {
 		d.settings.Brake.People = 1
 		d.reload(d.settings)
-		d.changes(strips, 1, 2, 3)
+		d.changes(strips, 1, 2)
+		d.leaves(3)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if !d.seen.Load().Braked || d.seen.Load().HeldKeys != 2 {
 			d.t.Fatalf("the brake does not hold: %+v", d.seen.Load())
 		}
 		d.wholes.Store(0)
+		d.homes = 0
 		d.changes(func(u *registry.User) { u.Records = append(u.Records, record(d.t, lineB)) }, 4)
 		d.changes(strips, 4)
-		d.write(d.list[2], none)
-		d.hints <- "user2"
+		d.write(d.list[3], none)
+		d.hints <- "user3"
 		time.Sleep(10 * time.Second)
-		if synctest.Wait(); d.wholes.Load() != 0 {
-			d.t.Errorf("all users were evaluated %d times", d.wholes.Load())
+		if synctest.Wait(); d.wholes.Load() != 0 || d.homes != 0 {
+			d.t.Errorf("all users were evaluated %d times, and whose homes are kept %d times", d.wholes.Load(), d.homes)
 		}
-		d.write(d.list[2], clean)
-		d.hints <- "user2"
-		d.want(d.list[2], none, "what he took out himself and puts back")
-		d.want(d.list[3], clean, "what is held")
+		d.write(d.list[3], clean)
+		d.hints <- "user3"
+		d.want(d.list[3], none, "what he took out himself and puts back")
+		d.want(d.list[2], clean, "what is held")
 	})
 }

@@ -94,7 +94,7 @@ func BenchmarkNewKeys(b *testing.B) {
 				p.Examine(u)
 				before += time.Since(begin)
 				begin = time.Now()
-				m.Amend(w, next, noon)
+				m.Amend(w, next, false, noon)
 				inLoop += time.Since(begin)
 			}
 			b.ReportMetric(float64(before.Milliseconds())/float64(b.N), "ms-before")

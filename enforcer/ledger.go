@@ -67,14 +67,17 @@ func NewLedger() *Ledger {
 	return &Ledger{members: make(map[string]*enrolled), lossy: make(map[string]*enrolled)}
 }
 
-// Seed takes the last good reading into a ledger that was never fed, and reports whether it did: its file was lost, or an earlier program
-// kept none. Whoever left before that reading stays unknown. Good may be nil.
-func (l *Ledger) Seed(good *Kept) bool {
-	if l.source != "" || good == nil {
-		return false
+// Seed takes the last good reading, as it lay on the disk, into the ledger, before anything else is: the ledger's file may be older, after a
+// crash or where it could not be written, and who leaves by the next reading is to be known. Good may be nil. Lost says that the ledger
+// was never fed: its file was lost, or an earlier program kept none. Whoever left before that reading stays unknown then.
+func (l *Ledger) Seed(good *Kept, now time.Time) (a Accepted, lost bool) {
+	switch {
+	case good == nil:
+		return a, false
+	case l.source == "":
+		return l.Accept(good.Snapshot, good.SourceID, false, good.Read), true
 	}
-	l.Accept(good.Snapshot, good.SourceID, false, good.Read)
-	return true
+	return l.Accept(good.Snapshot, good.SourceID, false, now), false
 }
 
 // Accepted says what a snapshot changed of whom the ledger knows.
@@ -131,18 +134,26 @@ func (l *Ledger) old(at time.Time, day int, now time.Time) bool {
 
 // AcceptUsers takes a snapshot into the ledger that was amended, in which nobody but some users differs from the last one, at the cost of
 // these. It is what Accept does with a snapshot that is not complete, but that what ended by itself meanwhile of others is noted later.
-func (l *Ledger) AcceptUsers(snapshot *registry.Snapshot, now time.Time, names ...string) (a Accepted) {
+//
+// Those in read were read alone since: what such a reading does not have is confirmed at once. It was asked for this one user and had to
+// prove itself, and says nothing that could have begun with the failure of the whole readings around it.
+func (l *Ledger) AcceptUsers(snapshot *registry.Snapshot, now time.Time, names, read []string) (a Accepted) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now = now.UTC().Round(0)
+	l.acceptUsers(snapshot, names, false, now, &a)
+	l.acceptUsers(snapshot, read, true, now, &a)
+	return a
+}
+
+func (l *Ledger) acceptUsers(snapshot *registry.Snapshot, names []string, complete bool, now time.Time, a *Accepted) {
 	for _, name := range names { // in order, as the lists are to be
 		if user, there := snapshot.User(name); there {
-			l.accept(user, false, now)
+			l.accept(user, complete, now)
 		} else if m := l.members[name]; m != nil {
-			l.miss(name, m, false, now, &a)
+			l.miss(name, m, complete, now, a)
 		}
 	}
-	return a
 }
 
 // miss notes that a snapshot does not have a user.

@@ -19,6 +19,8 @@ type Memory struct {
 	Brakes *Brakes
 	// Hand writes records about the brake.
 	Hand *Enforcer
+	// Past is a word that counts from now on, and is not in the brake's file yet; nil: there is none.
+	Past *Past
 }
 
 // Admit says whether a plan may be carried out. Any error keeps it from that; one that wraps ErrBraked asks for a new world.
@@ -43,21 +45,22 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 
 // Amend is the World that would be made at the moment now of a snapshot that was derived from that of w, by the same rules and exceptions,
 // at the cost of those users alone who differ or of whom time makes something else, and of others who are named because what is settled of
-// them may be; they are named, in order. The ledger has learned of them, and that is told. Where the brake is on one user's loss may let
-// another's keys be held, who is named then too.
+// them may be; they are named, in order. Away is as for World. The ledger has learned of them, and that is told. Where the brake is on one
+// user's loss may let another's keys be held, who is named then too.
 //
 // Of this host's accounts and of NSS it knows what w does, as long as nobody comes, goes or gets another uid or home.
-func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time, also ...string) (*World, []string, Accepted) {
-	names := distinct(registry.Changed(w.Snapshot, snapshot), w.Grants.Due(now), also)
+func (m Memory) Amend(w *World, snapshot *registry.Snapshot, away bool, now time.Time, also ...string) (*World, []string, Accepted) {
+	read := registry.Changed(w.Snapshot, snapshot)
+	names := distinct(read, w.Grants.Due(now), also)
 	before := m.losses(names)
-	learned := m.Ledger.AcceptUsers(snapshot, now, names...)
+	learned := m.Ledger.AcceptUsers(snapshot, now, names, read)
 	with := *w
-	with.Snapshot, with.braked = snapshot, m.Brakes.State()
+	with.Snapshot, with.braked, with.away = snapshot, m.Brakes.State(), away
 	if len(also) > 0 || !with.braked.holdsAs(w.braked) || !slices.Equal(before, m.losses(names)) {
 		with.stays = m.stays(with.braked, w.rules)
 		names = distinct(names, differing(w.stays, with.stays))
 	}
-	if slices.ContainsFunc(names, func(name string) bool { return !sameAccount(w.Snapshot, snapshot, name) }) {
+	if slices.ContainsFunc(read, func(name string) bool { return !sameAccount(w.Snapshot, snapshot, name) }) {
 		with.household = keep(snapshot, w.scope, m.Ledger.Departed())
 		for name := range w.departed {
 			if _, still := with.departed[name]; !still {
@@ -66,7 +69,7 @@ func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time, also
 		}
 		names = distinct(names, slices.Collect(maps.Keys(with.departed)))
 	}
-	former := m.Ledger.FormerOf(held(with.stays, w.away), names...)
+	former := m.Ledger.FormerOf(held(with.stays, away), names...)
 	with.Grants = w.Grants.Graft(w.Grants.Again(snapshot, now, names...).Without(with.departed).WithFormer(former), names...)
 	with.held = maps.Clone(w.held)
 	for _, name := range names {
@@ -106,6 +109,9 @@ func countHeld(numbers map[string]int, former []policy.Former) map[string]int {
 // Foresee gives the state that the brake would have if the plans were carried out.
 func (m Memory) Foresee(rules Brake, results []Result, now time.Time) BrakeState {
 	state := m.Brakes.State()
+	if m.Past != nil {
+		state.Expected = append(slices.Clone(state.Expected), m.Past.Expected)
+	}
 	for _, result := range results {
 		for _, p := range result.Plans {
 			if p.Change {

@@ -6,12 +6,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// storeAfter is how long the ledger's file may be behind. Who comes and goes within that time, before a crash, is as one who never came.
+// storeAfter is how long the ledger's file may be behind. After a crash the last good reading, which is on the disk sooner, tells who came
+// (Ledger.Seed).
 const storeAfter = 5 * time.Second
 
-// learn takes a reading into the ledger.
+// learn takes a reading into the ledger. It is complete once for each whole reading: one that was amended before the loop heard of it is that
+// still, and one that is learned again confirms nothing of itself.
 func (l *loop) learn(good *Kept) {
-	l.tellAccepted(l.Memory.Ledger.Accept(good.Snapshot, l.settings.SourceID, !good.Amended, time.Now()))
+	complete := good.whole != l.readings.learned
+	l.readings.learned = good.whole
+	l.tellAccepted(l.Memory.Ledger.Accept(good.Snapshot, l.settings.SourceID, complete, time.Now()))
 }
 
 // tellAccepted says who came to leave the registry.
