@@ -133,17 +133,17 @@ func TestRunnerMovesTogether(t *testing.T) {
 			}
 		},
 		"who comes is kept after the pause": func(d *mover) {
-			d.leaves(3)
+			d.leaves(4)
 			d.directory.change(func(dir *directory) {
-				dir.live, _ = dir.live.With(registry.User{Name: "user3", UID: d.list[3].UID, GID: d.list[3].GID, Home: d.list[3].Home, Records: []registry.Record{record(d.t, lineA)}})
+				dir.live, _ = dir.live.With(registry.User{Name: "user4", UID: d.list[4].UID, GID: d.list[4].GID, Home: d.list[4].Home, Records: []registry.Record{record(d.t, lineA)}})
 			})
-			d.tell("user3")
-			d.write(d.list[3], mixed)
-			d.hints <- "user3"
+			d.tell("user4")
+			d.write(d.list[4], mixed)
+			d.hints <- "user4"
 			time.Sleep(5 * time.Second)
-			d.write(d.list[3], mixed)
-			d.hints <- "user3"
-			d.want(d.list[3], clean, "as somebody registered")
+			d.write(d.list[4], mixed)
+			d.hints <- "user4"
+			d.want(d.list[4], clean, "as somebody registered")
 		},
 		"a world that is made of all takes those who wait": func(d *mover) {
 			d.changes(moves, 1)
