@@ -133,7 +133,10 @@ func TestAmendedWorld(t *testing.T) {
 				pad.toggle(now, one.Ledger.AllLosses())
 			}
 			before, was := w, facts(one, w, f.lines)
-			w, _, _ = one.Amend(w, snapshot, away, now, settled...)
+			var names []string
+			if w, names, _ = one.Amend(w, snapshot, away, now, settled...); names == nil {
+				t.Fatalf("seed %d, step %d: nobody is named, which the loop takes for anybody", seed, step)
+			}
 			settled = nil
 			all.Ledger.Accept(snapshot, "one", false, now)
 			all.Ledger.AcceptUsers(snapshot, now, nil, registry.Changed(before.Snapshot, snapshot)) // who was read alone is confirmed

@@ -45,8 +45,8 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 
 // Amend is the World that would be made at the moment now of a snapshot that was derived from that of w, by the same rules and exceptions,
 // at the cost of those users alone who differ or of whom time makes something else, and of others who are named because what is settled of
-// them may be; they are named, in order. Away is as for World. The ledger has learned of them, and that is told. Where the brake is on one
-// user's loss may let another's keys be held, who is named then too.
+// them may be. They are named, in order; none is an empty list, not nil. Away is as for World. The ledger has learned of them, and that is
+// told. Where the brake is on one user's loss may let another's keys be held, who is named then too.
 //
 // Of this host's accounts and of NSS it knows what w does, as long as nobody comes, goes or gets another uid or home.
 func (m Memory) Amend(w *World, snapshot *registry.Snapshot, away bool, now time.Time, also ...string) (*World, []string, Accepted) {
@@ -86,9 +86,9 @@ func sameAccount(a, b *registry.Snapshot, name string) bool {
 	return had && has && was.UID == is.UID && was.GID == is.GID && was.Home == is.Home
 }
 
-// distinct is every name of some lists once, in order.
+// distinct is every name of some lists once, in order; never nil.
 func distinct(lists ...[]string) []string {
-	names := slices.Concat(lists...)
+	names := append([]string{}, slices.Concat(lists...)...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
