@@ -13,10 +13,11 @@ import (
 // readings is what the loop knows of the registry beside the world.
 type readings struct {
 	// good is what the world was made of, before anything else changed it; nil before that.
-	good  *Kept
-	held  *Verdict
-	reach Reach
-	stale bool // it was told
+	good    *Kept
+	learned uint64 // the whole reading beneath the last one that the ledger has
+	held    *Verdict
+	reach   Reach
+	stale   bool // it was told
 	// contests is what was told of names that several entries have.
 	contests []string
 }
@@ -58,8 +59,24 @@ func offer(ctx context.Context, gate *Gate, settings Settings) (f fetched) {
 	return f
 }
 
-// resume holds what the last daemon held, and raises the alarm again.
+// past lets keys past the brake.
+func (l *loop) past(p Past) error {
+	if l.Memory.Brakes == nil {
+		return nil
+	}
+	return l.Memory.Hand.Expect(l.Memory.Brakes, p)
+}
+
+// resume learns what the last daemon knew, holds what it held, and raises the alarm again.
 func (l *loop) resume() {
+	l.Gate.Past = l.past
+	good := l.Gate.Good(l.settings.SourceID)
+	learned, lost := l.Memory.Ledger.Seed(good, time.Now())
+	if lost {
+		l.Log.Error("the ledger was lost", zap.String("instead", "who and what was registered is taken from the last good reading; who left before that is unknown, and left alone"),
+			zap.Time("read", good.Read))
+	}
+	l.tellAccepted(learned)
 	held, err := l.Gate.Resume(l.settings.Hold)
 	if err != nil {
 		l.Log.Error("the reading that was held cannot be used", zap.Error(err))
@@ -108,11 +125,11 @@ func (l *loop) catchUp() {
 	// A reading that is held confirms as little of the one before as none at all.
 	good, away := l.Gate.Good(l.settings.SourceID), !l.readings.reach.OK || l.readings.held != nil
 	switch {
-	case good != nil && good != l.readings.good && good.Amended && l.awake() && away == l.away:
+	case good != nil && good != l.readings.good && good.Amended && good.whole == l.readings.learned && l.awake() && away == l.away:
 		l.readings.good = good
 		l.derive(good.Snapshot)
 	case good != nil && good != l.readings.good:
-		switch { // the ledger has what an earlier daemon has read
+		switch { // the ledger has what an earlier daemon has read (resume)
 		case l.awake() || l.readings.reach.OK && !away:
 			l.learn(good)
 		case !l.readings.reach.OK:

@@ -116,6 +116,7 @@ func (l *loop) reread(ctx context.Context) {
 			began := time.Now()
 			a.User, a.Found, r.err = source.FetchUser(ctx, user)
 			if r.took = time.Since(began); r.err == nil {
+				settings.Policy.Examine(a.User) // before the loop has to
 				r.err = l.Gate.Amend(a)
 			}
 			select {
