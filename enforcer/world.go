@@ -93,6 +93,7 @@ func keep(snapshot *registry.Snapshot, scope Scope, departed []Gone) *household 
 			w.skip(name, "it is included by name, but "+err.Error())
 			continue
 		}
+		account.Home = homes.Tidy(account.Home)
 		w.add(account)
 	}
 	w.dropShared()
@@ -212,8 +213,9 @@ func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, s
 	}
 }
 
+// accountOf is the account of an entry.
 func accountOf(user registry.User) homes.Account {
-	return homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: user.Home}
+	return homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: homes.Tidy(user.Home)}
 }
 
 // findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them, and
