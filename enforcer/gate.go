@@ -254,7 +254,7 @@ func (g *Gate) Resume(hold Hold) (*Verdict, error) {
 	v, err := g.Waiting(hold)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.held, g.dirty.held = v, g.dirty.held || v == nil
+	g.held, g.dirty.held = v, g.dirty.held || v == nil && err == nil
 	return v, err
 }
 
