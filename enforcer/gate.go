@@ -267,11 +267,12 @@ func (g *Gate) Resume(hold Hold) (*Verdict, error) {
 	v, err := g.Waiting(hold)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.held = v
+	g.held, g.dirty.held = v, g.dirty.held || v == nil && err == nil
 	return v, err
 }
 
-// Waiting is the verdict on the reading that lies on disk as held, whichever process held it; nil where there is none.
+// Waiting is the verdict on the reading that lies on disk as held, whichever process held it; nil where there is none, or nothing is lost by
+// it: a process that was killed when it had taken the reading has left it.
 func (g *Gate) Waiting(hold Hold) (*Verdict, error) {
 	now := time.Now()
 	kept, err := readKept(g.dir, heldFile, now)
@@ -282,7 +283,9 @@ func (g *Gate) Waiting(hold Hold) (*Verdict, error) {
 	defer g.mu.Unlock()
 	v := g.weigh(Reading{Snapshot: kept.Snapshot, SourceID: kept.SourceID, Hold: hold}, now)
 	v.Read, v.Held = kept.Read, true
-	g.itemize(&v, now)
+	if g.itemize(&v, now); g.good != nil && len(v.Items) == 0 {
+		return nil, err
+	}
 	return &v, err
 }
 

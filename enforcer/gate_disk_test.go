@@ -136,6 +136,70 @@ func TestGateOnABadDisk(t *testing.T) {
 	}
 }
 
+// What is held lies on the disk for who is to accept it, also where the last good reading cannot be written; it goes only after that was.
+func TestGateKeepsWhatIsHeldOnABadDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state", "registry")
+	g := openGate(t, dir)
+	offerTo(t, g, without(t, 20, 0))
+	good := filepath.Join(dir, "good")
+	if err := errors.Join(os.Remove(good), os.Mkdir(good, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*registry.Snapshot{without(t, 20, 1), without(t, 20, 10)} {
+		if _, err := g.Offer(enforcer.Reading{Snapshot: s, SourceID: "one", Hold: usual}); err != nil || g.Commit() == nil {
+			t.Fatalf("%v, or the good reading was written", err)
+		}
+	}
+	other, _ := enforcer.OpenGate(dir)
+	if v, err := other.Waiting(usual); err != nil || v == nil {
+		t.Fatalf("nothing is there to accept: %v", err)
+	}
+	if _, err := g.Offer(enforcer.Reading{Snapshot: without(t, 20, 2), SourceID: "one", Hold: usual}); err != nil || g.Commit() == nil {
+		t.Fatalf("%v, or the good reading was written", err)
+	}
+	if v, err := other.Waiting(usual); err != nil || v == nil {
+		t.Errorf("it went before the good reading was written: %v", err)
+	}
+	if err := errors.Join(os.Remove(good), g.Commit()); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := openGate(t, dir).Waiting(usual); err != nil || v != nil {
+		t.Errorf("when the disk works again: %v, %v", v, err)
+	}
+}
+
+// A process that is killed when it has taken the accepted reading, and before the held one goes, leaves nothing that is held.
+func TestGateKilledInAnAcceptance(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state", "registry")
+	g, held := openGate(t, dir), filepath.Join(dir, "held")
+	offerTo(t, g, without(t, 20, 0))
+	offerTo(t, g, without(t, 20, 10))
+	left, err := os.ReadFile(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := openGate(t, dir).Resume(usual); err != nil || v == nil || len(v.Items) == 0 {
+		t.Fatalf("before the acceptance: %v, %v", v, err)
+	}
+	err = (&enforcer.Enforcer{Trail: (&trail{}).write, Now: time.Now}).Accept(g, *g.Held(), "root", nil)
+	if err := errors.Join(err, g.Accepted(), g.Commit(), os.WriteFile(held, left, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	g = openGate(t, dir)
+	if v, err := g.Waiting(usual); err != nil || v != nil {
+		t.Errorf("another process sees %+v, %v", v, err)
+	}
+	if v, err := g.Resume(usual); err != nil || v != nil || g.Held() != nil {
+		t.Errorf("held again: %+v, %v", v, err)
+	}
+	if err := g.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(held); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it lies there still: %v", err)
+	}
+}
+
 // An acceptance that counted does so once, also when the disk does not take what came of it.
 func TestGateAcceptsOnceOnABadDisk(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state", "registry")

@@ -218,7 +218,8 @@ type burden struct {
 }
 
 // write brings to a directory what is left, and takes from that what is done. The good reading is written before the held one and
-// its acceptance go: who stops in between begins with the acceptance again.
+// its acceptance go: who stops in between begins with the acceptance again. One that is held now is written whatever became of the good one, or
+// nobody could accept it.
 func (b burden) write(at string, left *dirt) error {
 	for _, dir := range []string{filepath.Dir(at), at} {
 		if err := statefile.EnsureDir(dir, 0o700); err != nil {
@@ -226,27 +227,28 @@ func (b burden) write(at string, left *dirt) error {
 		}
 	}
 	steps := []struct {
-		due  *bool
-		make func() error
+		due   *bool
+		after bool // only if all before it was done
+		make  func() error
 	}{
-		{&left.good, func() error { return b.good.write(at, goodFile) }},
-		{&left.notes, func() error { return writeSmall(at, notesFile, b.notes) }},
-		{&left.accepted, func() error { return statefile.Remove(filepath.Join(at, acceptedFile)) }},
-		{&left.held, func() error {
+		{&left.good, false, func() error { return b.good.write(at, goodFile) }},
+		{&left.notes, false, func() error { return writeSmall(at, notesFile, b.notes) }},
+		{&left.accepted, true, func() error { return statefile.Remove(filepath.Join(at, acceptedFile)) }},
+		{&left.held, b.held == nil, func() error {
 			if b.held != nil {
 				return b.held.write(at, heldFile)
 			}
 			return statefile.Remove(filepath.Join(at, heldFile))
 		}},
 	}
+	var wrong error
 	for _, step := range steps {
-		if !*step.due {
+		if !*step.due || step.after && wrong != nil {
 			continue
 		}
-		if err := step.make(); err != nil {
-			return err
-		}
-		*step.due = false
+		err := step.make()
+		*step.due = err != nil
+		wrong = errors.Join(wrong, err)
 	}
-	return nil
+	return wrong
 }

@@ -347,7 +347,7 @@ func (l *Ledger) Departed() (list []Gone) {
 	defer l.mu.Unlock()
 	for name, m := range l.members {
 		if !m.left.IsZero() {
-			list = append(list, Gone{homes.Account{Name: name, UID: m.uid, GID: m.gid, Home: m.home}, m.left})
+			list = append(list, Gone{homes.Account{Name: name, UID: m.uid, GID: m.gid, Home: homes.Tidy(m.home)}, m.left})
 		}
 	}
 	slices.SortFunc(list, func(a, b Gone) int { return cmp.Or(b.Since.Compare(a.Since), cmp.Compare(a.Name, b.Name)) })

@@ -15,6 +15,7 @@ type locals struct{ byName, byHome map[string][]homes.Account }
 func newLocals(list []homes.Account) locals {
 	l := locals{make(map[string][]homes.Account, len(list)), make(map[string][]homes.Account, len(list))}
 	for _, a := range list {
+		a.Home = homes.Tidy(a.Home)
 		l.byName[a.Name] = append(l.byName[a.Name], a)
 		if !nobodysHome(a.Home) {
 			l.byHome[a.Home] = append(l.byHome[a.Home], a)

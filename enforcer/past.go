@@ -7,7 +7,7 @@ import (
 )
 
 // storeAfter is how long the ledger's file may be behind. After a crash the last good reading, which is on the disk sooner, tells who came
-// (Ledger.Seed).
+// (Ledger.Seed). Who comes and goes within that time, before a crash, is as one who never came.
 const storeAfter = 5 * time.Second
 
 // learn takes a reading into the ledger. It is complete once for each whole reading: one that was amended before the loop heard of it is that

@@ -1,6 +1,9 @@
 package enforcer
 
-import "github.com/keyreeve/keyreeve/registry"
+import (
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/registry"
+)
 
 // sameAs names a user of a snapshot that does not have the amended one, who has his uid and his home: where an entry is renamed, and
 // changes are polled, its new name is told and its old one is not. Both would be left alone until the next whole reading.
@@ -9,7 +12,7 @@ func (a Amendment) sameAs(s *registry.Snapshot) string {
 		return ""
 	}
 	for user := range s.Users() {
-		if user.UID == a.User.UID && user.Home == a.User.Home {
+		if user.UID == a.User.UID && homes.Tidy(user.Home) == homes.Tidy(a.User.Home) {
 			return user.Name
 		}
 	}

@@ -75,7 +75,7 @@ func TestRunnerReadsAllOfWhoIsRenamed(t *testing.T) {
 				next.Name = "next"
 				c.change(&next)
 				d.only(append(d.list[1:], next)...)
-				d.directory.change(func(dir *directory) { dir.live = dir.source.snapshot })
+				d.directory.change(func(dir *directory) { dir.live = dir.snapshot })
 				d.tell("next")
 				d.reads(c.whole, 1, "after the notice")
 				if c.whole == 2 {

@@ -95,6 +95,7 @@ func keep(snapshot *registry.Snapshot, scope Scope, departed []Gone) *household 
 			w.skip(name, "it is included by name, but "+err.Error())
 			continue
 		}
+		account.Home = homes.Tidy(account.Home)
 		w.add(account)
 	}
 	w.dropShared()
@@ -161,61 +162,9 @@ func (w *household) dropShared() {
 	}
 }
 
-// keepDeparted adds those who left the registry. Their keys go as soon as nobody else's are in question. Who names the home of somebody who
-// left in his own entry must not give him his keys back: as with dropShared, each look finds out whose it is.
-func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, scope Scope, local locals) {
-	if len(departed) == 0 {
-		return
-	}
-	uids, dirs := make(map[int]string), make(map[string][]homes.Account, len(departed))
-	for _, gone := range departed {
-		dirs[gone.Home] = nil
-	}
-	add := func(account homes.Account) {
-		if list, asked := dirs[account.Home]; asked {
-			dirs[account.Home] = append(list, account)
-		}
-	}
-	for user := range snapshot.Users() {
-		uids[user.UID] = user.Name
-		add(accountOf(user))
-	}
-	for _, name := range scope.Include { // the registry may not have them
-		if a, kept := w.accounts[name]; kept {
-			uids[a.UID] = name
-			add(a)
-		}
-	}
-	for _, gone := range departed {
-		if _, kept := w.accounts[gone.Name]; kept {
-			continue // included by name
-		}
-		if gone.UID < scope.MinUID && !slices.Contains(scope.Include, gone.Name) {
-			continue
-		}
-		others := dirs[gone.Home]
-		why := local.claims(gone.Account)
-		if uid := uids[gone.UID]; uid != "" {
-			why = fmt.Sprintf("its uid %d is now that of %s", gone.UID, uid)
-		} else if at := slices.IndexFunc(others, func(other homes.Account) bool { return other.UID == gone.UID }); at >= 0 {
-			why = fmt.Sprintf("its home %s is that of %s too", gone.Home, others[at].Name)
-		}
-		if why != "" {
-			w.skip(gone.Name, "its user left the registry, and "+why)
-			continue
-		}
-		if w.add(gone.Account); w.accounts[gone.Name] == gone.Account {
-			w.departed[gone.Name] = gone.Since
-			if len(others) > 0 {
-				w.claims[gone.Name] = slices.Clone(others)
-			}
-			add(gone.Account)
-		}
-	}
-}
-
+// accountOf is the account of an entry.
 func accountOf(user registry.User) homes.Account {
-	return homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: user.Home}
+	return homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: homes.Tidy(user.Home)}
 }
 
 // findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them, and

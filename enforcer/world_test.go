@@ -125,6 +125,42 @@ func TestNewWorldBesideLocalAccounts(t *testing.T) {
 
 func lookupNobody(string) (homes.Account, error) { return homes.Account{}, errors.New("unknown user") }
 
+// A home in another form is the same home: of who is in the registry, who left, who is included by name, and this host's own. What is no other
+// form of a plain path is left alone.
+func TestNewWorldTidiesHomes(t *testing.T) {
+	entry := func(name string, uid int, home string) registry.User {
+		return registry.User{Name: name, UID: uid, GID: 1, Home: home, Records: []registry.Record{{}}}
+	}
+	snapshot, err := registry.New([]registry.User{
+		entry("dot", 2001, "/home/./dot"), entry("double", 2002, "//home//double"), entry("slash", 2003, "/home/slash/"), entry("plain", 2004, "/home/plain"),
+		entry("up", 2005, "/home/dot/../up"), entry("one", 2006, "/home/shared"), entry("two", 2006, "/home/shared/."), entry("thief", 2007, "/srv/own/."),
+		entry("root", 2008, "/."), entry("relative", 2009, "./home/relative"),
+	}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope := enforcer.Scope{MinUID: 1000, Include: []string{"named"}, Lookup: func(name string) (homes.Account, error) {
+		return homes.Account{Name: name, UID: 50, GID: 50, Home: "/var/named/"}, nil
+	}, Local: func() ([]homes.Account, error) {
+		return []homes.Account{{Name: "own", UID: 60, Home: "/srv/own/"}}, nil
+	}}
+	ledger := enforcer.NewLedger()
+	both, err := snapshot.With(entry("left", 2010, "/home/left/."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger.Accept(both, "one", true, noon)
+	ledger.Accept(snapshot, "one", true, noon)
+	w := enforcer.NewWorld(snapshot, mustCompile(t, policy.DefaultRules()).Evaluate(snapshot, noon), scope, ledger.Departed()...)
+	var kept []string
+	for _, a := range w.Accounts() {
+		kept = append(kept, a.Home)
+	}
+	if want := []string{"/home/dot", "/home/double", "/home/left", "/var/named", "/home/plain", "/home/slash"}; !slices.Equal(kept, want) {
+		t.Errorf("kept are %q, want %q; left alone are %v", kept, want, w.Skips())
+	}
+}
+
 // Two entries with one uid and homes of their own are both kept: each file is judged by the keys of its own name.
 func TestNewWorldOfOneUID(t *testing.T) {
 	snapshot, err := registry.New([]registry.User{

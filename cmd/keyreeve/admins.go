@@ -85,7 +85,7 @@ func find(world *enforcer.World, name string) (account homes.Account, kept bool,
 		if !known {
 			return account, false, errors.New("neither the registry nor /etc/passwd knows him")
 		}
-		account = homes.Account{Name: u.Name, UID: u.UID, GID: u.GID, Home: u.Home}
+		account = homes.Account{Name: u.Name, UID: u.UID, GID: u.GID, Home: homes.Tidy(u.Home)}
 	}
 	return account, false, account.Check()
 }

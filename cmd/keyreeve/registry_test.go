@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"reflect"
 	"testing"
 
 	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/ldapsource"
 )
 
 // The identity of a source is on disk, so it must be the same for every reading of one configuration, and another one for another
@@ -41,5 +44,34 @@ func TestSourceID(t *testing.T) {
 		if id(change) == one {
 			t.Errorf("%s: another registry has the same identity", name)
 		}
+	}
+}
+
+// What is on disk from an earlier version is that of the same registry: these texts never change. Each field of a layout counts.
+func TestSourceIDOfEarlierVersions(t *testing.T) {
+	fill := func(v any) {
+		fields := reflect.ValueOf(v).Elem()
+		for i := range fields.NumField() {
+			if f := fields.Field(i); f.Kind() == reflect.String {
+				f.SetString(fmt.Sprint("a", i))
+			} else {
+				f.Set(reflect.ValueOf([]string{"x", "y"}))
+			}
+		}
+	}
+	var r config.Registry
+	fill(&r.LDAP.Schema)
+	fill(&r.LDAP.Hosts)
+	r.LDAP.Base, r.LDAP.Filter, r.LDIF.Path, r.LDIF.Attributes, r.LDIF.Hosts = "dc=b", "(f=*)", "/p", r.LDAP.Schema, r.LDAP.Hosts
+	const layout = "{User:a0 Key:a1 Prefix:a2 UID:a3 GID:a4 Home:a5 Locked:a6 LockedTime:a7 Control:a8 ExpiresDays:a9 ExpiresTime:a10 ExpiresFiletime:a11} " +
+		"{Attribute:a0 Names:[x y]}"
+	if got, want := sourceID(r), `ldap "dc=b" "(f=*)" `+layout; got != want {
+		t.Errorf("it was %s\nand is %s", want, got)
+	}
+	if r.Source = config.LDIFSource; sourceID(r) != `ldif "/p" `+layout {
+		t.Errorf("of a file it is %s", sourceID(r))
+	}
+	if n := reflect.TypeFor[ldapsource.Schema]().NumField() + reflect.TypeFor[ldapsource.Hosts]().NumField(); n != 14 {
+		t.Errorf("%d fields: one that is new counts too, where it is set", n)
 	}
 }

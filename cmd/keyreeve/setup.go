@@ -108,9 +108,17 @@ func adviceOn(err error) string {
 // server, as whom and how safely does not matter, or a new certificate in an outage would leave no registry to decide by.
 func sourceID(r config.Registry) string {
 	if r.Source == config.LDIFSource {
-		return fmt.Sprintf("ldif %q %+v %+v", r.LDIF.Path, r.LDIF.Attributes, r.LDIF.Hosts)
+		return fmt.Sprintf("ldif %q %s", r.LDIF.Path, layoutID(r.LDIF.Attributes, r.LDIF.Hosts))
 	}
-	return fmt.Sprintf("ldap %q %q %+v %+v", r.LDAP.Base, r.LDAP.Filter, r.LDAP.Schema, r.LDAP.Hosts)
+	return fmt.Sprintf("ldap %q %q %s", r.LDAP.Base, r.LDAP.Filter, layoutID(r.LDAP.Schema, r.LDAP.Hosts))
+}
+
+// layoutID names the fields one by one, so that a new version which knows another one reads the same registry as before: a field that is added
+// goes to the end, and only where it is set.
+func layoutID(s ldapsource.Schema, h ldapsource.Hosts) string {
+	return fmt.Sprintf("{User:%s Key:%s Prefix:%s UID:%s GID:%s Home:%s Locked:%s LockedTime:%s Control:%s ExpiresDays:%s ExpiresTime:%s ExpiresFiletime:%s} "+
+		"{Attribute:%s Names:%v}", s.User, s.Key, s.Prefix, s.UID, s.GID, s.Home, s.Locked, s.LockedTime, s.Control, s.ExpiresDays, s.ExpiresTime, s.ExpiresFiletime,
+		h.Attribute, h.Names)
 }
 
 // lookup finds an account in /etc/passwd: a program that is not linked with the C library sees no other database.

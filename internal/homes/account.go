@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -63,6 +64,16 @@ func (a Account) Check() error {
 		return fmt.Errorf("account %s: home %+q: %w: %s", a.Name, cut(a.Home, maxHome), ErrRefused, reason)
 	}
 	return nil
+}
+
+// Tidy is a home as Check wants it, where its path is that of the same directory in another form: with "." in it, with "//", or with a slash at
+// its end. The kernel, and so sshd, sees no difference (path_resolution(7)), so that whoever writes his home like that in his entry stays an account that is
+// kept. ".." stays, and is refused: where it leads, links decide.
+func Tidy(home string) string {
+	if !path.IsAbs(home) || slices.Contains(strings.Split(home, "/"), "..") {
+		return home
+	}
+	return path.Clean(home)
 }
 
 func validName(name string) bool {
