@@ -79,22 +79,57 @@ func parseGate(args []string) (gate, error) {
 	return g, nil
 }
 
-// pass lets the session of PAM's environment begin, or is an error.
-func (g gate) pass(getenv func(string) string, now time.Time) error {
-	switch phase := getenv("PAM_TYPE"); phase {
-	case "open_session":
-	case "close_session":
-		return nil
-	default:
-		return fmt.Errorf("it was called in the phase %q of PAM, and sshd names the key in \"session\" alone", phase)
+func runGate(args []string) error {
+	g, err := parseGate(args)
+	if err != nil {
+		return err
 	}
-	user := getenv("PAM_USER")
-	r := g.judge(user, getenv("SSH_AUTH_INFO_0"), now)
+	text, err := os.ReadFile("/proc/self/environ")
+	if err != nil {
+		return fmt.Errorf("read what PAM says: %w", err)
+	}
+	return g.pass(environment(string(text)), time.Now())
+}
+
+// told is what PAM and sshd say of a session, and which of it was said twice.
+type told struct {
+	values map[string]string
+	twice  string
+}
+
+// vouched are the variables that decide. pam_exec puts those of PAM's environment first, into which a module may have read a file of the user's
+// (pam_env with user_readenv=1: in the auth stack too, as sshd calls pam_setcred before pam_open_session), and its own behind them
+// (call_exec in Linux-PAM's pam_exec.c).
+var vouched = []string{"PAM_TYPE", "PAM_USER", "PAM_RHOST", "SSH_AUTH_INFO_0"}
+
+// environment takes apart what environ(7) holds. Package os is not used: it forgets all but the first of several that have one name.
+func environment(text string) told {
+	t := told{values: map[string]string{}}
+	for entry := range strings.SplitSeq(text, "\x00") {
+		name, value, _ := strings.Cut(entry, "=")
+		if _, there := t.values[name]; there && slices.Contains(vouched, name) {
+			t.twice = name
+		}
+		t.values[name] = value
+	}
+	return t
+}
+
+// pass lets the session of PAM's environment begin, or is an error. Of what was said twice the last is pam_exec's, and goes into the trail.
+func (g gate) pass(t told, now time.Time) error {
+	if phase := t.values["PAM_TYPE"]; phase != "open_session" && t.twice == "" {
+		return fmt.Errorf("it was called in the phase %q of PAM, and sshd names the key at \"open_session\" alone: the line in PAM's stack has type=open_session", phase)
+	}
+	user, address := t.values["PAM_USER"], t.values["PAM_RHOST"]
+	r := refuse(unknown, authkeys.Key{}, "the variable %s was said twice: another module of PAM believes a file of the user's", t.twice)
+	if t.twice == "" {
+		r = g.judge(user, t.values["SSH_AUTH_INFO_0"], now)
+	}
 	if r == nil {
 		return nil
 	}
-	err := fmt.Errorf("the session of %q from %q may not begin: %w", user, getenv("PAM_RHOST"), r)
-	return errors.Join(err, g.tell(user, getenv("PAM_RHOST"), r))
+	err := fmt.Errorf("the session of %q from %q may not begin: %w", user, address, r)
+	return errors.Join(err, g.tell(user, address, r))
 }
 
 // judge says why a user may not begin a session after he went through these methods, a line each: "METHOD[/SUBMETHOD][ TYPE BASE64]"

@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,7 +115,12 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// Only the phase in which sshd names the key is judged, and none but the end of a session passes without.
+// said is the environment that pam_exec makes.
+func said(phase, user, methods string) told {
+	return environment("SSH_AUTH_INFO_0=" + methods + "\x00PAM_RHOST=192.0.2.1\x00PAM_TYPE=" + phase + "\x00PAM_USER=" + user + "\x00")
+}
+
+// Only the phase in which sshd names the key is judged, and none passes without.
 func TestPhases(t *testing.T) {
 	testenv.Need(t, "root")
 	key := newSigner(t).PublicKey()
@@ -121,10 +128,56 @@ func TestPhases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for phase, passes := range map[string]bool{"open_session": true, "account": false, "auth": false, "": false, "close_session": true} {
-		env := map[string]string{"PAM_TYPE": phase, "PAM_USER": "ada", "SSH_AUTH_INFO_0": used(key)}
-		if err := g.pass(func(name string) string { return env[name] }, time.Now()); (err == nil) != passes {
+	for phase, passes := range map[string]bool{"open_session": true, "account": false, "auth": false, "": false, "close_session": false} {
+		if err := g.pass(said(phase, "ada", used(key)), time.Now()); (err == nil) != passes {
 			t.Errorf("%q: %v", phase, err)
+		}
+	}
+}
+
+// What a user's own file says of the session comes before what pam_exec says, and opens nothing.
+func TestSaidTwice(t *testing.T) {
+	testenv.Need(t, "root")
+	good, bad := newSigner(t).PublicKey(), newSigner(t).PublicKey()
+	file := grants(t, time.Time{}, good)
+	for _, c := range []struct {
+		first      string
+		user       string
+		key        ssh.PublicKey
+		status     int
+		saidOfUser string
+	}{
+		{"LANG=C", "ada", good, 0, ""},
+		{"LANG=C", "ada", bad, 1, `the session of "ada" from "192.0.2.1"`},
+		{"PAM_TYPE=close_session", "ada", bad, 1, `the session of "ada"`},
+		{"PAM_TYPE=open_session", "ada", good, 1, "PAM_TYPE was said twice"},
+		{"PAM_USER=ada", "eve", good, 1, `the session of "eve"`},
+		{"PAM_RHOST=198.51.100.1", "ada", good, 1, `from "192.0.2.1"`},
+		{strings.TrimSpace("SSH_AUTH_INFO_0=" + used(good)), "ada", bad, 1, `the session of "ada"`},
+	} {
+		// Package os/exec would take away what is said twice, as no C library does.
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := exec.LookPath("keyreeve-keys")
+		if err != nil {
+			t.Fatal(err)
+		}
+		process, err := os.StartProcess(program, []string{"keyreeve-keys", "--pam", "--file=" + file, "--record=/nonexistent"}, &os.ProcAttr{
+			Env:   []string{c.first, "SSH_AUTH_INFO_0=" + used(c.key), "PAM_RHOST=192.0.2.1", "PAM_TYPE=open_session", "PAM_USER=" + c.user},
+			Files: []*os.File{nil, nil, write},
+		})
+		if err := errors.Join(err, write.Close()); err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state, err := process.Wait()
+		if err != nil || state.ExitCode() != c.status || !strings.Contains(string(text), c.saidOfUser) {
+			t.Errorf("%s: %v, %v, %q", c.first, err, state, text)
 		}
 	}
 }
@@ -133,23 +186,23 @@ func TestPhases(t *testing.T) {
 func TestRecordOfRefusal(t *testing.T) {
 	testenv.Need(t, "root")
 	dir := t.TempDir()
-	script, said := filepath.Join(dir, "record"), filepath.Join(dir, "said")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\nprintf '%s\\n' \"$@\" >"+said+"\nenv >>"+said+"\n"), 0o700); err != nil {
+	script, heard := filepath.Join(dir, "record"), filepath.Join(dir, "heard")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nprintf '%s\\n' \"$@\" >"+heard+"\nenv >>"+heard+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	good, bad := newSigner(t).PublicKey(), newSigner(t).PublicKey()
-	env := map[string]string{"PAM_TYPE": "open_session", "PAM_USER": "ada", "PAM_RHOST": "192.0.2.1", "SSH_AUTH_INFO_0": used(bad)}
+	t.Setenv("SSH_AUTH_INFO_0", used(bad))
 	for _, record := range []string{script, "/nonexistent", "/bin/false"} {
 		g, err := parseGate([]string{"--file=" + grants(t, time.Time{}, good), "--record=" + record})
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = g.pass(func(name string) string { return env[name] }, time.Now())
+		err = g.pass(said("open_session", "ada", used(bad)), time.Now())
 		if r, ok := errors.AsType[*refusal](err); !ok || r.reason != notGranted {
 			t.Errorf("%s: %v", record, err)
 		}
 	}
-	text, err := os.ReadFile(said)
+	text, err := os.ReadFile(heard)
 	if err != nil {
 		t.Fatal(err)
 	}
