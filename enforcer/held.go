@@ -12,10 +12,12 @@ import (
 // readings is what the loop knows of the registry beside the world.
 type readings struct {
 	// good is what the world was made of, before anything else changed it; nil before that.
-	good  *Kept
-	held  *Verdict
-	reach Reach
-	stale bool // it was told
+	good *Kept
+	held *Verdict
+	// contact is when the last complete reading began, which may be held.
+	contact time.Time
+	reach   Reach
+	stale   bool // it was told
 }
 
 // Stale reports whether what was read at a moment is too old to be believed without a word.
@@ -28,6 +30,7 @@ func (s Settings) Answers(read, now time.Time) bool { return !s.Refuse || !s.Sta
 // offer reads the registry and offers the reading to the gate, outside of the loop: a large one takes a second to compare and to
 // bring to the disk.
 func offer(ctx context.Context, gate *Gate, settings Settings) (f fetched) {
+	f.begun = time.Now()
 	since := gate.Begin()
 	f.snapshot, f.err = settings.Source.Fetch(ctx)
 	switch {
@@ -59,7 +62,8 @@ func (l *loop) resume() {
 // Accepted says that an administrator may have accepted the held reading.
 func (r *Runner) Accepted() { ask(r.accepted) }
 
-// tellSSHD has sshd answered by the present world, which a reading may only have confirmed.
+// tellSSHD has sshd answered by the present world, which a reading may only have confirmed. A registry that answers is not away, although what it
+// says is held: that alarm is another one, and to shut everybody out would be the loss that was held.
 func (l *loop) tellSSHD() {
 	if l.Answer == nil || !l.awake() {
 		return
@@ -67,6 +71,9 @@ func (l *loop) tellSSHD() {
 	var end time.Time
 	if good := l.readings.good; l.settings.Refuse && good != nil {
 		end = good.Read.Add(l.settings.MaxStale)
+		if held := l.readings.contact.Add(l.settings.MaxStale); held.After(end) {
+			end = held
+		}
 	}
 	l.Answer(l.world, end)
 }

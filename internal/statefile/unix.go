@@ -39,6 +39,18 @@ func identify(info fs.FileInfo) identity {
 	}
 }
 
+// Mark is what two looks at one file agree on as long as nobody has touched it or its name. The zero Mark is no file's.
+type Mark struct{ id identity }
+
+// MarkOf looks at what has the name path, without following a link.
+func MarkOf(path string) (Mark, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return Mark{}, err
+	}
+	return Mark{identify(info)}, nil
+}
+
 // owner returns the uid that owns a file.
 func owner(info fs.FileInfo) (uid int, ok bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
