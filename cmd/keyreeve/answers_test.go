@@ -115,11 +115,13 @@ func TestAnswersHeal(t *testing.T) {
 	}
 	for name, spoil := range map[string]func() error{
 		"removed": func() error { return os.Remove(path) }, "an older one": func() error { return os.WriteFile(path, old, 0o640) },
-		"cut off":        func() error { return os.Truncate(path, 100) },
-		"shut":           func() error { return os.Chmod(path, 0o600) },
-		"another":        func() error { return errors.Join(os.WriteFile(path+"2", old, 0o640), os.Rename(path+"2", path)) },
-		"a link":         func() error { return errors.Join(os.Rename(path, path+"2"), os.Symlink(path+"2", path)) },
-		"set back":       func() error { return errors.Join(os.WriteFile(path, old, 0o640), os.Chtimes(path, first.ModTime(), first.ModTime())) },
+		"cut off": func() error { return os.Truncate(path, 100) },
+		"shut":    func() error { return os.Chmod(path, 0o600) },
+		"another": func() error { return errors.Join(os.WriteFile(path+"2", old, 0o640), os.Rename(path+"2", path)) },
+		"a link":  func() error { return errors.Join(os.Rename(path, path+"2"), os.Symlink(path+"2", path)) },
+		"set back": func() error {
+			return errors.Join(os.WriteFile(path, old, 0o640), os.Chtimes(path, first.ModTime(), first.ModTime()))
+		},
 		"others' own it": func() error { return os.Chmod(path, 0o666) },
 	} {
 		if err := spoil(); err != nil {

@@ -139,6 +139,10 @@ func TestGate(t *testing.T) {
 		t.Errorf("the trail has what the user's file says: %s", record)
 	}
 	ada.does(t, "rm .pam_environment", "")
+	d.answers(t, answer.User{Name: ada.name, UID: ada.uid + 1, Keys: []answer.Key{answerOf(t, good)}})
+	if command.try(t, server, ada.name, goodFile) {
+		t.Error("a key got in that is granted to another uid")
+	}
 	d.answers(t)
 	if command.try(t, server, ada.name, goodFile) {
 		t.Error("a key got in that is not granted any more")
