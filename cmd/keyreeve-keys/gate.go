@@ -96,24 +96,24 @@ func runGate(args []string) error {
 	return g.pass(environment(string(text)), time.Now())
 }
 
-// told is what PAM and sshd say of a session, and which of it was said twice.
+// told is what PAM and sshd say of a session, and which of what decides was said twice: pam_exec puts PAM's environment first, into which a module may
+// have read a file of the user's (pam_env with user_readenv=1: in the auth stack too, as sshd calls pam_setcred before pam_open_session), and its own
+// variables behind it (call_exec in Linux-PAM's pam_exec.c).
 type told struct {
 	values map[string]string
 	twice  string
 }
-
-// vouched are the variables that decide. pam_exec puts those of PAM's environment first, into which a module may have read a file of the user's
-// (pam_env with user_readenv=1: in the auth stack too, as sshd calls pam_setcred before pam_open_session), and its own behind them
-// (call_exec in Linux-PAM's pam_exec.c).
-var vouched = []string{"PAM_TYPE", "PAM_USER", "PAM_RHOST", "SSH_AUTH_INFO_0"}
 
 // environment takes apart what environ(7) holds. Package os is not used: it forgets all but the first of several that have one name.
 func environment(text string) told {
 	t := told{values: map[string]string{}}
 	for entry := range strings.SplitSeq(text, "\x00") {
 		name, value, _ := strings.Cut(entry, "=")
-		if _, there := t.values[name]; there && slices.Contains(vouched, name) {
-			t.twice = name
+		if _, there := t.values[name]; there {
+			switch name {
+			case "PAM_TYPE", "PAM_USER", "PAM_RHOST", "SSH_AUTH_INFO_0":
+				t.twice = name
+			}
 		}
 		t.values[name] = value
 	}

@@ -107,7 +107,7 @@ func TestSyslog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer socket.Close() //nolint:errcheck // a test's socket
+	defer socket.Close()
 	heard := filepath.Join(t.TempDir(), "heard")
 	g.record = script(t, `for word; do printf '%s\n' "${#word}"; done >`+heard+"\n")
 	if err := g.pass(said("open_session", "ada", strings.Repeat("x", 100<<10)+"\n"), time.Now()); err == nil {
