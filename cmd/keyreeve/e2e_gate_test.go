@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -147,14 +148,16 @@ func TestGate(t *testing.T) {
 	if command.try(t, server, ada.name, goodFile) {
 		t.Error("a key got in that is not granted any more")
 	}
-	if err := os.Remove(filepath.Join(d.dir, answer.Name)); err != nil {
+	// So many were refused by now that no more of hers are recorded this minute.
+	if err := errors.Join(os.Remove(filepath.Join(d.dir, answer.Name)), os.RemoveAll(s.path("state/refused"))); err != nil {
 		t.Fatal(err)
 	}
+	record = s.audit()
 	if command.try(t, server, ada.name, goodFile) {
 		t.Error("somebody got in although nobody knows what is granted")
 	}
-	if !strings.Contains(s.audit(), `"event.reason":"unknown"`) {
-		t.Errorf("no record of it: %s", s.audit())
+	if record := s.audit()[len(record):]; !strings.Contains(record, `"event.reason":"unknown"`) {
+		t.Errorf("no record of it: %s", record)
 	}
 	if !command.try(t, server, saved.Name, savedFile) {
 		t.Error("break-glass does not get in")
