@@ -35,11 +35,12 @@ var allowed = map[string][]string{
 	"internal/statefile": {},
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
 	"internal/testenv":   {"golang.org/x/crypto/ssh"},
+	"internal/doctor":    {"internal/answer", "internal/config", "internal/homes", "internal/host", "internal/statefile"},
 	"internal/demo":      {},
 	"cmd/keyreeve-keys":  {"authkeys", "internal/answer"},
 	"cmd/keyreeve": {
 		"authkeys", "policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
-		"internal/answer", "internal/homes", "internal/host", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
+		"internal/answer", "internal/doctor", "internal/homes", "internal/host", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},
 }

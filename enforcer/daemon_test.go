@@ -110,7 +110,9 @@ func (d *daemon) equip() {
 	}
 	d.runner.Unwatch = func(string) {}
 	d.runner.Server = filepath.Dir
-	d.runner.Active = func() (map[int]bool, error) { return map[int]bool{int(d.active.Load()): true}, nil }
+	d.runner.Active = func() (func(int) bool, error) {
+		return func(uid int) bool { return int64(uid) == d.active.Load() }, nil
+	}
 	d.runner.Copies = d.hand.Quarantine.Since
 	ledger, err := enforcer.OpenLedger(filepath.Join(d.dir, "ledger"))
 	brakes, wrong := enforcer.OpenBrakes(filepath.Join(d.dir, "brake"))

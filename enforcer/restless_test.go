@@ -214,6 +214,42 @@ func TestRunnerCountsSilentHomesByTheirServer(t *testing.T) {
 	})
 }
 
+// Homes of one disk that are silent are somebody's doing: the others on it are looked at.
+func TestRunnerLooksBesideSilentHomesOfADisk(t *testing.T) {
+	c := newCentre(t)
+	zoe := c.account("zoe", mixed)
+	all, lines := []homes.Account{zoe}, map[string]string{"zoe": lineA}
+	door := &silent{Homes: c.door, dead: make(map[string]chan struct{})}
+	for i := range 100 {
+		user := c.account(fmt.Sprintf("a%03d", i), mixed)
+		all, lines[user.Name], door.dead[user.Name] = append(all, user), lineA, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		for user := range door.dead {
+			door.dead[user] = make(chan struct{}) // of this bubble
+		}
+		d.runner.Homes, d.runner.Server = door, func(string) string { return "xfs 8:1" }
+		d.source.set(register(t, nil, lines, all...), nil)
+		d.start()
+		time.Sleep(10 * time.Minute)
+		d.want(zoe, clean, "beside a hundred silent homes of the same disk")
+		d.write(zoe, mixed)
+		d.hints <- "zoe"
+		d.want(zoe, clean, "at once")
+		if n := d.said("file server does not answer; none of its homes is looked at until one answers"); n != 0 {
+			t.Error("the disk counts as a dead server")
+		}
+		for _, dead := range door.dead {
+			close(dead)
+		}
+		for _, user := range all[1:] {
+			d.want(user, clean, "when it answers again")
+		}
+		d.end()
+	})
+}
+
 // A daemon that is told to end does not wait for a home that is silent.
 func TestRunnerEndsBesideASilentHome(t *testing.T) {
 	c := newCentre(t)

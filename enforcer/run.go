@@ -66,8 +66,8 @@ type Runner struct {
 	Exceptions func() ([]policy.Exception, error)
 	// Memory is what was registered before, and whether the brake is on.
 	Memory Memory
-	// Active lists the uids that have a process on this host.
-	Active func() (map[int]bool, error)
+	// Active finds the uids that have a process on this host, and returns what tells whether one is among them.
+	Active func() (func(uid int) bool, error)
 	// Copies yields what was put into quarantine since a time, of a user or, without a name, of all: the oldest of each first.
 	Copies func(user string, since time.Time) iter.Seq2[Copy, error]
 	// Gate keeps the last good reading of the registry, and holds back one that lost too much.
@@ -345,13 +345,13 @@ func (l *loop) active() {
 	if !l.awake() {
 		return
 	}
-	uids, err := l.Active()
+	active, err := l.Active()
 	if err != nil {
 		l.Log.Warn("active users are not known: their homes wait for the sweep", zap.Error(err))
 		return
 	}
 	for _, account := range l.world.Accounts() {
-		if uids[account.UID] {
+		if active(account.UID) {
 			l.queue.add(account.Name)
 		}
 	}

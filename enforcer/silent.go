@@ -11,14 +11,16 @@ import (
 
 // The bounds of silent looks, which do not come back: a home on a dead file server holds its thread for as long as the server is
 // silent. Such a look loses its worker after lookLimit, so that others are not kept waiting, and its user is not looked at
-// again before it returns. Each one costs a thread, hence the bounds: on homes that hang together, since one server has them, and
+// again before it returns. (Below the home a call is given up earlier, see homes.ErrSilent, so it is the home itself as a rule.) Each one costs a thread, hence the bounds: on homes that hang together, since one server has them, and
 // on all. When many hang, a server of which one home does gets no further thread, so that several dead servers do not
-// use up what the others need.
+// use up what the others need. A disk of this host is no such server: it fails with an error, or the whole host with it, and many
+// homes on one that are silent are the doing of somebody who may list them, who must not blind the others with that. They count for themselves.
 const (
 	lookLimit    = 5 * time.Second
 	silentBeside = 64
 	silentMany   = 256
-	silentInAll  = 512 // the unit's TasksMax= leaves room for as many again, beside the calls that wait for a lock
+	silentInAll  = 512
+	silentLocal  = 2048 // on all disks; the unit's TasksMax= leaves room for these, beside the calls that homes gave up
 )
 
 // look is one that has begun.
@@ -37,6 +39,7 @@ type watchdog struct {
 	server func(home string) string
 	beside map[string]int // silent looks by what serves their homes
 	all    int
+	local  int // of all: on disks of this host
 	// parked are the users who wait for a silent look of their server to return.
 	parked map[string]bool
 	check  *time.Timer
@@ -50,8 +53,12 @@ func newWatchdog(server func(home string) string) *watchdog {
 
 // park reports whether one more silent look could be one too many; the user waits then.
 func (w *watchdog) park(account homes.Account) bool {
-	beside := w.beside[w.server(account.Home)]
-	full := beside >= silentBeside || w.all >= silentMany && beside > 0 || w.all >= silentInAll
+	server := w.server(account.Home)
+	beside, remote := w.beside[server], w.all-w.local
+	full := beside >= silentBeside || remote >= silentMany && beside > 0 || remote >= silentInAll
+	if homes.Local(server) {
+		full = w.local >= silentLocal
+	}
 	if full {
 		w.parked[account.Name] = true
 	}
@@ -75,6 +82,9 @@ func (w *watchdog) end(user string) bool {
 		return false
 	}
 	w.all--
+	if homes.Local(ended.serve) {
+		w.local--
+	}
 	if w.beside[ended.serve]--; w.beside[ended.serve] == 0 {
 		delete(w.beside, ended.serve)
 	}
@@ -99,6 +109,9 @@ func (w *watchdog) patrol(tell func(user string, look *look)) {
 		default:
 			look.silent = true
 			w.all++
+			if homes.Local(look.serve) {
+				w.local++
+			}
 			w.beside[look.serve]++
 			tell(user, look)
 		}
@@ -114,7 +127,7 @@ func (l *loop) patrol() {
 		l.running--
 		l.Log.Error("home does not answer; it is not looked at until it does",
 			zap.String("user", user), zap.String("home", look.home), zap.String("server", look.serve), zap.Duration("since", time.Since(look.began)))
-		if l.dog.beside[look.serve] == silentBeside {
+		if l.dog.beside[look.serve] == silentBeside && !homes.Local(look.serve) {
 			l.Log.Error("file server does not answer; none of its homes is looked at until one answers", zap.String("server", look.serve))
 		}
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 // defaultConfig is the configuration's path unless --config names another.
 const defaultConfig = "/etc/keyreeve/keyreeve.yaml"
 
-// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode; attention is that of brake status and of registry.
+// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode; attention is that of brake status, registry and doctor.
 const (
 	statusOK        = 0
 	statusError     = 1
@@ -30,7 +31,11 @@ const (
 type process struct {
 	Args           []string
 	Stdout, Stderr io.Writer
+	// Root is the directory below which doctor finds /etc and /proc; empty for that of the system.
+	Root string
 }
+
+func (p process) root() string { return cmp.Or(p.Root, "/") }
 
 // say prints a line for people. Errors name what users and the registry have written; a backslash is mostly that of an escape.
 func (p process) say(text string) {
@@ -68,7 +73,7 @@ func run(ctx context.Context, p process) int {
 		return statusOK
 	case errors.Is(err, errPending):
 		return statusPending
-	case errors.Is(err, errBraked), errors.Is(err, errHeld):
+	case errors.Is(err, errBraked), errors.Is(err, errHeld), errors.Is(err, errDefeated):
 		return statusAttention
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -91,7 +96,7 @@ func newRoot(p process) *cobra.Command {
 	}
 	config := root.PersistentFlags().String("config", defaultConfig, "configuration `file`")
 	root.AddCommand(newPlan(p, config), newApply(p, config), newDaemon(p, config), newConfig(p, config), newAudit(p, config),
-		newQuarantine(p, config), newRegistry(p, config), newBrake(p, config), newVersion(p))
+		newQuarantine(p, config), newRegistry(p, config), newBrake(p, config), newDoctor(p, config), newVersion(p))
 	return root
 }
 

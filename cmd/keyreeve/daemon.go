@@ -123,6 +123,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	if err := watchFile(inner, enforcer.AcceptedPath(registryDir(s.config)), s.runner.Accepted); err != nil {
 		s.log.Warn("acceptances are not watched for: one waits for the refresh", zap.Error(err))
 	}
+	go s.watchMounts(inner)
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
 	if s.answers != nil {

@@ -7,6 +7,7 @@
 //	keyreeve quarantine ...     list, show and restore what files held before
 //	keyreeve brake ...          say whether too many people lost a registered key, and let them
 //	keyreeve audit verify       say whether the audit trail is whole
+//	keyreeve doctor             say what on this host defeats enforcement
 //	keyreeve version            say what this program is
 //
 // Results go to stdout, everything else to stderr: errors with the prefix "keyreeve: ", the daemon's log as JSON lines. The

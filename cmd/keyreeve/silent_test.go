@@ -1,10 +1,15 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
@@ -102,5 +107,92 @@ func (p waiting) says(t *testing.T, texts ...string) {
 		if err != nil || !strings.Contains(string(said), text) {
 			t.Errorf("%v says %q, %v, and nothing of %q", p.cmd.Args, said, err, text)
 		}
+	}
+}
+
+// on puts a disk under the home of a guest.
+func (m member) on(t *testing.T, kind string) {
+	t.Helper()
+	testenv.Need(t, "root", "mount", kind)
+	image, over := filepath.Join(t.TempDir(), "image"), filepath.Dir(m.home)
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 300<<20); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]string{{"mkfs." + kind, "-q", image}, {"mount", "-o", "loop", image, over}} {
+		program, err := testenv.Program(words[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), program, words[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", program, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(over, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := errors.Join(os.Chmod(over, 0o755), os.Mkdir(m.home, 0o755), os.Chown(m.home, m.uid, m.gid)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A user makes the look at one of his files hang, and writes a key into the other one: by a link to a dead server, or by a listing
+// on XFS that nothing but a look-up waits for.
+func TestLoginsBesideASilentFile(t *testing.T) {
+	testenv.Need(t, "root", "fuse", "mount", "sshd", "xfs")
+	server := testenv.StartSSHD(t, "")
+	goodFile, good := testenv.NewKey(t)
+	badFile, bad := testenv.NewKey(t)
+	for title, hang := range map[string]func(t *testing.T, m member, d *child) *testenv.Stall{
+		"a link to a dead server": func(t *testing.T, m member, _ *child) *testenv.Stall {
+			t.Helper()
+			dead := filepath.Join(filepath.Dir(m.home), "dead")
+			if err := os.Mkdir(dead, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			stall := testenv.Hang(t, m.as(), dead)
+			m.does(t, "ln -s "+dead+"/x .ssh/authorized_keys2", "")
+			eventually(t, "the link is taken away", func() bool {
+				info, err := os.Lstat(m.file("authorized_keys2"))
+				return err == nil && info.Mode().IsRegular()
+			})
+			return stall
+		},
+		"a listing on XFS": func(t *testing.T, m member, d *child) *testenv.Stall {
+			t.Helper()
+			m.does(t, "mkdir ssh.new; cat >ssh.new/authorized_keys; for i in $(seq 25); do : >ssh.new/a-rather-long-name-of-a-file-that-fills-a-block-$i; done; ls ssh.new/rc ssh.new/environment || true", good+"\n")
+			stall := testenv.HoldDir(t, m.as(), filepath.Join(m.home, "ssh.new"))
+			m.does(t, "mv .ssh old; mv ssh.new .ssh", "")
+			d.hangs()
+			return stall
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			s, m := newSite(t), guest(t, good)
+			m.on(t, "xfs")
+			m.does(t, "mkdir -m 700 .ssh; cat >.ssh/authorized_keys", good+"\n")
+			s.put("registry.ldif", entries(m))
+			s.configure("enforce", s.ldifRegistry())
+			d := s.start()
+			d.await("every home was looked at", 1)
+			stall := hang(t, m, d)
+			defer stall.Let() // before the daemon is waited for
+			for n := range 3 {
+				m.does(t, "cat >>.ssh/authorized_keys", fmt.Sprintf("%s %d\n", bad, n))
+				m.loses(t, "authorized_keys", bad)
+				if err := server.Login(m.name, goodFile); err != nil {
+					t.Errorf("the registered key: %v", err)
+				}
+			}
+			if server.Login(m.name, badFile) == nil { // it may as well hang where the look does
+				t.Error("the unregistered key logs in")
+			}
+			stall.Let()
+			d.stop()
+		})
 	}
 }

@@ -24,7 +24,7 @@ func (s *service) watch(account homes.Account) error {
 	dirs, _, err := s.dirs(account)
 	for range watchTries {
 		wrong := s.setWatches(account, dirs)
-		if errors.Is(wrong, homes.ErrStuck) {
+		if errors.Is(wrong, homes.ErrStuck) || errors.Is(wrong, homes.ErrSilent) {
 			return errors.Join(wrong, err) // the look gets past it, or tells
 		}
 		before := dirs
@@ -65,6 +65,13 @@ func (s *service) dirs(account homes.Account) (dirs []homes.Dir, missing bool, e
 		dirs, missing = append(dirs, above...), true
 	}
 	return dirs, missing, err
+}
+
+// watchMounts makes hints of mounts that come or go, until ctx ends.
+func (s *service) watchMounts(ctx context.Context) {
+	if err := homes.Mounted(ctx, s.watcher.Mounted); err != nil {
+		s.log.Warn("mounts are not watched: what one has hidden or shown waits for the sweep", zap.Error(err))
+	}
 }
 
 // watchRegistry makes a change in the registry count at once.

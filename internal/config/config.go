@@ -46,6 +46,8 @@ type Config struct {
 	Answer Answer `yaml:"answer"`
 	// Metrics are for node_exporter.
 	Metrics Metrics `yaml:"metrics"`
+	// Doctor is what the centre wants of this host beside keys.
+	Doctor Doctor `yaml:"doctor"`
 
 	// SHA256 is the digest of the file's bytes in hex, for the log.
 	SHA256 string `yaml:"-"`
@@ -198,6 +200,18 @@ func (m Metrics) check() error {
 	return absolute(at, m.Textfile)
 }
 
+// Doctor is what keyreeve doctor cannot know by itself.
+type Doctor struct {
+	// Passwords is Allow or Forbid.
+	Passwords string `yaml:"passwords"`
+}
+
+// The values of Doctor.Passwords.
+const (
+	Allow  = "allow"
+	Forbid = "forbid"
+)
+
 // Default is what holds for every key that a file leaves out. It has no registry: that one a file must name.
 func Default() Config {
 	return Config{
@@ -219,6 +233,7 @@ func Default() Config {
 
 		RuntimeDir: "/run/keyreeve",
 		Audit:      Audit{File: "/var/log/keyreeve/audit.jsonl"},
+		Doctor:     Doctor{Passwords: Allow},
 	}
 }
 
@@ -280,6 +295,7 @@ func (c Config) check() error {
 		absolute("runtime_dir", c.RuntimeDir),
 		absolute("audit.file", c.Audit.File),
 		c.Answer.check(), c.Metrics.check(),
+		oneOf("doctor.passwords", c.Doctor.Passwords, Allow, Forbid),
 	)
 }
 

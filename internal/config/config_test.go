@@ -216,6 +216,7 @@ func TestErrors(t *testing.T) {
 		"relative":       {small + "state_dir: var/lib\n", []string{`k.yaml: state_dir: "var/lib" is not a plain absolute path`}},
 		"mode":           {small + "mode: enforcing\n", []string{`k.yaml: mode: "enforcing" is not one of report, warn, enforce`}},
 		"not built":      {small + "homes: {guard: wheel, accounts: nss}\n", []string{`homes.guard: "wheel" is not one of user, root`, `"nss" is not built yet`}},
+		"doctor":         {small + "doctor: {passwords: never}\n", []string{`doctor.passwords: "never" is not one of allow, forbid`}},
 		"quarantine":     {small + "quarantine_full: drop\nquarantine_max_age: 23h\nquarantine_max_size: 1MiB\n", []string{`quarantine_full: "drop" is not one of stop, remove`, "quarantine_max_age: 23h0m0s is less than 1d", "quarantine_max_size: 1048576 bytes are less than 16MiB"}},
 		"age":            {small + "quarantine_max_age: 5w\n", []string{"k.yaml:2: "}},
 		"size":           {small + "quarantine_max_size: 4GB\n", []string{"k.yaml:2: "}},

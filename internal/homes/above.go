@@ -11,7 +11,7 @@ import (
 // Above returns the directory whose change may bring a home that does not exist: the deepest one on the way to it that
 // is there, for the next name on the way. It is for a watch, like Dirs, and gives up with ErrStuck.
 func (d *Door) Above(a Account) ([]Dir, error) {
-	list, err := glance(d, a, "", func(*effort) ([]Dir, error) {
+	list, err := glance(d, a, "", reading, func(*effort) ([]Dir, error) {
 		for home := a.Home; ; {
 			above, missing := path.Dir(home), path.Base(home)
 			found, err := d.walk(none(), above, 0, nil)

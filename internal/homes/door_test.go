@@ -244,24 +244,3 @@ func TestStatesHaveNames(t *testing.T) {
 		t.Errorf("names: %v", seen)
 	}
 }
-
-func TestActiveUIDs(t *testing.T) {
-	testenv.Need(t, "root")
-	uid := 1<<30 + os.Getpid() // nobody else's, not even that of another run of this test
-	if active, err := ActiveUIDs(); err != nil || !active[os.Getuid()] || active[uid] {
-		t.Fatalf("before: %v %v", active, err)
-	}
-	sleeper := exec.CommandContext(t.Context(), "sleep", "600")
-	sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: testUID}}
-	if err := sleeper.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if active, err := ActiveUIDs(); err != nil || !active[uid] {
-		t.Errorf("with a process: %v %v", active, err)
-	}
-	_ = sleeper.Process.Kill()
-	_ = sleeper.Wait()
-	if active, err := ActiveUIDs(); err != nil || active[uid] {
-		t.Errorf("after it ended: %v %v", active, err)
-	}
-}

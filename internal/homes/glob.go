@@ -53,7 +53,7 @@ func (d *Door) glob(a Account, pattern string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := glance(d, a, s.dir(), func(e *effort) ([]string, error) {
+	list, err := glance(d, a, s.String(), reading, func(e *effort) ([]string, error) {
 		p, err := d.locate(a, s, uint32(a.UID), e) //nolint:gosec // checked by Account.Check
 		if err != nil {
 			return nil, err

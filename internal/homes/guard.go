@@ -158,7 +158,8 @@ func unguarded(file node) string {
 }
 
 // stageAsRoot is stage with root's rights, see guard. refused reports that it is root
-// who gets no file in: a file system that maps no uid 0 (EOVERFLOW), a policy of SELinux.
+// who gets no file in: a file system that maps no uid 0 (EOVERFLOW), a policy of SELinux. What its user can bring about for a
+// moment (a subvolume that is read-only, EROFS; another project, EXDEV) is an error like others.
 func (j *job) stageAsRoot() (t *temp, refused bool, err error) {
 	if err := mayWrite(j.p.dir); err != nil {
 		return nil, false, err
@@ -185,7 +186,7 @@ func (j *job) stageAsRoot() (t *temp, refused bool, err error) {
 	})
 	if err != nil {
 		closeFD(t.fd)
-		return nil, oneOf(err, unix.EPERM, unix.EACCES, unix.EROFS, unix.EOPNOTSUPP, unix.EOVERFLOW), err
+		return nil, oneOf(err, unix.EPERM, unix.EACCES, unix.EOVERFLOW) && mayWrite(j.p.dir) == nil, err
 	}
 	return t, false, nil
 }

@@ -149,13 +149,18 @@ func TestGuardWithoutAPlace(t *testing.T) {
 
 // What its user can bring about for a moment is no reason to leave a file his.
 func TestGuardIsNotTalkedOutOfIt(t *testing.T) {
-	h := newGuarded(t, bad)
-	h.setUp("refuse links", int(unix.EXDEV)) // as between two projects of a quota
-	if err := h.door.Replace(h.Account, keyPath, h.expect(Regular).Version, []byte(good)); !errors.Is(err, unix.EXDEV) {
+	frozen := newGuarded(t, bad)
+	frozen.setUp("refuse links", int(unix.EROFS)) // as of a subvolume that was read-only for a moment
+	if err := frozen.door.Replace(frozen.Account, keyPath, frozen.expect(Regular).Version, []byte(good)); !errors.Is(err, unix.EROFS) {
 		t.Errorf("Replace: %v", err)
 	}
-	if h.expect(Regular).Tidy {
-		t.Error("the file is no longer to be root's")
+	frozen.told(0)
+
+	h := newGuarded(t, bad)
+	h.setUp("refuse links", int(unix.EXDEV)) // as between two projects of a quota
+	h.must(h.door.Replace(h.Account, keyPath, h.expect(Regular).Version, []byte(good)))
+	if file := h.expect(Regular); file.Tidy || string(file.Data) != good {
+		t.Errorf("tidy %v, so the file is no longer to be root's, and holds %q", file.Tidy, file.Data)
 	}
 	h.told(0)
 

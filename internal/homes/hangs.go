@@ -16,20 +16,33 @@ const (
 	reading errand = iota
 	changing
 	renewing
+	peeking // behind a link, for the record only
+	overwriting
 )
 
 // hang is a call that was left behind.
 type hang struct {
 	home   string
-	dir    string // of the key file, as spot.dir; "": any, since the call was for no one file
+	file   string // as of a spot; "": any, since the call was for no one
 	errand errand
 	effort *effort
-	past   bool // the directory has given way since
+	past   bool   // the directory has given way since
+	silent bool   // the call waits for no lock
+	server string // that of the home of a silent one
 }
 
-// in reports that the call hangs in a directory of a home, as far as is known.
+// dir is that of the file: "." is the home, "" any.
+func (one *hang) dir() string {
+	if one.file == "" {
+		return ""
+	}
+	return path.Dir(one.file)
+}
+
+// in reports that the call waits for a lock in a directory of a home, as far as is known.
 func (one *hang) in(home, dir string) bool {
-	return one.home == home && (one.dir == "" || one.dir == dir || strings.HasPrefix(one.dir, dir+"/"))
+	hangs := one.dir()
+	return one.home == home && !one.silent && one.errand != peeking && (hangs == "" || hangs == dir || strings.HasPrefix(hangs, dir+"/"))
 }
 
 // hangs are the calls that were left behind and have not come back.
@@ -38,35 +51,51 @@ type hangs struct {
 	list []*hang
 }
 
-// bars reports that a call would be stuck as well, or could be one too many. Where a
+// bars says why a call would hang as well, or could be one too many. Where a
 // directory has given way, the next call has another one before it. What hangs in one
-// directory says nothing of another, but for a renewal: it waits for the one above.
-func (h *hangs) bars(home, dir string, what errand) bool {
+// directory says nothing of another, but for a renewal: it waits for the one above. What is silent says nothing of another file, nor
+// does a read: the kernel has the name of the other one in memory perhaps. One that was for no file does, as long as the directory may give way.
+func (h *hangs) bars(next *hang) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	past := 0
+	past, dir, what := 0, next.dir(), next.errand
+	stays := slices.ContainsFunc(h.list, func(one *hang) bool { return one.home == next.home && one.errand == renewing && one.dir() == dir })
 	for _, other := range h.list {
 		switch {
-		case other.home != home:
+		case other.home != next.home:
 		case other.effort.top.Load():
-			return true // the lock is that of the home, or of a directory above it
-		case other.errand == renewing:
-			if what == renewing && path.Dir(other.dir) == path.Dir(dir) || what == changing && other.dir == dir {
-				return true
+			if !path.IsAbs(next.file) {
+				return ErrStuck // the lock is that of the home, or of a directory above it
 			}
-		case what == renewing, other.dir != "" && other.dir != dir:
+		case other.errand == peeking, what == peeking, other.silent:
+			if other.errand == what && (what == peeking || other.file == next.file) {
+				return ErrSilent
+			}
+		case other.errand == overwriting, what == overwriting:
+			if other.errand == what && other.file == next.file || other.errand == changing && other.file == next.file && other.effort.staged.Load() {
+				return ErrStuck // in the lock of the file
+			}
+		case other.errand == renewing:
+			if what == renewing && path.Dir(other.dir()) == path.Dir(dir) || what == changing && other.dir() == dir {
+				return ErrStuck
+			}
+		case what == renewing, other.dir() != "" && other.dir() != dir:
+		case other.errand == reading && what == reading && other.file != next.file && (other.file != "" || stays):
 		case !other.past && other.errand == what:
-			return true
+			return ErrStuck
 		default:
 			past++
 		}
 	}
-	return past >= stuckEach
+	if past >= stuckEach {
+		return ErrStuck
+	}
+	return nil
 }
 
-func (h *hangs) admit(home, dir string, what errand) error {
-	if h.bars(home, dir, what) {
-		return fmt.Errorf("an earlier call has not come back: %w", ErrStuck)
+func (h *hangs) admit(next *hang) error {
+	if why := h.bars(next); why != nil {
+		return fmt.Errorf("an earlier call has not come back: %w", why)
 	}
 	return nil
 }
@@ -74,11 +103,22 @@ func (h *hangs) admit(home, dir string, what errand) error {
 func (h *hangs) enter(one *hang) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.list) >= stuckMax {
+	if len(h.list) >= stuckMax || one.silent && !Local(one.server) && h.deaf(one) {
 		return false
 	}
 	h.list = append(h.list, one)
 	return true
+}
+
+// deaf reports that calls are silent in many other homes of the same server.
+func (h *hangs) deaf(one *hang) bool {
+	others := make(map[string]bool)
+	for _, other := range h.list {
+		if other.silent && other.server == one.server && other.home != one.home {
+			others[other.home] = true
+		}
+	}
+	return len(others) >= silentBeside
 }
 
 // leave forgets a call that came back.

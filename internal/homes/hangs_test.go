@@ -132,10 +132,10 @@ func TestHangsInTwoDirectories(t *testing.T) {
 // A directory that gave way took along what hung further down; one that is beside it did not.
 func TestHangsOfADirectoryThatGaveWay(t *testing.T) {
 	list := hangs{}
-	for _, dir := range []string{".keys", ".keys/deep", ".keys2", ""} {
-		list.enter(&hang{home: "/home/alice", dir: dir, errand: reading, effort: new(effort)})
+	for _, file := range []string{".keys/x", ".keys/deep/x", ".keys2/x", ""} {
+		list.enter(&hang{home: "/home/alice", file: file, errand: reading, effort: new(effort)})
 	}
-	list.enter(&hang{home: "/home/alice", dir: ".keys/deep", errand: renewing, effort: new(effort)})
+	list.enter(&hang{home: "/home/alice", file: ".keys/deep/x", errand: renewing, effort: new(effort)})
 	list.gaveWay("/home/alice", ".keys")
 	for _, want := range []struct {
 		dir  string
@@ -153,7 +153,11 @@ func TestHangsOfADirectoryThatGaveWay(t *testing.T) {
 		{".keys/deep", changing, true},
 		{".keys/other", changing, false},
 	} {
-		if got := list.bars("/home/alice", want.dir, want.what); got != want.bars {
+		file := want.dir
+		if file != "" {
+			file += "/x"
+		}
+		if got := list.bars(&hang{home: "/home/alice", file: file, errand: want.what}) != nil; got != want.bars {
 			t.Errorf("errand %d in %q: barred %v, want %v", want.what, want.dir, got, want.bars)
 		}
 	}
@@ -198,13 +202,20 @@ func TestHangsBarARenewAtTheTop(t *testing.T) {
 	list := hangs{list: []*hang{one}}
 	one.effort.top.Store(true)
 	for _, what := range []errand{reading, changing, renewing} {
-		if !list.bars(one.home, ".ssh", what) || list.bars("/home/bob", ".ssh", what) {
-			t.Errorf("errand %d: the home is held, and that home alone", what)
+		for home, held := range map[string]bool{one.home: true, "/home/bob": false} {
+			if got := list.bars(&hang{home: home, file: keyPath, errand: what}) != nil; got != held {
+				t.Errorf("errand %d in %s: barred %v, want %v", what, home, got, held)
+			}
+		}
+		if why := list.bars(&hang{home: one.home, file: "/keys/alice", errand: what}); why != nil {
+			t.Errorf("errand %d outside the home: %v", what, why)
 		}
 	}
 	one.effort.below()
-	if list.bars(one.home, ".ssh", changing) || list.bars(one.home, ".ssh", renewing) {
-		t.Error("the home is not held any more")
+	for _, what := range []errand{changing, renewing} {
+		if why := list.bars(&hang{home: one.home, file: keyPath, errand: what}); why != nil {
+			t.Errorf("errand %d: the home is not held any more: %v", what, why)
+		}
 	}
 }
 
@@ -218,7 +229,7 @@ func TestStuckBesideManyHomes(t *testing.T) {
 	for i := range 2000 {
 		door.hangs.enter(&hang{home: "/home/user" + strconv.Itoa(i), errand: reading, effort: new(effort)})
 	}
-	holder := testenv.HoldDir(t, h.attacker(), h.path(".ssh"))
+	holder := testenv.HoldFile(t, h.attacker(), h.keys(), bad)
 	t.Cleanup(holder.Let)
 	file, err := door.Read(h.Account, keyPath)
 	h.must(err)
@@ -235,4 +246,27 @@ func TestStuckBesideManyHomes(t *testing.T) {
 	h.must(door.Renew(h.Account, keyPath, []byte(good), false))
 	h.holds(good)
 	holder.Let()
+}
+
+// A read says nothing of another file of its directory; one for no file, as for a watch, until the directory could not give way.
+func TestHangsOfReadsBesideEachOther(t *testing.T) {
+	const alice, second = "/home/alice", keyPath + "2"
+	list := hangs{}
+	enter := func(file string, what errand) {
+		list.enter(&hang{home: alice, file: file, errand: what, effort: new(effort)})
+	}
+	barred := func(when, file string, want error) {
+		t.Helper()
+		if got := list.bars(&hang{home: alice, file: file, errand: reading}); !errors.Is(got, want) {
+			t.Errorf("%s: a read of %s: %v, want %v", when, file, got, want)
+		}
+	}
+	enter(second, reading)
+	barred("a read of the other one hangs", keyPath, nil)
+	barred("it hangs", second, ErrStuck)
+	enter("", reading)
+	barred("a watch hangs", keyPath, ErrStuck)
+	enter(keyPath, renewing)
+	barred("the directory cannot give way", keyPath, nil)
+	barred("the directory cannot give way", second, ErrStuck)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,6 +89,13 @@ func (m *mounts) find(path string) string {
 	return m.servers["/"]
 }
 
+// Served reads mountinfo and says of a path what it is on, without a question to that: the type of the file system, then its server or
+// device.
+func Served(mountinfo []byte) func(path string) string {
+	_, servers := parseMounts(mountinfo)
+	return (&mounts{servers: servers}).find
+}
+
 // refresh reads the table again if it changed.
 func (m *mounts) refresh() error {
 	changed := []unix.PollFd{{Fd: m.fd, Events: unix.POLLPRI}}
@@ -153,6 +161,13 @@ func serverOf(device, fstype, source string) string {
 		}
 	}
 	return fstype + " " + device
+}
+
+// Local reports that a server is a disk of this host's (Door.Server). Homes on one do not go silent together, but for a disk that is
+// broken; so many of them that are silent are somebody's doing.
+func Local(server string) bool {
+	kind, _, _ := strings.Cut(server, " ")
+	return slices.Contains([]string{"btrfs", "ext4", "xfs"}, kind)
 }
 
 func foreignType(fstype, options string) bool {

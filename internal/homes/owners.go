@@ -44,7 +44,7 @@ const (
 // renameIn is renameat2(2) within a directory. One that bequeaths its project of a quota
 // (chattr(1) +P) takes no name for what is of another project: EXDEV (xfs_rename in
 // fs/xfs/xfs_inode.c, ext4_rename in fs/ext4/namei.c). So it stops doing that for the
-// moment; a crash in it is the only harm.
+// moment; a crash in it is the only harm. Its user may let it bequeath again at once, in a loop.
 func renameIn(dir int, name, target string, flags uint) error {
 	rename := func() error {
 		switch {
@@ -64,12 +64,19 @@ func renameIn(dir int, name, target string, flags uint) error {
 		return err
 	}
 	defer closeFD(fd)
-	if bequeath(fd, false) == nil {
-		defer func() { _ = bequeath(fd, true) }()
+	if bequeath(fd, false) != nil {
+		return err
+	}
+	defer func() { _ = bequeath(fd, true) }()
+	for tries := 1; tries < projectTries && errors.Is(err, unix.EXDEV); tries++ {
 		err = rename()
+		_ = bequeath(fd, false)
 	}
 	return err
 }
+
+// projectTries bounds how often something is tried that a change of projects was in the way of.
+const projectTries = 8
 
 // bequeath sets or clears that attribute of a directory that has the opposite.
 func bequeath(fd int, on bool) error {

@@ -114,7 +114,7 @@ func (d *Door) dirs(a Account, file string) ([]Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return glance(d, a, s.dir(), func(e *effort) ([]Dir, error) { return d.dirsOf(a, s, e) })
+	return glance(d, a, s.String(), reading, func(e *effort) ([]Dir, error) { return d.dirsOf(a, s, e) })
 }
 
 func (d *Door) dirsOf(a Account, s spot, e *effort) ([]Dir, error) {

@@ -3,6 +3,7 @@ package homes
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,7 +64,7 @@ func (j *job) mend() error {
 	case err == nil && has == want:
 		j.door.stiff.Delete(here)
 	case (err == nil || errors.Is(err, unix.EPERM)) && has&0o700 == 0o700:
-		if attributes(j.p.dir) == Free { // else it says nothing of the others there
+		if attributes(j.p.dir) == Free && j.stiff(want) { // else it says nothing of the others there
 			j.door.stiff.Store(here, true)
 		}
 		return nil
@@ -71,6 +72,43 @@ func (j *job) mend() error {
 		return fmt.Errorf("chmod: mode %04o stays %04o: %w", want, has, unix.EPERM)
 	}
 	return err
+}
+
+// shutTries bounds how often a directory is opened up whose user takes his right to write there away again.
+const shutTries = 8
+
+// reopened mends the directory once more.
+func (j *job) reopened() bool {
+	if j.p.fixed() || j.p.dir.uid != j.uid {
+		return false
+	}
+	var err error
+	if j.p.dir.node, err = stat(j.p.dir.fd); err != nil {
+		return false
+	}
+	return j.mend() == nil
+}
+
+// Its user may have changed the mode back just then, which shows as a change that is not one's own, or does not happen each time.
+const (
+	stiffTries = 3
+	stiffPause = 10 * time.Millisecond
+)
+
+// stiff reports that the mode of the directory cannot be changed.
+func (j *job) stiff(want uint32) bool {
+	for range stiffTries {
+		_ = chmodFD(j.p.dir.fd, want)
+		set, err := stat(j.p.dir.fd)
+		if err != nil || set.perm() == want {
+			return false
+		}
+		time.Sleep(stiffPause)
+		if now, err := stat(j.p.dir.fd); err != nil || now != set {
+			return false
+		}
+	}
+	return true
 }
 
 // lift gives the owner rwx on a directory until the job ends, then mode back.
@@ -187,6 +225,9 @@ func (j *job) makeWay() error {
 	}
 	if j.patient && j.door.hangs.letGo(j.account.Home, j.p.where()) {
 		return fmt.Errorf("nothing is stuck any more: %w", ErrChanged)
+	}
+	if j.patient && j.effort.left.Load() {
+		return ErrStuck // since the rehearsal
 	}
 	j.marked = true
 	err := j.suspend(j.p.top(), j.p.folder(), j.p.folder())

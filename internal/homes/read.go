@@ -16,13 +16,16 @@ const readTries = 3
 // Read looks at a key file with the user's rights and reads it when it is a
 // regular file. It changes nothing, follows a directory that Dirs would follow too, and
 // a link in the place of the file for the record only, and waits for no FIFO, device or lease. Errors: ErrStuck when a
-// lock is not given back; ErrNoHome for a home that does not exist; ErrRefused for an account, home or name that is not fit to be
+// lock is not given back; ErrSilent; ErrNoHome for a home that does not exist; ErrRefused for an account, home or name that is not fit to be
 // touched; else what the file system said.
 func (d *Door) Read(a Account, file string) (File, error) {
 	var found File
 	s, err := a.spot(file)
 	if err == nil {
-		found, err = glance(d, a, s.dir(), func(e *effort) (File, error) { return d.read(a, s, e) })
+		found, err = glance(d, a, s.String(), reading, func(e *effort) (File, error) { return d.read(a, s, e) })
+	}
+	if err == nil && found.State == Symlink {
+		found.Data, _ = glance(d, a, s.String(), peeking, func(e *effort) ([]byte, error) { return d.behind(a, s, found.Version, e) })
 	}
 	if err != nil {
 		return File{}, fmt.Errorf("account %s: %w", a.Name, err)
@@ -42,21 +45,17 @@ func (d *Door) read(a Account, s spot, e *effort) (File, error) {
 		return File{}, fmt.Errorf("%s: %w", s, err)
 	}
 	defer at.close()
-	switch file.State {
-	case Symlink:
-		file.Data = d.behind(p, at, uid)
-	case Regular, Oversize:
+	if file.State == Regular || file.State == Oversize {
 		if err := file.load(at, p); err != nil {
 			return File{}, fmt.Errorf("%s: %w", s, err)
 		}
-	case Missing, Unreadable, Irregular, BadDir:
 	}
 	if file.State == Regular {
 		file.Remark = p.exposed()
 		file.Detail = untidy(file.Version.file, uid)
 		if file.Detail == "" && p.dir.uid == uid && !p.fixed() {
 			file.Detail = p.untidy()
-			if _, stiff := d.stiff.Load(site{p.dir.dev, int64(uid)}); stiff || file.Detail != "" && attributes(p.dir) != Free {
+			if _, stiff := d.stiff.Load(site{p.dir.dev, int64(uid)}); stiff && p.dir.perm()&0o700 == 0o700 || file.Detail != "" && attributes(p.dir) != Free {
 				file.Detail, file.Remark = "", cmp.Or(p.open(), file.Remark)
 			}
 		}
@@ -142,6 +141,9 @@ func (f *File) load(at handle, p *place) error {
 			return f.failed(err)
 		}
 		data, err := pread(fd, int(min(before.size, MaxSize)))
+		if len(data) > 0 {
+			f.Data = data
+		}
 		if err != nil {
 			return f.failed(err)
 		}
@@ -149,7 +151,6 @@ func (f *File) load(at handle, p *place) error {
 		if err != nil {
 			return f.failed(err)
 		}
-		f.Data = data
 		if before == after && uint64(len(data)) == min(after.size, MaxSize) {
 			f.State, f.Detail = Regular, ""
 			if after.size > MaxSize {
@@ -179,9 +180,11 @@ func busy(fd int) bool {
 }
 
 // failed turns the errors a user can cause into a state. Those of a disk or a file
-// server are errors: nothing was learned of the file, and its time will come.
+// server are errors: nothing was learned of the file, and its time will come. But of a file with a
+// block that is broken, as the checksums of btrfs and XFS tell, sshd takes the keys that come before that one: it reads line by line.
 func (f *File) failed(err error) error {
-	if !oneOf(err, unix.EACCES, unix.EPERM) {
+	broken := len(f.Data) > 0 && oneOf(err, unix.EIO, unix.EUCLEAN, unix.EBADMSG)
+	if !broken && !oneOf(err, unix.EACCES, unix.EPERM) {
 		return err
 	}
 	data, seen := f.Data, f.Version
@@ -190,18 +193,19 @@ func (f *File) failed(err error) error {
 	return nil
 }
 
-// pread reads n bytes from the start; fewer when the file ends earlier.
+// pread reads n bytes from the start; fewer when the file ends earlier, or with an error. It asks for as much at once as
+// stdio does for sshd, which finds all that comes before a broken block.
 func pread(fd, n int) ([]byte, error) {
 	data := make([]byte, n)
 	done := 0
 	for done < n {
 		var got int
 		err := retry(func() (err error) {
-			got, err = unix.Pread(fd, data[done:], int64(done))
+			got, err = unix.Pread(fd, data[done:min(n, done+4096)], int64(done))
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return data[:done], err
 		}
 		if got == 0 {
 			break
@@ -219,30 +223,41 @@ func holds(fd int, want []byte) (bool, error) {
 
 // behind is what a link in the place of the file shows to its user, at most
 // MaxSize bytes of it: sshd would have read it. It is for the record only, so
-// whatever stands in the way makes it empty.
-func (d *Door) behind(p *place, link handle, uid uint32) []byte {
+// whatever stands in the way makes it empty; and it is a call of its own, since the user says where the
+// link leads, such as to a dead server. seen is the version that has the link.
+func (d *Door) behind(a Account, s spot, seen Version, e *effort) ([]byte, error) {
+	uid := uint32(a.UID) //nolint:gosec // checked by Account.Check
+	p, err := d.locate(a, s, uid, e)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	_, link, err := d.look(p)
+	if err != nil {
+		return nil, err
+	}
+	defer link.close()
+	if link.fd < 0 || link.node != seen.file {
+		return nil, ErrChanged
+	}
 	target, err := link.target(uid)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	at, err := d.walk(p.dir, target, uid, nil)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer at.close()
 	if !at.is(unix.S_IFREG) {
-		return nil
+		return nil, unix.EINVAL
 	}
 	fd, err := reopen(at.fd, unix.O_RDONLY)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer closeFD(fd)
-	data, err := pread(fd, int(min(at.size, MaxSize)))
-	if err != nil {
-		return nil
-	}
-	return data
+	return pread(fd, int(min(at.size, MaxSize)))
 }
 
 // untidy says what is wrong with a regular file; "" when nothing is.

@@ -92,7 +92,7 @@ type answer struct {
 	Is     []int    // what errors.Is finds in the error: an index of known, or an errno
 }
 
-var known = []error{ErrChanged, ErrNoHome, ErrRefused, ErrStuck}
+var known = []error{ErrChanged, ErrNoHome, ErrRefused, ErrStuck, ErrSilent}
 
 // Versions go through the pipe as they are in memory: both ends are one program.
 func raw[T any](value *T) []byte {

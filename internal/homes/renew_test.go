@@ -45,7 +45,7 @@ func TestRenew(t *testing.T) {
 func TestRenewOfWhatCameBack(t *testing.T) {
 	t.Parallel()
 	h := newSSH(t, bad)
-	holder := testenv.HoldDir(t, h.attacker(), h.path(".ssh"))
+	holder := testenv.HoldFile(t, h.attacker(), h.keys(), bad)
 	h.stuck()
 	holder.Let()
 	h.back()

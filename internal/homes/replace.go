@@ -42,6 +42,7 @@ import (
 //     chattr +i and +a on it), or in which nothing may be renamed: a plain file of the user's is overwritten in place. Else the
 //     directory goes aside, and if it cannot, the file: renamed, closed (mode 0) or removed; then the
 //     error is the file system's. A crash in that leaves a mixture;
+//   - a lock of the directory that is not given back, see ErrStuck: a plain file of the user's is overwritten in place;
 //   - a full disk or quota: the old file is overwritten in place when that is
 //     safe (a crash then leaves a mixture), else moved aside under a fixed name,
 //     and then the error is the file system's. As long as that mark is there and
@@ -57,7 +58,7 @@ import (
 // new inode was found there with the new content. It is no promise about the
 // moment after, for the file is its user's.
 //
-// Errors: ErrStuck when a lock is not given back; ErrChanged when the file is not the
+// Errors: ErrStuck when a lock is not given back; ErrSilent when nothing is known yet, and it may still be done; ErrChanged when the file is not the
 // Version before, or when its user
 // changed it, its name or .ssh during the work, until that last look-up (what was
 // read may be aside or gone then: look again); ErrNoHome; ErrRefused; or what the
@@ -83,6 +84,9 @@ func (d *Door) replace(a Account, file string, j job, what errand) error {
 			j.door, j.account, j.spot, j.uid, j.effort = d, a, s, owner, e
 			return j.outcome(j.run(what == renewing))
 		})
+	}
+	if errors.Is(err, ErrStuck) && what == changing && j.overHeld(d, a, s) == nil {
+		return nil
 	}
 	if errors.Is(err, unix.ENOENT) && !errors.Is(err, ErrNoHome) && !errors.Is(err, ErrChanged) {
 		err = fmt.Errorf("%w: %w", ErrChanged, err) // something vanished under the job's hands
@@ -121,15 +125,7 @@ type job struct {
 }
 
 func (j *job) run(renew bool) error {
-	defer func() {
-		for _, putBack := range slices.Backward(j.undo) {
-			putBack()
-		}
-		if j.p != nil {
-			j.p.close()
-		}
-		j.at.close()
-	}()
+	defer j.end()
 	j.at = none()
 	find := j.find
 	if renew {
@@ -152,6 +148,7 @@ func (j *job) run(renew bool) error {
 		}
 		temp, err = j.stage()
 	}
+	j.effort.staged.Store(err == nil)
 	switch {
 	case noRoom(err):
 		err = j.squeeze(fmt.Errorf("no room for the new file: %w", err))
@@ -161,7 +158,7 @@ func (j *job) run(renew bool) error {
 		err = fmt.Errorf("new file: %w", err)
 	default:
 		defer temp.discard()
-		err = j.withoutName(j.install(temp))
+		err = j.withoutName(j.settleIn(temp))
 		if err == nil {
 			err = j.verify(temp.fd)
 		}
@@ -179,6 +176,17 @@ func (j *job) run(renew bool) error {
 		}
 	}
 	return nil
+}
+
+// end puts modes back, and lets go.
+func (j *job) end() {
+	for _, putBack := range slices.Backward(j.undo) {
+		putBack()
+	}
+	if j.p != nil {
+		j.p.close()
+	}
+	j.at.close()
 }
 
 // find takes the place and the file and compares them with the version before.
@@ -211,6 +219,15 @@ func agrees(before Version, now File) bool {
 		return now.nothing()
 	}
 	return before == now.Version
+}
+
+// settleIn is install, also where its user takes his right to write to the directory away again.
+func (j *job) settleIn(temp *temp) error {
+	err := j.install(temp)
+	for tries := 0; tries < shutTries && errors.Is(err, unix.EACCES) && !temp.gone && j.reopened(); tries++ {
+		err = j.install(temp)
+	}
+	return err
 }
 
 // install takes the last look and renames.

@@ -13,7 +13,7 @@ import (
 func (d *Door) SameHome(a, b Account) (bool, error) {
 	var found [2]node
 	for i, account := range []Account{a, b} {
-		at, err := glance(d, account, "", func(*effort) (node, error) {
+		at, err := glance(d, account, "", reading, func(*effort) (node, error) {
 			home, err := d.home(account)
 			defer home.close()
 			return home.node, err

@@ -49,9 +49,6 @@ func (s spot) String() string {
 	return path.Join(s.outside, path.Join(s.dirs...), s.name)
 }
 
-// dir is the path of the directory of the file: "." is the home.
-func (s spot) dir() string { return path.Dir(s.String()) }
-
 // fixed reports that the directory of the file is nobody's to renew.
 func (s spot) fixed() bool { return len(s.dirs) == 0 }
 

@@ -47,6 +47,33 @@ func (j *job) milder(err error) bool {
 	return denied(err) && inPlace(j.at, j.uid) && !j.guarded() && (j.p.dir.uid == j.uid || attributes(j.p.dir) != Free)
 }
 
+// overHeld overwrites a plain file of the user's while somebody holds the lock of its directory, in which no other file can be
+// made. It takes no lock but the file's own. On XFS the directory may not even give way then: a look-up that waits for
+// the buffer of its block holds the lock that a rename of the directory takes (xfs_lookup, xfs_lock_inodes).
+func (j job) overHeld(d *Door, a Account, s spot) error {
+	_, err := attend(d, a, s.String(), overwriting, func(e *effort) (struct{}, error) {
+		return struct{}{}, d.hand(a, s, e, func(owner uint32) error {
+			j := j
+			j.door, j.account, j.spot, j.uid, j.effort, j.at = d, a, s, owner, e, none()
+			defer j.end()
+			if err := j.find(); err != nil {
+				return err
+			}
+			if j.holdsAfter(j.at) && untidy(j.at.node, j.uid) == "" {
+				return ErrStuck // it is more that is to be changed
+			}
+			j.before = j.seen.Version // also of a file that does not keep still: what is in it goes
+			fd := j.overwrite(false)
+			if fd < 0 {
+				return ErrStuck
+			}
+			defer closeFD(fd)
+			return j.verify(fd)
+		})
+	})
+	return err
+}
+
 // squeeze acts when a new file cannot be made, as for lack of room: why is the error. An
 // unregistered key must not stay because its owner filled his quota, and a
 // registered one should not go for it. So a plain file owned by

@@ -22,6 +22,12 @@ import (
 // left behind; when it is let go it changes nothing more by name.
 var ErrStuck = errors.New("somebody holds a lock of the kernel's on the file or on a directory")
 
+// ErrSilent says that a call below a home has not come back for a while, for whatever reason: a file server that is dead, behind a link
+// of the user's as a rule. Nothing gives way for that; but a user has a say in where a call hangs, so what hangs at one of his
+// files must not keep the others from being looked at. The thread is left behind, and goes on when it is let go. Until then the same
+// call for the same file is not begun again. What hangs at the home itself is waited for: there is nothing else to look at.
+var ErrSilent = errors.New("no answer yet")
+
 // When a call is stuck: its thread was found waiting for a lock of an inode a
 // number of times in a row. Waiting for a disk or a file server does not count,
 // however long it lasts: moving .ssh aside would not help, and would be wrong when
@@ -36,6 +42,13 @@ const (
 	// that he may list, for two processes of his own. The unit's TasksMax= has room for them; Go ends a program that has
 	// 10000 threads (runtime/debug.SetMaxThreads).
 	stuckMax = 4096
+	// silentTimes is after how many checks a call is silent. A change of a slow disk's takes its time, and who gives it up
+	// does not know what came of it.
+	silentTimes  = 8
+	silentChange = 60
+	// silentBeside bounds the homes of one file server in which calls are silent. Further ones are waited for, so that whoever
+	// looks at homes can tell that the server is dead. A disk of this host is none: see Local.
+	silentBeside = 64
 )
 
 // effort is a call under way, as far as whoever waits for it is concerned.
@@ -43,6 +56,7 @@ type effort struct {
 	thread atomic.Int64 // that is at work; 0: none
 	left   atomic.Bool  // nobody waits for it any more: see ErrStuck
 	top    atomic.Bool  // looks for the home, or for a name in it
+	staged atomic.Bool  // made the new file: what it waits for is not the lock of its directory
 }
 
 // below says that the name in the home was found, or is not there. No effort: nobody asks.
@@ -58,15 +72,16 @@ func (e *effort) here(fn func() error) error {
 	return fn()
 }
 
-// attend runs fn, and gives up with ErrStuck. fn ends as soon as it can once it is left;
-// what it returns then is nobody's, so it must write nothing that others read.
-func attend[T any](d *Door, a Account, dir string, what errand, fn func(e *effort) (T, error)) (T, error) {
+// attend runs fn, and gives up with ErrStuck or ErrSilent. fn ends as soon as it can once it is left;
+// what it returns then is nobody's, so it must write nothing that others read. file is a spot's; "": the call is for no one file.
+func attend[T any](d *Door, a Account, file string, what errand, fn func(e *effort) (T, error)) (T, error) {
 	var nothing T
 	e := new(effort)
 	if d.own != anyUser {
 		return fn(e)
 	}
-	if err := d.hangs.admit(a.Home, dir, what); err != nil {
+	this := &hang{home: a.Home, file: file, errand: what, effort: e}
+	if err := d.hangs.admit(this); err != nil {
 		return nothing, err
 	}
 	type outcome struct {
@@ -80,7 +95,7 @@ func attend[T any](d *Door, a Account, dir string, what errand, fn func(e *effor
 	}()
 	check := time.NewTicker(stuckCheck)
 	defer check.Stop()
-	for times := 0; ; {
+	for age, times := 1, 0; ; age++ {
 		select {
 		case is := <-result:
 			return is.value, is.err
@@ -89,30 +104,47 @@ func attend[T any](d *Door, a Account, dir string, what errand, fn func(e *effor
 		if times++; !locked(e.thread.Load()) {
 			times = 0
 		}
-		this := &hang{home: a.Home, dir: dir, errand: what, effort: e}
-		if times < stuckTimes || !d.hangs.enter(this) {
+		err := ErrStuck
+		this.silent = false
+		switch {
+		case times >= stuckTimes:
+		case times == 0 && e.silent(what, age):
+			err, this.silent, this.server = ErrSilent, true, d.Server(a.Home)
+		default:
 			continue
 		}
-		e.left.Store(true)
+		if !d.hangs.enter(this) {
+			continue
+		}
+		e.left.Store(!this.silent) // a change that is silent may yet be made
 		go func() {
 			<-result // whatever came of it
 			d.hangs.leave(this)
 		}()
-		return nothing, ErrStuck
+		return nothing, err
 	}
+}
+
+// silent reports that a call has taken so long, in number of checks, that it is silent. What has no thread is not at work in a home yet.
+func (e *effort) silent(what errand, age int) bool {
+	limit := silentTimes
+	if what != reading && what != peeking {
+		limit = silentChange
+	}
+	return age >= limit && !e.top.Load() && e.thread.Load() != 0
 }
 
 // change is hand for what changes names, under attend.
 func (d *Door) change(a Account, s spot, what errand, fn func(owner uint32, e *effort) error) error {
-	_, err := attend(d, a, s.dir(), what, func(e *effort) (struct{}, error) {
+	_, err := attend(d, a, s.String(), what, func(e *effort) (struct{}, error) {
 		return struct{}{}, d.hand(a, s, e, func(owner uint32) error { return fn(owner, e) })
 	})
 	return err
 }
 
-// glance is As for what reads, under attend. dir is that of the key file; "": there is no one.
-func glance[T any](d *Door, a Account, dir string, fn func(e *effort) (T, error)) (T, error) {
-	return attend(d, a, dir, reading, func(e *effort) (found T, err error) {
+// glance is As for what reads, under attend.
+func glance[T any](d *Door, a Account, file string, what errand, fn func(e *effort) (T, error)) (T, error) {
+	return attend(d, a, file, what, func(e *effort) (found T, err error) {
 		err = d.As(a, func() error {
 			return e.here(func() (err error) {
 				found, err = fn(e)
@@ -123,10 +155,10 @@ func glance[T any](d *Door, a Account, dir string, fn func(e *effort) (T, error)
 	})
 }
 
-// Attend is As, and gives up with ErrStuck when fn waits for a lock that is not given back. fn goes on then as soon as it
+// Attend is As, and gives up with ErrStuck when fn waits for a lock that is not given back, or with ErrSilent. fn goes on then as soon as it
 // can, so it must write nothing that others read, but under a lock.
 func (d *Door) Attend(a Account, fn func() error) error {
-	_, err := glance(d, a, "", func(*effort) (struct{}, error) { return struct{}{}, fn() })
+	_, err := glance(d, a, "", reading, func(*effort) (struct{}, error) { return struct{}{}, fn() })
 	return err
 }
 
@@ -177,7 +209,10 @@ func (j *job) findFolder() error {
 // asked for the lock. These are the ones of fs/namei.c, fs/open.c, fs/inode.c and fs/readdir.c that
 // ask for i_rwsem (Linux 4.18 to 6.18), those of file systems that do so to read or write a
 // file, and in older kernels the slow path of the
-// lock. A wait for a disk or a server sleeps in a function of its own.
+// lock. A wait for a disk or a server sleeps in a function of its own, and so does one for a file system that is frozen (percpu_rwsem_wait).
+// On XFS a listing holds the buffer of the directory's block as well, which a look-up waits for (xfs_dir2_leaf_getdents in
+// fs/xfs/xfs_dir2_readdir.c); a disk that is slow holds it too, but then a rehearsal of the change takes as long (makeWay). Not so d_alloc_parallel,
+// in which a look-up waits for another one of the same name: with a dead server that is sshd's.
 func locked(thread int64) bool {
 	if thread == 0 {
 		return false
@@ -187,13 +222,13 @@ func locked(thread int64) bool {
 		return false
 	}
 	where, _, _ := strings.Cut(string(text), ".") // a part that the compiler split off
-	return strings.Contains(where, "rwsem") || slices.Contains([]string{
+	return strings.Contains(where, "rwsem") && !strings.Contains(where, "percpu") || slices.Contains([]string{
 		"lock_two_nondirectories", "lock_two_inodes", "lock_rename", "vfs_rename", "do_renameat2", "filename_renameat2",
 		"path_openat", "do_last", "open_last_lookups", "lookup_open", "lookup_slow", "walk_component",
 		"filename_create", "do_mkdirat", "vfs_mkdir", "vfs_unlink", "do_unlinkat", "vfs_rmdir", "do_rmdir",
 		"chmod_common", "chown_common", "do_truncate", "do_ftruncate", "start_dirop", "__start_dirop",
 		"iterate_dir", "wrap_directory_iterator", "start_creating", "start_removing", "start_renaming", "__start_renaming", "vfs_setxattr", "vfs_fsetxattr", "vfs_fileattr_set",
-		"xfs_ilock", "nfs_start_io_read", "nfs_start_io_write", "netfs_start_io_read", "netfs_start_io_write", "ceph_start_io_read", "ceph_start_io_write",
+		"xfs_ilock", "xfs_lock_inodes", "xfs_lock_two_inodes", "xfs_buf_lock", "xfs_buf_find_lock", "nfs_start_io_read", "nfs_start_io_write", "netfs_start_io_read", "netfs_start_io_write", "ceph_start_io_read", "ceph_start_io_write",
 		"btrfs_inode_lock", "ext4_buffered_write_iter", "generic_file_write_iter", "shmem_file_write_iter",
 	}, where)
 }

@@ -52,7 +52,6 @@ func (h *home) back() {
 func TestChangeThatIsStuck(t *testing.T) {
 	for title, hold := range map[string]func(h *home) *testenv.Stall{
 		"a write into the file": func(h *home) *testenv.Stall { return testenv.HoldFile(h.TB, h.attacker(), h.keys(), bad) },
-		"a list of .ssh":        func(h *home) *testenv.Stall { return testenv.HoldDir(h.TB, h.attacker(), h.path(".ssh")) },
 		"a file behind a link": func(h *home) *testenv.Stall {
 			h.must(os.Rename(h.path(".ssh"), h.path("elsewhere")))
 			h.link("elsewhere", h.path(".ssh"), testUID)
@@ -110,6 +109,35 @@ func TestChangeBesideOneThatIsStuck(t *testing.T) {
 			holder.Let()
 			h.back()
 		})
+	}
+}
+
+// While somebody lists .ssh no file is made there, and the one that is there is overwritten, again and again; nothing goes aside.
+func TestChangeInADirectoryThatIsHeld(t *testing.T) {
+	t.Parallel()
+	h := newSSH(t, bad)
+	holder := testenv.HoldDir(t, h.attacker(), h.path(".ssh"))
+	t.Cleanup(holder.Let)
+	ssh := h.inode(".ssh")
+	for _, text := range []string{good + "# longer than what comes\n", good} {
+		h.must(h.door.Replace(h.Account, keyPath, h.read().Version, []byte(text)))
+		if got := h.content(h.keys()); got != text || h.door.Stuck() != 1 {
+			t.Errorf("the file holds %q, want %q, and %d threads hang, want 1", got, text, h.door.Stuck())
+		}
+	}
+	old := h.read().Version
+	h.write(h.keys(), bad, 0o600, testUID)
+	if err := h.door.Replace(h.Account, keyPath, old, []byte(good)); !errors.Is(err, ErrStuck) {
+		t.Errorf("Replace of an older version: %v", err)
+	}
+	h.must(h.door.Seize(h.Account, keyPath, []byte(good)))
+	if err := h.door.Replace(h.Account, keyPath, h.read().Version, []byte(good)); !errors.Is(err, ErrStuck) {
+		t.Errorf("Replace of what is right: %v, want ErrStuck: it would be done again and again", err)
+	}
+	holder.Let()
+	h.back()
+	if h.inode(".ssh") != ssh || h.content(h.keys()) != good || len(h.entries(".ssh")) != 1 {
+		t.Errorf("the file holds %q beside %q", h.content(h.keys()), h.entries(".ssh"))
 	}
 }
 

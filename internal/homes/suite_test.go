@@ -23,6 +23,7 @@ var insiders = map[string]string{
 	"TestHandOfRootHasNoCapability":     "it runs a function, too",
 	"TestUnveil":                        "as above",
 	"TestWatchThatIsStuck":              "as above",
+	"TestDirectoryThatIsShutAgain":      "as above",
 	"TestStuckBesideManyHomes":          "it fills a list of the Door",
 	"TestOtherThreadsStayRoot":          "as above",
 	"TestFirstThreadStaysRoot":          "as above",

@@ -25,10 +25,16 @@ func (j *job) stage() (*temp, error) {
 	}
 	if j.guarded() {
 		t, refused, err := j.stageAsRoot()
-		if !refused {
-			return t, err
+		for tries := 1; tries < projectTries && errors.Is(err, unix.EXDEV); tries++ {
+			t, refused, err = j.stageAsRoot()
 		}
-		j.door.guard.judge(site{j.p.dir.dev, int64(j.uid)}, j.account.Home, err)
+		switch {
+		case errors.Is(err, unix.EXDEV): // see renameIn: it is to be root's at the next look
+		case !refused:
+			return t, err
+		default:
+			j.door.guard.judge(site{j.p.dir.dev, int64(j.uid)}, j.account.Home, err)
+		}
 	}
 	return j.stageIn(j.p.dir)
 }

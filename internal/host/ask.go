@@ -18,11 +18,20 @@ const nowhere = "host=client.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=22,rdo
 // -T wants host keys and the folder for the unprivileged part, which systemd makes when sshd starts; with -G (since 9.3) sshd
 // wants nothing but the configuration. -C is refused without -T (main in sshd.c).
 func ask(ctx context.Context, program, config, user string) ([]string, error) {
+	settings, err := askAll(ctx, program, config, user)
+	if err != nil {
+		return nil, err
+	}
+	return settings.Words("AuthorizedKeysFile"), nil
+}
+
+// askAll is ask for everything that sshd prints.
+func askAll(ctx context.Context, program, config, user string) (Settings, error) {
 	var first error
 	for _, mode := range [][]string{{"-T"}, {"-G", "-T"}} {
 		out, err := run(ctx, program, append(mode, "-C", "user="+user+","+nowhere, "-f", config)...)
 		if err == nil {
-			return entries(out)
+			return parseSettings(out)
 		}
 		if first == nil {
 			first = fmt.Errorf("configuration %s: %w", config, err)
@@ -31,26 +40,37 @@ func ask(ctx context.Context, program, config, user string) ([]string, error) {
 	return nil, first
 }
 
-// entries finds AuthorizedKeysFile in what sshd -T prints. 9.2 prints keywords in lower case, 10.5 as they are spelt in the
-// manual page; 10.5 prints no line for "none". So that an empty answer is not taken for that, one that every sshd
-// prints must be there: Port.
-func entries(out string) ([]string, error) {
-	var list []string
-	whole := false
+// Settings are what sshd -T prints: the values of each keyword, which is in lower case here, a line of them behind the other. 9.2 prints
+// keywords in lower case, 10.5 as they are spelt in the manual page; for some whose value is "none" 10.5 prints no line.
+type Settings map[string][]string
+
+// Words are the words of a keyword's values; none where sshd does not print it.
+func (s Settings) Words(keyword string) []string { return s[strings.ToLower(keyword)] }
+
+// Text is a keyword's values as one text, "none" where sshd does not print it.
+func (s Settings) Text(keyword string) string {
+	if words := s.Words(keyword); len(words) > 0 {
+		return strings.Join(words, " ")
+	}
+	return "none"
+}
+
+// Has reports whether sshd knows a keyword that it always prints.
+func (s Settings) Has(keyword string) bool { return len(s.Words(keyword)) > 0 }
+
+// parseSettings reads what sshd -T prints. So that an empty answer is not taken for one, a keyword that every sshd prints must be there: Port.
+func parseSettings(out string) (Settings, error) {
+	settings := make(Settings)
 	for line := range strings.Lines(out) {
-		words := strings.Fields(line)
-		switch {
-		case len(words) == 0:
-		case strings.EqualFold(words[0], "Port"):
-			whole = true
-		case strings.EqualFold(words[0], "AuthorizedKeysFile"):
-			list = append(list, words[1:]...)
+		if words := strings.Fields(line); len(words) > 0 {
+			keyword := strings.ToLower(words[0])
+			settings[keyword] = append(settings[keyword], words[1:]...)
 		}
 	}
-	if !whole {
+	if !settings.Has("Port") {
 		return nil, fmt.Errorf("sshd -T printed no configuration, but %d bytes of something else", len(out))
 	}
-	return list, nil
+	return settings, nil
 }
 
 // expands reports whether sshd takes an entry of AuthorizedKeysFile for a pattern of glob(3): from OpenSSH 10.0 on. -V is

@@ -12,6 +12,9 @@ import (
 // defaultFiles are those that sshd reads where its configuration names none (AuthorizedKeysFile in sshd_config(5)).
 func defaultFiles() []string { return []string{".ssh/authorized_keys", ".ssh/authorized_keys2"} }
 
+// Expand makes of the entries of AuthorizedKeysFile the files of one account, as an sshd before 10.0 does.
+func Expand(entries []string, a homes.Account) homes.KeyFiles { return keyFiles(entries, a, false) }
+
 // keyFiles makes of the entries of AuthorizedKeysFile the files of one account, each once. "none" is no file, in any
 // case and place (servconf.c and auth2-pubkey.c of 9.2; 10.5 refuses it beside others).
 func keyFiles(entries []string, a homes.Account, expands bool) homes.KeyFiles {

@@ -46,9 +46,10 @@ const (
 // scanner reads the files in the order in which sshd does.
 type scanner struct {
 	text
-	global     []string // the values outside of Match blocks
-	connection bool     // a block that a connection decides about has set the keyword
-	name       bool     // so has one that the user's name decides about
+	each       func(Line) // is given every line, if it is not nil
+	global     []string   // the values outside of Match blocks
+	connection bool       // a block that a connection decides about has set the keyword
+	name       bool       // so has one that the user's name decides about
 }
 
 // scan reads a configuration file and what it includes.
@@ -63,7 +64,7 @@ type scanner struct {
 // the block.
 func scan(config string) text {
 	var s scanner
-	s.file(config, always, 0)
+	s.file(config, "", always, 0)
 	if s.connection || s.name {
 		if s.global == nil {
 			s.global = defaultFiles()
@@ -75,8 +76,8 @@ func scan(config string) text {
 	return s.text
 }
 
-// file reads one file. around is the kind of the block that includes it.
-func (s *scanner) file(name string, around kind, depth int) {
+// file reads one file. around is the kind of the block that includes it, match its text.
+func (s *scanner) file(name, match string, around kind, depth int) {
 	s.place(name)
 	if slices.Contains(s.files, name) && depth == 0 || len(s.files) >= maxFiles || depth > maxDepth {
 		s.wrong = append(s.wrong, fmt.Errorf("%s: included too deep, or one file too many", name))
@@ -88,15 +89,19 @@ func (s *scanner) file(name string, around kind, depth int) {
 		s.wrong = append(s.wrong, err)
 		return
 	}
-	now := around
+	now, block, number := around, match, 0
 	for line := range strings.Lines(data) {
 		keyword, values := split(line)
-		switch strings.ToLower(keyword) {
+		keyword = strings.ToLower(keyword)
+		if number++; s.each != nil && keyword != "" {
+			s.each(Line{File: name, Number: number, Match: block, Keyword: keyword, Values: values})
+		}
+		switch keyword {
 		case "match":
-			now = max(around, matchKind(values))
+			now, block = max(around, matchKind(values)), joinMatch(match, values)
 		case "include":
 			for _, pattern := range values {
-				s.include(pattern, now, depth+1)
+				s.include(pattern, block, now, depth+1)
 			}
 		case "authorizedkeysfile":
 			s.values(values, now)
@@ -125,7 +130,7 @@ func (s *scanner) values(values []string, now kind) {
 }
 
 // include reads the files of a pattern. That of glob(3) and that of Go differ in "[!" alone.
-func (s *scanner) include(pattern string, now kind, depth int) {
+func (s *scanner) include(pattern, match string, now kind, depth int) {
 	if !filepath.IsAbs(pattern) {
 		pattern = filepath.Join(sshdDir, pattern)
 	}
@@ -139,7 +144,7 @@ func (s *scanner) include(pattern string, now kind, depth int) {
 	before, _, _ = strings.Cut(before, "[")
 	s.place(before + "x")
 	for _, name := range names {
-		s.file(name, now, depth)
+		s.file(name, match, now, depth)
 	}
 }
 

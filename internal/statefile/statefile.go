@@ -112,7 +112,7 @@ func inspect(file *os.File, path string) (identity, error) {
 
 // trusted says whether only root and the user of this process can have shaped what info describes.
 func trusted(info fs.FileInfo, path string) error {
-	if uid, ok := owner(info); !ok || (uid != 0 && uid != os.Geteuid()) {
+	if uid, _ := Owner(info); uid != 0 && uid != os.Geteuid() {
 		return fmt.Errorf("%s: is owned by uid %d, neither root nor the user of this process", path, uid)
 	}
 	if perm := info.Mode().Perm(); perm&0o022 != 0 {

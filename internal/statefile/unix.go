@@ -51,13 +51,13 @@ func MarkOf(path string) (Mark, error) {
 	return Mark{identify(info)}, nil
 }
 
-// owner returns the uid that owns a file.
-func owner(info fs.FileInfo) (uid int, ok bool) {
+// Owner is who owns a file; -1 is not known.
+func Owner(info fs.FileInfo) (uid, gid int) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return -1, false
+		return -1, -1
 	}
-	return int(stat.Uid), true
+	return int(stat.Uid), int(stat.Gid)
 }
 
 // openError explains the two errors of open(2) whose text misleads: ELOOP for a link under O_NOFOLLOW and ENXIO for a

@@ -12,8 +12,10 @@ import (
 )
 
 // mask is every change of a directory, of a name in it, and of a file under such a
-// name. (IN_CLOSE_WRITE would add nothing: what was written is an IN_MODIFY.)
-const mask = unix.IN_CREATE | unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_MOVED_FROM | unix.IN_MOVED_TO |
+// name. IN_CLOSE_WRITE is what tells of a store through a mapping and of an exchange
+// of contents (XFS_IOC_SWAPEXT), which are no IN_MODIFY: it comes when the last
+// reference to an open file goes (__fput in fs/file_table.c), and a mapping holds one.
+const mask = unix.IN_CREATE | unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB | unix.IN_MOVED_FROM | unix.IN_MOVED_TO |
 	unix.IN_DELETE | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 
 // ask gives the watch descriptor of a directory, old or new. The magic link leads

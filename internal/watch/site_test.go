@@ -114,7 +114,9 @@ func (s *site) settle() map[string]bool {
 				s.Drop(marker)
 				return seen
 			}
-			seen[hint] = true
+			if !strings.HasPrefix(hint, "marker") { // an earlier one's
+				seen[hint] = true
+			}
 		case <-time.After(patience):
 			s.Fatal("no hint for the marker")
 		}

@@ -12,9 +12,9 @@
 //
 // # Limits
 //
-// Hints are help, not proof. inotify shows no store through a shared mapping,
-// no write through another hard link, nothing that another host does on a
-// network file system, and nothing in a directory between its making and its
+// Hints are help, not proof. inotify shows a store through a shared mapping only
+// when that ends, no write through another hard link, nothing that another host does on a
+// network file system, no mount (see Mounted), and nothing in a directory between its making and its
 // watch. A sweep on a timer must find what no hint tells.
 //
 // # No look-up under a lock
@@ -88,10 +88,11 @@ func (d *dir) has(user string) bool {
 type share struct {
 	all   bool
 	names []string
+	paths []string // for Mounted
 }
 
 func (s share) with(dir Dir) share {
-	return share{all: s.all || dir.Names == nil, names: slices.Concat(s.names, dir.Names)}
+	return share{all: s.all || dir.Names == nil, names: slices.Concat(s.names, dir.Names), paths: append(slices.Clip(s.paths), dir.Path)}
 }
 
 // wants folds case, for a directory may do so too (ext4 casefold).

@@ -1,0 +1,89 @@
+package doctor
+
+import (
+	"slices"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/host"
+)
+
+// Facts are what is known of a host.
+type Facts struct {
+	Config config.Config
+	// Said is what each sshd says, and Accounts of whom it was asked.
+	Said     []host.Said
+	Accounts []Account
+	// NoReading: the registry was not read yet, and the sample is of /etc/passwd.
+	NoReading bool
+	// Homes is how many homes are kept, and Kinds counts them by the type of their file system.
+	Homes int
+	Kinds map[string]int
+	// Locked are accounts of /etc/shadow whose password begins with "!".
+	Locked []string
+	// PAM are the lines of sshd's stack, with what they include; none where there is no such file.
+	PAM []PAMLine
+	// Programs are those that sshd or PAM run, by path, with what is wrong with them; an empty text is none.
+	Programs map[string]string
+	// Answer is the file of answers, by path.
+	Answer map[string]AnswerFile
+	// Groups are the primary groups of the accounts that AuthorizedKeysCommandUser names.
+	Groups map[string]int
+	// Processes are those that may be servers of SSH.
+	Processes []Process
+	// Watches and Instances are fs.inotify.max_user_watches and max_user_instances; 0 where they are not known.
+	Watches, Instances int
+	// Writers are tools that write key files: the path by which they are known.
+	Writers []string
+	// Equivalents are the files by which all users of other hosts get in (shosts.equiv).
+	Equivalents []string
+	// Clock is how far the directory's clock is ahead of this host's, if Clocked; it was asked for that, if ClockAsked.
+	Clock               time.Duration
+	Clocked, ClockAsked bool
+	// Unread are reasons why some of it is not known.
+	Unread []error
+}
+
+// Account is one of the sample.
+type Account struct {
+	homes.Account
+
+	// Glass: he has to get in whatever becomes of keyreeve, as root and the administrators.
+	Glass bool
+	// Kept: his files are keyreeve's to keep.
+	Kept bool
+	// Files are what sshd reads for him, those with a key's worth of bytes are in Filled.
+	Files  homes.KeyFiles
+	Filled []string
+}
+
+// PAMLine is one line of a stack (pam.conf(5)), without a leading "-".
+type PAMLine struct {
+	File    string
+	Number  int
+	Type    string // session, auth, ...
+	Control string // one word, or all that is in brackets
+	Module  string
+	Args    []string
+}
+
+// AnswerFile is what stat(2) and a reading say of the file of answers.
+type AnswerFile struct {
+	Missing, Stale bool
+	Fault          string // empty: it can be read
+	UID, GID       int
+	Mode           uint32
+}
+
+// Process is a process that may be a server of SSH.
+type Process struct {
+	PID, UID int
+	Name     string   // comm, as proc(5) has it
+	Args     []string // of the server; without the title that sshd gives itself
+}
+
+// glass are those who have to get in.
+func (f Facts) glass() []Account {
+	return slices.DeleteFunc(slices.Clone(f.Accounts), func(a Account) bool { return !a.Glass })
+}

@@ -1,0 +1,48 @@
+package host
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The answers of sshd are there for each user, and the lines of all files with the blocks around them, in the order in which sshd reads them.
+func TestAsk(t *testing.T) {
+	f := newFolder(t)
+	f.config("Include DIR/drop/*.conf\nStrictModes no # why not\nMatch User bob\n\tInclude DIR/inner\n\tRequiredRSASize=3072\n")
+	f.put("inner", "Match Address 10.0.0.0/8\n PermitTTY no\n")
+	said := NewSSHD("", []string{f.path("sshd_config"), f.path("gone")}).Ask(t.Context(), []string{"alice", "bob"})
+	if len(said) != 2 || said[0].Err != nil {
+		t.Fatalf("%+v", said)
+	}
+	if got := said[0].Users["alice"].Text("RequiredRSASize") + said[0].Users["bob"].Text("requiredrsasize") + said[0].Users["bob"].Text("StrictModes"); got != "10243072no" {
+		t.Errorf("got %s", got)
+	}
+	if s := said[0].Users["bob"]; s.Has("NoSuchKeyword") || s.Text("NoSuchKeyword") != "none" {
+		t.Error("a keyword that sshd does not know")
+	}
+	var got []Line
+	for _, line := range said[0].Lines {
+		line.File = strings.TrimPrefix(line.File, f.dir+"/")
+		if line.Keyword != "hostkey" && line.Keyword != "include" {
+			got = append(got, line)
+		}
+	}
+	want := []Line{
+		{"sshd_config", 3, "", "strictmodes", []string{"no"}},
+		{"sshd_config", 4, "", "match", []string{"User", "bob"}},
+		{"inner", 1, "User bob", "match", []string{"Address", "10.0.0.0/8"}},
+		{"inner", 2, "User bob, Address 10.0.0.0/8", "permittty", []string{"no"}},
+		{"sshd_config", 6, "User bob", "requiredrsasize", []string{"3072"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if said[1].Err == nil || len(said[1].Users) > 0 {
+		t.Errorf("of a file that is not there: %+v", said[1])
+	}
+	if list := NewSSHD("/nowhere/sshd", nil).Ask(t.Context(), nil); len(list) > 0 {
+		t.Errorf("without a configuration: %+v", list)
+	}
+}
