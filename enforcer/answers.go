@@ -20,11 +20,11 @@ func (w *World) Answers() iter.Seq[answer.User] {
 	}
 	return func(yield func(answer.User) bool) {
 		for _, account := range accounts {
-			grants := w.Grants.For(account.Name)
-			if len(grants) == 0 {
+			grants, refused := w.Grants.For(account.Name), w.refused(account.Name)
+			if len(grants) == 0 && len(refused) == 0 {
 				continue
 			}
-			user := answer.User{Name: account.Name, UID: account.UID, Keys: make([]answer.Key, 0, len(grants))}
+			user := answer.User{Name: account.Name, UID: account.UID, Keys: make([]answer.Key, 0, len(grants)), Refused: refused}
 			for _, g := range grants {
 				user.Keys = append(user.Keys, answer.Key{Fingerprint: g.Key.Fingerprint(), Line: string(g.Line().AppendTo(nil)), Until: g.Until})
 			}
@@ -33,4 +33,23 @@ func (w *World) Answers() iter.Seq[answer.User] {
 			}
 		}
 	}
+}
+
+// refused are the keys with which no other program that sshd asks beside keyreeve may let a user in.
+func (w *World) refused(user string) (fingerprints []string) {
+	if _, left := w.departed[user]; left || w.Grants.Away(user).Reason != "" {
+		return []string{answer.Everything}
+	}
+	for _, key := range w.Grants.Refused(user) {
+		fingerprints = append(fingerprints, key.Fingerprint())
+	}
+	return fingerprints
+}
+
+// Rules are those by which the keys of such a program are judged.
+func (w *World) Rules() (list []answer.Rule) {
+	for _, r := range w.Grants.Rules() {
+		list = append(list, answer.Rule(r))
+	}
+	return list
 }

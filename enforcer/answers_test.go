@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -115,5 +116,30 @@ func TestAnswersOfWhom(t *testing.T) {
 	}
 	if want := []string{"again", "one", "same", "two", "zoe"}; !slices.Equal(names, want) {
 		t.Errorf("told of %v, want %v", names, want)
+	}
+}
+
+// Another program lets nobody in with a key that the registry has taken from him or does not let him use, nor anybody at all
+// whose account does not count.
+func TestAnswersRefuse(t *testing.T) {
+	p := newPast(t, 100)
+	a, b, c := record(t, lineA), record(t, lineB), record(t, lineD)
+	c.NotBefore = answerNow.Add(time.Hour)
+	gone, locked := someone(3, a), someone(2, a, b)
+	p.read(t, []registry.User{someone(1, a, b), locked, gone, someone(4, a)})
+	locked.Status = registry.Locked
+	w := p.read(t, []registry.User{someone(1, b, c), locked, someone(4, a)})
+	got := make(map[string][]string)
+	for user := range w.Answers() {
+		got[user.Name] = user.Refused
+	}
+	want := map[string][]string{
+		"user1": {c.Key.Fingerprint(), a.Key.Fingerprint()}, "user2": {answer.Everything}, "user3": {answer.Everything}, "user4": nil,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if rules := w.Rules(); !slices.Equal(rules, []answer.Rule{{Type: "ed25519"}, {Type: "rsa", MinBits: 4096}, {Type: "sk-ed25519"}}) {
+		t.Errorf("the rules are %v", rules)
 	}
 }

@@ -149,6 +149,13 @@ func (b Brake) Holds(s BrakeState, losses []Loss, now time.Time) (held []Loss) {
 	return held
 }
 
+// Crowds lists the losses that came within the window together with those of more people than may lose some, whether the brake is on or not:
+// all but what was released or settled.
+func (b Brake) Crowds(s BrakeState, losses []Loss, now time.Time) []Loss {
+	s.Tripped = time.Unix(0, 0) // as if it had always been on
+	return b.Holds(s, losses, now)
+}
+
 // Release lets the removal through of everything that the registry has taken so far. Losses are those that are known.
 func (s BrakeState) Release(losses []Loss, now time.Time) BrakeState {
 	// A clock that was put back must not keep held what is known already.

@@ -37,7 +37,7 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 	former := m.Ledger.Former(m.held(state, rules, away))
 	w := NewWorld(snapshot, grants, scope, m.Ledger.Departed()...)
 	w.Grants = grants.Without(w.departed).WithFormer(former)
-	w.braked, w.away, w.held = state, away, countHeld(nil, former)
+	w.braked, w.rules, w.away, w.held = state, rules, away, countHeld(nil, former)
 	return w
 }
 
@@ -85,20 +85,14 @@ func sameAccount(a, b *registry.Snapshot, name string) bool {
 
 // held says which former keys stay for the time being, and until when.
 func (m Memory) held(state BrakeState, rules Brake, away bool) func(Loss) string {
-	type id struct {
-		user string
-		key  authkeys.Key
-	}
-	braked := make(map[id]bool)
+	braked := make(map[ofUser]bool)
 	if state.On() {
-		for _, loss := range rules.Holds(state, m.Ledger.AllLosses(), time.Now()) {
-			braked[id{loss.User, loss.Key}] = true
-		}
+		braked = keysOf(rules.Holds(state, m.Ledger.AllLosses(), time.Now()))
 	}
 	return func(loss Loss) string {
 		var until string
 		switch {
-		case braked[id{loss.User, loss.Key}]:
+		case braked[ofUser{loss.User, loss.Key}]:
 			until = "the brake is released"
 		case away && !loss.Confirmed && !loss.Settled:
 			until = "the registry can be read again"
@@ -107,6 +101,20 @@ func (m Memory) held(state BrakeState, rules Brake, away bool) func(Loss) string
 		}
 		return fmt.Sprintf("it is no longer registered since %s, and stays until %s", loss.Since.Format(time.RFC3339), until)
 	}
+}
+
+// ofUser is a key of a user.
+type ofUser struct {
+	user string
+	key  authkeys.Key
+}
+
+func keysOf(losses []Loss) map[ofUser]bool {
+	keys := make(map[ofUser]bool, len(losses))
+	for _, loss := range losses {
+		keys[ofUser{loss.User, loss.Key}] = true
+	}
+	return keys
 }
 
 // countHeld adds to the numbers of held keys by user those of a list.

@@ -39,6 +39,7 @@ type World struct {
 
 	scope  Scope          // by which it was made
 	braked BrakeState     // by which it was made
+	rules  Brake          // of that brake
 	away   bool           // the registry could not be read when it was made
 	held   map[string]int // former keys that stay for the time being, by user
 }

@@ -9,8 +9,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/keyreeve/keyreeve/authkeys"
 )
 
@@ -87,8 +85,8 @@ func person(what, text string, bound int) error {
 // first. DSA is unknown here, since nothing tells a sound DSA key from one with g = 1, for which anybody can sign.
 func excepted(key authkeys.Key, options authkeys.Options) error {
 	known := []string{
-		ssh.KeyAlgoED25519, ssh.KeyAlgoSKED25519, ssh.KeyAlgoRSA,
-		ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoSKECDSA256,
+		wireEd25519, wireSKEd25519, wireRSA,
+		wireECDSA256, wireECDSA384, wireECDSA521, wireSKECDSA256,
 	}
 	switch {
 	case options.CertAuthority():
@@ -113,6 +111,9 @@ type Excepted struct {
 	// Idle says why it grants nothing, in a few words; empty when it does.
 	Idle string
 }
+
+// notBegun says of an exception that it begins later.
+const notBegun = "not begun"
 
 // numbered is an exception with its place among those that were asked for.
 type numbered struct {
@@ -156,7 +157,7 @@ func (g *Grants) idle(e Exception, of *userGrants, now time.Time) string {
 	case !now.Before(e.Until):
 		return "ended"
 	case now.Before(e.Since):
-		return "not begun"
+		return notBegun
 	case of.away.Reason != "":
 		return of.away.Detail
 	case slices.ContainsFunc(of.grants, func(have Grant) bool { return have.Key == e.Key }):

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/registry"
 )
@@ -112,7 +110,7 @@ func (m *moduli) examine(snapshot *registry.Snapshot) {
 	var list []authkeys.Key
 	for user := range snapshot.Users() {
 		for _, record := range user.Records {
-			if record.Key.Type() != ssh.KeyAlgoRSA {
+			if record.Key.Type() != wireRSA {
 				continue
 			}
 			if _, ok := m.recall(record.Key); !ok {

@@ -15,8 +15,6 @@ import (
 	"fmt"
 	"strings"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/keyreeve/keyreeve/authkeys"
 )
 
@@ -47,6 +45,18 @@ const (
 	ed25519   = "ed25519"
 	skEd25519 = "sk-ed25519"
 	rsa       = "rsa"
+)
+
+// Their names on the wire: RFC 8709, RFC 4253 section 6.6, RFC 5656, PROTOCOL.u2f of OpenSSH. Not those of x/crypto/ssh, since keyreeve-keys
+// starts at each login, and with that package it starts slower.
+const (
+	wireEd25519    = "ssh-ed25519"
+	wireSKEd25519  = "sk-ssh-ed25519@openssh.com"
+	wireRSA        = "ssh-rsa"
+	wireECDSA256   = "ecdsa-sha2-nistp256"
+	wireECDSA384   = "ecdsa-sha2-nistp384"
+	wireECDSA521   = "ecdsa-sha2-nistp521"
+	wireSKECDSA256 = "sk-ecdsa-sha2-nistp256@openssh.com"
 )
 
 // leastRSABits is the smallest bound that a rule may set: NIST SP 800-131A Rev. 2 disallows signatures by RSA keys of
@@ -101,14 +111,14 @@ func (r Rule) compile() (wire, word string, err error) {
 	}
 	switch r.Type {
 	case ed25519:
-		return ssh.KeyAlgoED25519, "ed25519", nil
+		return wireEd25519, "ed25519", nil
 	case skEd25519:
-		return ssh.KeyAlgoSKED25519, "sk-ed25519", nil
+		return wireSKEd25519, "sk-ed25519", nil
 	case rsa:
 		if r.MinBits < leastRSABits || r.MinBits > mostRSABits {
 			return "", "", fmt.Errorf("min_bits is %d; an rsa rule needs %d to %d", r.MinBits, leastRSABits, mostRSABits)
 		}
-		return ssh.KeyAlgoRSA, fmt.Sprintf("RSA of at least %d bits", r.MinBits), nil
+		return wireRSA, fmt.Sprintf("RSA of at least %d bits", r.MinBits), nil
 	default:
 		return "", "", fmt.Errorf("the type %q is not one of ed25519, sk-ed25519, rsa", r.Type)
 	}

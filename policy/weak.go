@@ -5,8 +5,6 @@ import (
 	"math/big"
 	"slices"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/keyreeve/keyreeve/authkeys"
 )
 
@@ -14,7 +12,7 @@ import (
 // nothing of the kind is known. It takes long for a new modulus ([moduli]).
 func (p *Policy) broken(key authkeys.Key) Verdict {
 	verdict := p.known(key)
-	if key.Type() == ssh.KeyAlgoRSA && verdict.Granted() {
+	if key.Type() == wireRSA && verdict.Granted() {
 		return p.moduli.verdict(key)
 	}
 	return verdict

@@ -54,10 +54,10 @@ func certify(t *testing.T, key ssh.PublicKey, authority ssh.Signer) ssh.PublicKe
 // grants writes a file in which ada has these keys.
 func grants(t *testing.T, end time.Time, keys ...ssh.PublicKey) string {
 	t.Helper()
-	return put(t, end, granted("ada", 1001, keys...))
+	return put(t, end, userWith("ada", 1001, keys...))
 }
 
-func granted(name string, uid int, keys ...ssh.PublicKey) answer.User {
+func userWith(name string, uid int, keys ...ssh.PublicKey) answer.User {
 	u := answer.User{Name: name, UID: uid}
 	for _, key := range keys {
 		u.Keys = append(u.Keys, answer.Key{Fingerprint: ssh.FingerprintSHA256(key), Line: string(ssh.MarshalAuthorizedKey(key))})
@@ -89,7 +89,7 @@ func newGate(t *testing.T, flags ...string) gate {
 func TestJudge(t *testing.T) {
 	testenv.Need(t, "root") // it believes files of root's
 	good, bad, authority, other := newSigner(t).PublicKey(), newSigner(t).PublicKey(), newSigner(t), newSigner(t)
-	file := put(t, time.Time{}, granted("ada", 1001, good), granted("bob", 1009, good))
+	file := put(t, time.Time{}, userWith("ada", 1001, good), userWith("bob", 1009, good))
 	allowed := []string{"--allow=password,gssapi-with-mic", "--authority=" + ssh.FingerprintSHA256(authority.PublicKey())}
 	for name, c := range map[string]struct {
 		user, methods string
@@ -167,7 +167,7 @@ func TestSaidTwice(t *testing.T) {
 	testenv.Need(t, "root")
 	good, bad := newSigner(t).PublicKey(), newSigner(t).PublicKey()
 	ada, eve := testenv.NewAccount(t), testenv.NewAccount(t)
-	file := put(t, time.Time{}, granted(ada.Name, ada.UID, good))
+	file := put(t, time.Time{}, userWith(ada.Name, ada.UID, good))
 	for _, c := range []struct {
 		first      string
 		user       string

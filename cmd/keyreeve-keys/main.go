@@ -8,6 +8,9 @@
 // whom the keys are meant; with %f only the line of the offered key is printed. A word that is missing or empty asks for nothing.
 //
 //	--file=PATH  another file than /var/lib/keyreeve-sshd/keys.cdb
+//	--also=PROGRAM
+//	             another AuthorizedKeysCommand, with its arguments, whose keys are printed as well if the centre's policy takes
+//	             them (also.go); what becomes of it makes no difference to the others
 //	--           what follows is a user's name, whatever it looks like
 //
 // With --pam as the first word it is the gate in sshd's PAM stack instead, which lets no session begin whose key is not granted (gate.go).
@@ -37,7 +40,7 @@ func main() {
 	if args := os.Args[1:]; len(args) > 0 && args[0] == "--pam" {
 		err = runGate(args[1:])
 	} else {
-		err = run(args, descriptor(syscall.Stdout), time.Now())
+		err = run(args, descriptor(syscall.Stdout), os.Stderr, time.Now())
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "keyreeve-keys: %v\n", err)
@@ -47,13 +50,11 @@ func main() {
 
 // request is what sshd asks.
 type request struct {
-	file        string
-	user        string
-	uid         string
-	fingerprint string
+	file, also                                 string
+	user, uid, home, fingerprint, keyType, key string
 }
 
-func run(args []string, stdout io.Writer, now time.Time) error {
+func run(args []string, stdout, stderr io.Writer, now time.Time) error {
 	asked, err := parse(args)
 	if err != nil {
 		return err
@@ -62,19 +63,48 @@ func run(args []string, stdout io.Writer, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read the keys of %q: %w", asked.user, err)
 	}
-	confine()
-	user, found, err := answer.Find(file, size, asked.user, now)
-	switch {
-	case err != nil:
-		return fmt.Errorf("read the keys of %q in %s: %w", asked.user, asked.file, err)
-	case found && asked.uid != "" && asked.uid != strconv.Itoa(user.UID):
-		return fmt.Errorf("the keys of %q are for the uid %d, and sshd asks for the uid %q: nobody is let in by them", asked.user, user.UID, asked.uid)
+	var chained *other
+	var trouble error // with it alone
+	if asked.also != "" {
+		chained, trouble = startOther(asked)
 	}
-	_, err = stdout.Write(lines(user, asked.fingerprint))
+	confine()
+	text, err := granted(file, size, asked, now)
+	if err == nil {
+		_, err = stdout.Write(text)
+	}
+	// With the offered key nothing more is asked for.
+	if chained != nil && (err != nil || strings.HasPrefix(asked.fingerprint, "SHA256:") && len(text) > 0) {
+		chained.end()
+		chained = nil
+	}
+	if chained != nil {
+		if text, trouble = chained.text(); trouble == nil {
+			text, trouble = foreign(file, size, asked, text, now)
+		}
+		if trouble == nil {
+			_, err = stdout.Write(text)
+		}
+	}
+	if trouble != nil {
+		fmt.Fprintf(stderr, "keyreeve-keys: no key of %q is taken: %v\n", asked.also, trouble)
+	}
 	if errors.Is(err, syscall.EPIPE) {
 		return nil // sshd has read enough
 	}
 	return err
+}
+
+// granted are the lines of the keys that are granted to the user.
+func granted(file io.ReaderAt, size int64, asked request, now time.Time) ([]byte, error) {
+	user, found, err := answer.Find(file, size, asked.user, now)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the keys of %q in %s: %w", asked.user, asked.file, err)
+	case found && asked.uid != "" && asked.uid != strconv.Itoa(user.UID):
+		return nil, fmt.Errorf("the keys of %q are for the uid %d, and sshd asks for the uid %q: nobody is let in by them", asked.user, user.UID, asked.uid)
+	}
+	return lines(user, asked.fingerprint), nil
 }
 
 // lines are the keys to print. A fingerprint by another hash than SHA-256 (FingerprintHash in sshd_config(5)) asks for nothing.
@@ -100,14 +130,18 @@ func parse(args []string) (request, error) {
 		if flag == "--" {
 			break
 		}
-		path, ok := strings.CutPrefix(flag, "--file=")
-		if !ok {
+		name, value, ok := strings.Cut(flag, "=")
+		switch {
+		case name == "--file" && ok:
+			asked.file = value
+		case name == "--also" && strings.TrimSpace(value) != "":
+			asked.also = value
+		default:
 			return request{}, fmt.Errorf("unknown flag %q: a user's name stands behind \"--\"", flag)
 		}
-		asked.file = path
 	}
-	words := append(args, "", "", "", "")[:4:4]
-	asked.user, asked.uid, asked.fingerprint = words[0], words[1], words[3]
+	words := append(args, make([]string, 6)...)
+	asked.user, asked.uid, asked.home, asked.fingerprint, asked.keyType, asked.key = words[0], words[1], words[2], words[3], words[4], words[5]
 	if asked.user == "" {
 		return request{}, errors.New("no user: the configuration of sshd says \"AuthorizedKeysCommand …/keyreeve-keys -- %u %U %h %f\"")
 	}

@@ -12,21 +12,18 @@ import (
 	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
-// answerRetry is the first pause after a file of answers that could not be written, and answerPatience the longest: until then sshd is answered by the
-// old one.
+// answerRetry is the first pause after a file for sshd that could not be written, and answerPatience the longest: until then the old one counts.
 const (
 	answerRetry    = time.Second
 	answerPatience = time.Minute
 )
 
-// answers keeps the file by which keyreeve-keys answers sshd.
-type answers struct {
-	dir     string
-	log     *zap.Logger
-	metrics *metrics
-	latest  chan said
-	last    [sha256.Size]byte // of the file's bytes
-	mark    statefile.Mark    // of the file, once it was written
+// outlet writes what follows from the present world into a file, beside the loop, which does not wait for it.
+type outlet struct {
+	replace func(said) error
+	// tell is told how each attempt ended.
+	tell   func(error)
+	latest chan said
 }
 
 // said is what sshd is to be told.
@@ -35,35 +32,32 @@ type said struct {
 	end   time.Time
 }
 
-func newAnswers(dir string, log *zap.Logger, m *metrics) *answers {
-	if err := statefile.Tidy(dir); err != nil {
-		log.Warn("what an earlier daemon left half written stays", zap.String("dir", dir), zap.Error(err))
-	}
-	return &answers{dir: dir, log: log, metrics: m, latest: make(chan said, 1)}
+func newOutlet(replace func(said) error, tell func(error)) *outlet {
+	return &outlet{replace: replace, tell: tell, latest: make(chan said, 1)}
 }
 
 // offer takes what is to be told from now on, in place of what waits to be written. It has one caller, and does not wait.
-func (a *answers) offer(world *enforcer.World, end time.Time) {
+func (o *outlet) offer(world *enforcer.World, end time.Time) {
 	select {
-	case <-a.latest:
+	case <-o.latest:
 	default:
 	}
-	a.latest <- said{world, end}
+	o.latest <- said{world, end}
 }
 
 // keep writes until it is told to end; what waits then is written as well.
-func (a *answers) keep() (end func()) {
+func (o *outlet) keep() (end func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
 			select {
-			case s := <-a.latest:
-				a.write(s, stop)
+			case s := <-o.latest:
+				o.write(s, stop)
 			case <-stop:
 				select {
-				case s := <-a.latest:
-					a.write(s, stop)
+				case s := <-o.latest:
+					o.write(s, stop)
 				default:
 				}
 				return
@@ -77,16 +71,15 @@ func (a *answers) keep() (end func()) {
 }
 
 // write writes until it has, or there is something newer to write, or the daemon ends.
-func (a *answers) write(s said, stop <-chan struct{}) {
+func (o *outlet) write(s said, stop <-chan struct{}) {
 	for pause := answerRetry; ; pause = min(2*pause, answerPatience) {
-		err := a.replace(s)
-		a.metrics.answered(err == nil)
+		err := o.replace(s)
+		o.tell(err)
 		if err == nil {
 			return
 		}
-		a.log.Error("what sshd is told could not be written: logins by keyreeve-keys go by the old file", zap.String("dir", a.dir), zap.Duration("retry_in", pause), zap.Error(err))
 		select {
-		case s = <-a.latest:
+		case s = <-o.latest:
 		case <-time.After(pause):
 		case <-stop:
 			return
@@ -94,9 +87,30 @@ func (a *answers) write(s said, stop <-chan struct{}) {
 	}
 }
 
+// answers is the file by which keyreeve-keys answers sshd.
+type answers struct {
+	dir  string
+	last [sha256.Size]byte // of the file's bytes
+	mark statefile.Mark    // of the file, once it was written
+}
+
+// newAnswers keeps that file.
+func newAnswers(dir string, log *zap.Logger, m *metrics) *outlet {
+	a := &answers{dir: dir}
+	if err := statefile.Tidy(dir); err != nil {
+		log.Warn("what an earlier daemon left half written stays", zap.String("dir", dir), zap.Error(err))
+	}
+	return newOutlet(a.replace, func(err error) {
+		m.answered(err == nil)
+		if err != nil {
+			log.Error("what sshd is told could not be written: logins by keyreeve-keys go by the old file", zap.String("dir", dir), zap.Error(err))
+		}
+	})
+}
+
 // replace writes the file, unless the one that it wrote last is there still, untouched, and says the same.
 func (a *answers) replace(s said) error {
-	data, err := answer.Make(s.world.Answers(), s.end)
+	data, err := answer.Make(s.world.Answers(), s.end, s.world.Rules()...)
 	if err != nil {
 		return err
 	}

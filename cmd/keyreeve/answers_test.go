@@ -23,9 +23,10 @@ import (
 
 // answerDir is a directory of answers, and who writes there.
 type answerDir struct {
-	*answers
-	dir  string
-	logs *observer.ObservedLogs
+	*outlet
+	dir     string
+	logs    *observer.ObservedLogs
+	metrics *metrics
 }
 
 func newAnswerDir(t *testing.T) answerDir {
@@ -35,7 +36,8 @@ func newAnswerDir(t *testing.T) answerDir {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.InfoLevel)
-	return answerDir{newAnswers(dir, zap.New(core), newMetrics()), dir, logs}
+	m := newMetrics()
+	return answerDir{newAnswers(dir, zap.New(core), m), dir, logs, m}
 }
 
 // worldWith is a world in which ada has a key with this comment.
@@ -71,7 +73,7 @@ func (o answerDir) file(t *testing.T) []byte {
 // says reports whether the file is what a world says.
 func (o answerDir) says(t *testing.T, world *enforcer.World) bool {
 	t.Helper()
-	want, err := answer.Make(world.Answers(), time.Time{})
+	want, err := answer.Make(world.Answers(), time.Time{}, world.Rules()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -62,8 +63,8 @@ type service struct {
 	watcher *watch.Watcher
 	runner  *enforcer.Runner
 	metrics *metrics
-	// answers is nil where sshd is not answered.
-	answers *answers
+	// outlets are the files for sshd.
+	outlets []*outlet
 	// exceptions is read again by the runner.
 	exceptions *enforcer.Exceptions
 	// ledger is the lock of the ledger's file.
@@ -126,8 +127,8 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	go s.watchMounts(inner)
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
-	if s.answers != nil {
-		defer s.answers.keep()()
+	for _, o := range s.outlets {
+		defer o.keep()()
 	}
 	err = s.runner.Run(inner, settings)
 	s.notify(daemon.SdNotifyStopping)
@@ -219,12 +220,33 @@ func (s *service) open() (err error) {
 	s.runner.Copies = s.hand.Quarantine.Since
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
 	s.runner.Observe = s.metrics.observe
-	if s.config.Answer.Dir != "" {
-		s.answers = newAnswers(s.config.Answer.Dir, s.log, s.metrics)
-		s.runner.Answer = s.answers.offer
+	if err := s.openOutlets(); err != nil {
+		return err
 	}
 	s.hand.Trail = s.metrics.trail(s.hand.Trail)
 	s.warner = enforcer.NewWarner(s.hand.Trail, time.Now)
+	return nil
+}
+
+// openOutlets has the files for sshd written that are configured.
+func (s *service) openOutlets() error {
+	if s.config.Answer.Dir != "" {
+		s.outlets = append(s.outlets, newAnswers(s.config.Answer.Dir, s.log, s.metrics))
+	}
+	if s.config.Deny.File != "" {
+		denied, err := openDenied(s.config.Deny, s.runner.Memory, s.log, s.metrics)
+		if err != nil {
+			return err
+		}
+		s.outlets = append(s.outlets, denied)
+	}
+	if len(s.outlets) > 0 {
+		s.runner.Answer = func(world *enforcer.World, end time.Time) {
+			for _, o := range s.outlets {
+				o.offer(world, end)
+			}
+		}
+	}
 	return nil
 }
 
@@ -280,7 +302,7 @@ func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
 func fixedKeys(old, now config.Config) (keys []string) {
 	for key, changed := range map[string]bool{
 		"state_dir": now.StateDir != old.StateDir, "runtime_dir": now.RuntimeDir != old.RuntimeDir, "audit.file": now.Audit != old.Audit,
-		"metrics.textfile": now.Metrics != old.Metrics, "answer.dir": now.Answer != old.Answer, "homes.guard": now.Homes.Guard != old.Homes.Guard,
+		"metrics.textfile": now.Metrics != old.Metrics, "answer.dir": now.Answer != old.Answer, "deny": !reflect.DeepEqual(now.Deny, old.Deny), "homes.guard": now.Homes.Guard != old.Homes.Guard,
 	} {
 		if changed {
 			keys = append(keys, key)

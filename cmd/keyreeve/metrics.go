@@ -35,6 +35,8 @@ type metrics struct {
 	refused  bool           // enforcing does not begin
 	notices  int
 	answer   bool           // the file of answers could not be written
+	deny     bool           // the list of keys that sshd refuses could not
+	denied   int            // keys on that list
 	ways     map[string]int // of noticing, 1 for the present one
 }
 
@@ -77,6 +79,11 @@ func (m *metrics) refuse(refused bool) { m.update(func() { m.refused = refused }
 
 // answered says whether the file by which sshd is answered could be written.
 func (m *metrics) answered(written bool) { m.update(func() { m.answer = !written }) }
+
+// refusing says whether the list of keys that sshd refuses could be written, and how many there are on it.
+func (m *metrics) refusing(keys int, written bool) {
+	m.update(func() { m.denied, m.deny = keys, !written })
+}
 
 // noticed counts what the registry said of changes.
 func (m *metrics) noticed() { m.update(func() { m.notices++ }) }
@@ -149,6 +156,8 @@ func (m *metrics) text() string {
 	single("registry_held_lost_users", "gauge", "Users who are gone, locked or moved by the reading that is held.", m.seen.LostUsers)
 	single("registry_held_lost_keys", "gauge", "People who have lost a key by the reading that is held.", m.seen.LostKeys)
 	flag("answer_failing", "1 while the file by which sshd is answered cannot be written.", m.answer)
+	flag("deny_failing", "1 while the list of keys that sshd refuses cannot be brought up to date.", m.deny)
+	single("deny_keys", "gauge", "Keys on that list.", m.denied)
 	labelled("registry_noticing", "gauge", "way", "1 for the way in which changes in the directory are noticed.", m.ways)
 	single("registry_notices_total", "counter", "Times that somebody's entry may have changed, or anybody's.", m.notices)
 	return b.String()

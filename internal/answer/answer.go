@@ -10,6 +10,8 @@
 // The first line holds the version of the format, the user's uid, and the moment from which on the file does not count any more; each other
 // one the moment at which a key ends, its fingerprint as ssh-keygen -l shows it, and its line of authorized_keys. Moments are seconds since
 // 1970, and 0 is never. Each value says for itself when it ends, so that one look-up is all that a login costs.
+//
+// Records whose keys begin with a NUL, as no user's name does, say how the keys of other programs are judged (chain.go).
 package answer
 
 import (
@@ -50,14 +52,30 @@ type User struct {
 	Name string
 	UID  int
 	Keys []Key
+	// Refused are the fingerprints of keys that no other program can let this user in with; [Everything] is all of them.
+	Refused []string
 }
 
 // Make gives the bytes of a file for these users, each of whom is named once. It does not count from the moment end on; the zero time is never.
-// Equal users in equal order give equal bytes.
-func Make(users iter.Seq[User], end time.Time) ([]byte, error) {
+// Equal users in equal order give equal bytes. Rules are those by which the keys of other programs are judged.
+func Make(users iter.Seq[User], end time.Time, rules ...Rule) ([]byte, error) {
 	m := newMaker()
+	if len(rules) > 0 {
+		if err := m.add([]byte(rulesKey), appendRules(nil, rules, end)); err != nil {
+			return nil, err
+		}
+	}
 	var value []byte
 	for user := range users {
+		if len(user.Refused) > 0 {
+			value = appendRefused(value[:0], user.Refused, end)
+			if err := m.add([]byte(refusedKey+user.Name), value); err != nil {
+				return nil, err
+			}
+			if len(user.Keys) == 0 {
+				continue
+			}
+		}
 		value = appendUser(value[:0], user, end)
 		if len(value) > maxValue {
 			return nil, fmt.Errorf("the keys of %q take %d bytes, more than %d", user.Name, len(value), maxValue)

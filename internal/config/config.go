@@ -44,6 +44,8 @@ type Config struct {
 	Audit      Audit  `yaml:"audit"`
 	// Answer is where keyreeve-keys finds what it tells sshd.
 	Answer Answer `yaml:"answer"`
+	// Deny is what sshd is told to refuse.
+	Deny Deny `yaml:"deny"`
 	// Metrics are for node_exporter.
 	Metrics Metrics `yaml:"metrics"`
 	// Doctor is what the centre wants of this host beside keys.
@@ -183,6 +185,25 @@ func (a Answer) check() error {
 	return absolute("answer.dir", a.Dir)
 }
 
+// Deny says where the list is kept of the keys that sshd refuses.
+type Deny struct {
+	// File is in a directory of root's; empty: there is no such list.
+	File string `yaml:"file"`
+	// Except are files of root's, of lines of authorized_keys: their keys are never on the list.
+	Except []string `yaml:"except"`
+}
+
+func (d Deny) check() error {
+	var list []error
+	if d.File != "" {
+		list = append(list, absolute("deny.file", d.File))
+	}
+	for i, path := range d.Except {
+		list = append(list, absolute(fmt.Sprintf("deny.except[%d]", i), path))
+	}
+	return errors.Join(list...)
+}
+
 // Metrics is where the daemon's numbers go.
 type Metrics struct {
 	// Textfile is a file in the folder of node_exporter's textfile collector; empty for none.
@@ -233,6 +254,7 @@ func Default() Config {
 
 		RuntimeDir: "/run/keyreeve",
 		Audit:      Audit{File: "/var/log/keyreeve/audit.jsonl"},
+		Deny:       Deny{Except: []string{}},
 		Doctor:     Doctor{Passwords: Allow},
 	}
 }
@@ -294,7 +316,7 @@ func (c Config) check() error {
 		c.bounds(),
 		absolute("runtime_dir", c.RuntimeDir),
 		absolute("audit.file", c.Audit.File),
-		c.Answer.check(), c.Metrics.check(),
+		c.Answer.check(), c.Deny.check(), c.Metrics.check(),
 		oneOf("doctor.passwords", c.Doctor.Passwords, Allow, Forbid),
 	)
 }

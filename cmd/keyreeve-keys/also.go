@@ -1,0 +1,201 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/answer"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// The bounds of what another program may take, and of what it may say.
+const (
+	otherPatience = 2 * time.Second
+	otherMost     = 256 << 10
+)
+
+// other is another AuthorizedKeysCommand that runs beside this one. It has no part in what this one prints before.
+type other struct {
+	process *os.Process
+	said    *os.File
+	until   time.Time
+}
+
+// words gives the program and its arguments: blanks divide them, and then sshd's words take the place of %u, %U, %h, %f, %t and %k, each within one
+// argument, whatever is in it. A program without arguments is given the user's name, as by sshd.
+func (r request) words() ([]string, error) {
+	values := map[byte]string{'u': r.user, 'U': r.uid, 'h': r.home, 'f': r.fingerprint, 't': r.keyType, 'k': r.key, '%': "%"}
+	words := strings.Fields(r.also)
+	if len(words) == 1 {
+		words = append(words, "%u")
+	}
+	for i, word := range words {
+		var b strings.Builder
+		for at := 0; at < len(word); at++ {
+			if word[at] != '%' {
+				b.WriteByte(word[at])
+				continue
+			}
+			if at++; at == len(word) || values[word[at]] == "" {
+				return nil, fmt.Errorf("%q asks for a word that sshd's configuration does not give keyreeve-keys: it is to end with \"-- %%u %%U %%h %%f %%t %%k\"", word)
+			}
+			b.WriteString(values[word[at]])
+		}
+		words[i] = b.String()
+	}
+	if strings.HasPrefix(r.user, "-") {
+		return nil, fmt.Errorf("the user's name %q looks like a flag", r.user)
+	}
+	return words, nil
+}
+
+// startOther starts the program that the request names. This process must not be confined yet: its child would be as well.
+func startOther(r request) (o *other, err error) {
+	words, err := r.words()
+	if err != nil {
+		return nil, err
+	}
+	if err := safe(words[0]); err != nil {
+		return nil, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close() //nolint:errcheck // nothing was written
+	said, theirs, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close() //nolint:errcheck // the child has its own
+	until := time.Now().Add(otherPatience)
+	// A process group of its own, so that all of it can be ended; it ends with this thread as well (prctl(2), PR_SET_PDEATHSIG), since sshd ends
+	// the group of this one alone.
+	runtime.LockOSThread()
+	process, err := os.StartProcess(words[0], words, &os.ProcAttr{ //nolint:gosec // root names it in the configuration of sshd
+		Dir: "/", Files: []*os.File{null, theirs, os.Stderr}, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+	})
+	if err != nil {
+		return nil, errors.Join(err, said.Close())
+	}
+	return &other{process, said, until}, nil
+}
+
+// safe reports who else than root could change a program, as sshd does of its own command (safe_path in OpenSSH's misc.c).
+func safe(path string) error {
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("%q is not an absolute path", path)
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	for at := target; ; at = filepath.Dir(at) {
+		info, err := os.Lstat(at) //nolint:gosec // root names it in the configuration of sshd
+		if err != nil {
+			return err
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || stat.Uid != 0 || info.Mode().Perm()&0o022 != 0 || info.Mode()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("%s: somebody other than root could change %s", path, at)
+		}
+		if at == "/" {
+			return nil
+		}
+	}
+}
+
+// end ends the program, with whatever it has started.
+func (o *other) end() { _ = syscall.Kill(-o.process.Pid, syscall.SIGKILL) }
+
+// text is all that the program says, if it ends well and in time.
+func (o *other) text() ([]byte, error) {
+	defer o.said.Close() //nolint:errcheck // nothing was written
+	err := o.said.SetReadDeadline(o.until)
+	var text []byte
+	if err == nil {
+		text, err = io.ReadAll(io.LimitReader(o.said, otherMost+1))
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("it has not ended within %v", otherPatience)
+	case err == nil && len(text) > otherMost:
+		err = fmt.Errorf("it says more than %d bytes", otherMost)
+	}
+	if err != nil {
+		o.end() // not waited for: what cannot be killed would hold up the login
+		return nil, err
+	}
+	late := time.AfterFunc(time.Until(o.until), o.end)
+	defer late.Stop()
+	state, err := o.process.Wait()
+	if err == nil && !state.Success() {
+		err = fmt.Errorf("it ended with %v", state) // sshd takes no key from such a command either
+	}
+	return text, err
+}
+
+// foreign gives the canonical lines of those keys of another program that may let the user in. What the file says of a key stands above that:
+// those that it grants, or that have ended since, have their own lines, and those that it refuses have none.
+func foreign(file io.ReaderAt, size int64, r request, text []byte, now time.Time) ([]byte, error) {
+	refused, err := answer.FindRefused(file, size, r.user, now)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := answer.FindRules(file, size, now)
+	if err != nil {
+		return nil, err
+	}
+	of, _, err := answer.Find(file, size, r.user, time.Time{}) // at a time when none had ended
+	if err != nil {
+		return nil, err
+	}
+	taken := map[string]bool{}
+	for _, f := range refused {
+		if f == answer.Everything {
+			return nil, nil
+		}
+		taken[f] = true
+	}
+	for _, key := range of.Keys {
+		taken[key.Fingerprint] = true
+	}
+	var candidates []authkeys.Line
+	for _, line := range authkeys.Parse(text) {
+		f := line.Key.Fingerprint()
+		if line.Kind == authkeys.Entry && !taken[f] && (!strings.HasPrefix(r.fingerprint, "SHA256:") || f == r.fingerprint) {
+			candidates = append(candidates, line)
+		}
+	}
+	return accepted(candidates, rules)
+}
+
+// accepted renders those lines that the rules take.
+func accepted(candidates []authkeys.Line, rules []answer.Rule) (lines []byte, err error) {
+	if len(candidates) == 0 {
+		return nil, nil // compiling rules takes a millisecond
+	}
+	compiled := policy.Rules{Keys: make([]policy.Rule, 0, len(rules))}
+	for _, rule := range rules {
+		compiled.Keys = append(compiled.Keys, policy.Rule(rule))
+	}
+	p, err := policy.Compile(compiled)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range candidates {
+		if line, verdict := p.Foreign(line); verdict.Granted() {
+			lines = line.AppendTo(lines)
+		}
+	}
+	return lines, nil
+}

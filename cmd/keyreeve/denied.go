@@ -1,0 +1,158 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/krl"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+)
+
+// maxExcept bounds a file whose keys are never refused, maxDenied the list: more than enforcer.MaxRevoked keys take.
+const (
+	maxExcept = 1 << 20
+	maxDenied = 1 << 20
+)
+
+// denied keeps the list of the keys that sshd refuses everybody (RevokedKeys).
+//
+// sshd refuses all keys of everybody where that file is missing or damaged (sshkey_check_revoked in OpenSSH's authfile.c), so there is always a whole
+// one, on the disk before it has its name. And a key on it is refused to whoever it belongs to by now. So an error leaves the old
+// list only as long as nothing is on it that is not to be: else an empty one takes its place, for which a full disk has room.
+type denied struct {
+	dir, name string
+	except    []string
+	memory    enforcer.Memory
+	log       *zap.Logger
+	// listed is what may be on the list, sure says that it is.
+	listed map[krl.Hash]bool
+	sure   bool
+}
+
+// openDenied makes sure that there is a list, and keeps it.
+func openDenied(c config.Deny, memory enforcer.Memory, log *zap.Logger, m *metrics) (*outlet, error) {
+	d := &denied{dir: filepath.Dir(c.File), name: filepath.Base(c.File), except: c.Except, memory: memory, log: log}
+	if err := d.begin(c.File); err != nil {
+		return nil, fmt.Errorf("make the list of keys that sshd refuses ready: %w", err)
+	}
+	return newOutlet(d.replace, func(err error) {
+		m.refusing(len(d.listed), err == nil)
+		if err != nil {
+			log.Error("the list of keys that sshd refuses could not be brought up to date", zap.String("file", c.File),
+				zap.Int("keys_that_may_be_on_it", len(d.listed)), zap.Error(err))
+		}
+	}), nil
+}
+
+// begin reads the list of an earlier daemon. What is no such list is left alone.
+func (d *denied) begin(path string) error {
+	if err := statefile.EnsureDir(d.dir, 0o700); err != nil {
+		return err
+	}
+	data, err := statefile.Read(path, maxDenied)
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.put(nil)
+	}
+	if err != nil {
+		return err
+	}
+	hashes, ours, damage := krl.Parse(data)
+	if !ours {
+		return withHint(fmt.Errorf("%s: is not a list that keyreeve wrote", path), "name another file as deny.file; sshd 10.3 and later reads several (RevokedKeys)")
+	}
+	if damage != nil {
+		return d.put(nil)
+	}
+	d.listed, d.sure = setOf(hashes), true
+	return nil
+}
+
+// replace brings the list up to date.
+func (d *denied) replace(s said) error {
+	keys, leftOut := d.memory.Revoked(s.world, time.Now())
+	spared, err := d.spared()
+	want := make([]krl.Hash, 0, len(keys))
+	for _, key := range keys {
+		// Where it is not known who is to be spared, nobody is refused who was not.
+		if h := sha256.Sum256(key.Wire()); !spared[key] && (err == nil || d.listed[h]) {
+			want = append(want, h)
+		}
+	}
+	if leftOut > 0 {
+		d.log.Warn("more keys were revoked than sshd can be told to refuse", zap.Int("left_out", leftOut))
+	}
+	return errors.Join(err, d.put(want))
+}
+
+// spared are the keys that are never refused.
+func (d *denied) spared() (map[authkeys.Key]bool, error) {
+	keys := make(map[authkeys.Key]bool)
+	for _, path := range d.except {
+		text, err := statefile.Read(path, maxExcept)
+		if err != nil {
+			return nil, fmt.Errorf("deny.except: %w", err)
+		}
+		for _, line := range authkeys.Parse(text) {
+			keys[line.Key] = true
+		}
+	}
+	return keys, nil
+}
+
+// put makes the list one of these keys.
+func (d *denied) put(want []krl.Hash) error {
+	set := setOf(want)
+	if d.sure && len(set) == len(d.listed) && subset(set, d.listed) {
+		if _, err := os.Lstat(filepath.Join(d.dir, d.name)); err == nil {
+			return nil // somebody may have removed it
+		}
+	}
+	err := statefile.Replace(d.dir, d.name, krl.Make(want))
+	if err == nil {
+		if len(set) != len(d.listed) {
+			d.log.Info("sshd is told which keys to refuse", zap.Int("keys", len(set)))
+		}
+		d.listed, d.sure = set, true
+		return nil
+	}
+	d.sure = false
+	if subset(d.listed, set) {
+		d.listed = set // of which some may not be on it
+		return err
+	}
+	if again := statefile.Replace(d.dir, d.name, nil); again != nil {
+		for h := range set {
+			d.listed[h] = true
+		}
+		return errors.Join(err, fmt.Errorf("and none instead: %w", again))
+	}
+	d.listed = nil
+	return err
+}
+
+func setOf(hashes []krl.Hash) map[krl.Hash]bool {
+	set := make(map[krl.Hash]bool, len(hashes))
+	for _, h := range hashes {
+		set[h] = true
+	}
+	return set
+}
+
+func subset(a, b map[krl.Hash]bool) bool {
+	for h := range a {
+		if !b[h] {
+			return false
+		}
+	}
+	return true
+}

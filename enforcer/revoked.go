@@ -1,0 +1,46 @@
+package enforcer
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// MaxRevoked is how many keys sshd is told at most to refuse: it reads the list anew for each key that is offered, and so
+// many cost a login 13 ms of its time (docs/sshd.md); ten times as many cost seconds.
+const MaxRevoked = 10_000
+
+// Revoked lists the keys that sshd is to refuse everybody in this world: those that were registered and are nobody's now. What was lost
+// together with keys of more people than the brake lets lose some is not among them, until that is released or their files were seen without
+// it. Of more than MaxRevoked keys the older ones of whoever lost most are left out, so that nobody's many push out another's few.
+func (m Memory) Revoked(w *World, now time.Time) (keys []authkeys.Key, leftOut int) {
+	crowd := keysOf(w.rules.Crowds(m.Brakes.State(), m.Ledger.AllLosses(), now))
+	type ranked struct {
+		policy.Former
+
+		rank int
+	}
+	var list []ranked
+	ranks := make(map[string]int)
+	for _, f := range w.Grants.Revoked() {
+		if !crowd[ofUser{f.User, f.Key}] {
+			list = append(list, ranked{f, ranks[f.User]})
+			ranks[f.User]++
+		}
+	}
+	slices.SortFunc(list, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), b.Since.Compare(a.Since), cmp.Compare(a.User, b.User))
+	})
+	seen := make(map[authkeys.Key]bool, len(list))
+	for _, r := range list {
+		if !seen[r.Key] {
+			seen[r.Key] = true
+			keys = append(keys, r.Key)
+		}
+	}
+	most := min(len(keys), MaxRevoked)
+	return keys[:most], len(keys) - most
+}
