@@ -35,17 +35,23 @@ func (g *Gate) itemize(v *Verdict, now time.Time) {
 }
 
 // Accept lets the loss of the held reading through, once, in the name of a person: by that reading, or by another one that takes
-// from people nothing else. Whoever holds it, the daemon or the next apply, takes it. The trail has the intent before, and the outcome
-// after.
-func (e *Enforcer) Accept(g *Gate, v Verdict, by string) error {
+// from people nothing else. Whoever holds it, the daemon or the next apply, takes it, and lets past the brake what past says, if it is not
+// nil. The trail has the intent before, and the outcome after.
+func (e *Enforcer) Accept(g *Gate, v Verdict, by string, past *Past) error {
+	message := fmt.Sprintf("accepted by %s: the loss %s: %s", by, v.LossDigest, v.Summary())
+	if past != nil {
+		if err := past.check(); err != nil {
+			return fmt.Errorf("the loss is not accepted: %w", err)
+		}
+		message += "; " + past.String()
+	}
 	records := []audit.Record{{
-		ID: rand.Text(), Action: audit.AcceptRegistry, UID: -1, File: filepath.Join(g.dir, heldFile), Reason: ReasonLoss,
-		Message: fmt.Sprintf("accepted by %s: the loss %s: %s", by, v.LossDigest, v.Summary()),
+		ID: rand.Text(), Action: audit.AcceptRegistry, UID: -1, File: filepath.Join(g.dir, heldFile), Reason: ReasonLoss, Message: message,
 	}}
 	if err := e.tell(audit.Intent, records); err != nil {
 		return fmt.Errorf("the loss is not accepted: %w", err)
 	}
-	word := accepted{SourceID: v.SourceID, Digest: v.LossDigest, Items: make([]string, len(v.Items)), By: by, At: e.Now().UTC()}
+	word := accepted{SourceID: v.SourceID, Digest: v.LossDigest, Items: make([]string, len(v.Items)), By: by, At: e.Now().UTC(), Past: past}
 	for i, item := range v.Items {
 		word.Items[i] = item.String()
 	}
@@ -74,11 +80,17 @@ func (g *Gate) promote(now time.Time) error {
 		}
 		held = &Verdict{Kept: *kept}
 	}
-	g.used, g.dirty.accepted = word, true
 	if err := g.covers(word, held.Kept, now); err != nil {
+		g.used, g.dirty.accepted = word, true
 		return fmt.Errorf("the loss %s was accepted, but %w: the acceptance is void", word.Digest, err)
 	}
-	g.notes.Users, g.notes.Keys = nil, nil
+	if word.Past != nil && g.Past != nil {
+		if err := g.Past(*word.Past); err != nil {
+			return fmt.Errorf("the loss %s was accepted, but its keys cannot be let past the brake: %w", word.Digest, err)
+		}
+	}
+	g.used, g.dirty.accepted = word, true
+	g.notes.Users, g.notes.Keys, g.renamed = nil, nil, nil
 	g.take(&held.Kept)
 	return nil
 }

@@ -84,7 +84,7 @@ func TestGateAcceptsALoss(t *testing.T) {
 			if err != nil || !v.Held || v.Fresh == (v.LossDigest == seen.LossDigest) {
 				t.Fatalf("before the acceptance: held %v, fresh %v, %v", v.Held, v.Fresh, err)
 			}
-			if err := hand.Accept(g, *seen, "root"); err != nil {
+			if err := hand.Accept(g, *seen, "root", nil); err != nil {
 				t.Fatal(err)
 			}
 			err = errors.Join(g.Accepted(), g.Commit())

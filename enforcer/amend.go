@@ -72,13 +72,16 @@ func (g *Gate) Amend(a Amendment) error {
 		g.note(a) // the reading that is under way may have what was there in between
 		return nil
 	}
+	if name := a.sameAs(g.good.Snapshot); name != "" {
+		return fmt.Errorf("%w: %s, who is new, has the uid and the home of %s, who may have been renamed", ErrWhole, a.Name, name)
+	}
 	derived, err := a.apply(g.good.Snapshot)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrWhole, err)
 	}
 	now := time.Now()
 	v := Verdict{
-		Kept: Kept{Snapshot: derived, SourceID: a.SourceID, Read: g.good.Read, Amended: true},
+		Kept: Kept{Snapshot: derived, SourceID: a.SourceID, Read: g.good.Read, Amended: true, whole: g.good.whole},
 		Loss: registry.CompareUser(a.Name, g.good.Snapshot, derived, now),
 	}
 	if age := now.Sub(g.counted.at); age < 0 || age >= censusFor {
@@ -87,7 +90,7 @@ func (g *Gate) Amend(a Amendment) error {
 	if g.judge(&v, a.Hold, now); v.Held {
 		return fmt.Errorf("%w: it lost too much: %s", ErrWhole, v.Summary())
 	}
-	g.lost(v.Loss, now)
+	g.lost(v, now)
 	g.good, g.dirty.good, g.dirty.notes = &v.Kept, true, true
 	g.note(a)
 	return nil

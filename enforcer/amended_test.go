@@ -102,9 +102,13 @@ func TestAmendedWorld(t *testing.T) {
 				return []homes.Account{{Name: "u4", UID: 1004}, {Name: "here", UID: 50, Home: "/home/here"}}, nil
 			},
 		}
-		one, all := enforcer.Memory{Ledger: enforcer.NewLedger()}, enforcer.Memory{Ledger: enforcer.NewLedger()}
+		pad := newPad(t)
+		pad.hand.Now = func() time.Time { return now }
+		brake := enforcer.Brake{People: 1, Window: time.Hour}
+		one, all := enforcer.Memory{Ledger: enforcer.NewLedger(), Brakes: pad.brakes}, enforcer.Memory{Ledger: enforcer.NewLedger(), Brakes: pad.brakes}
 		var w *enforcer.World
 		var exceptions []policy.Exception
+		var settled []string
 		away := false
 		for step := range 120 {
 			if w == nil || f.IntN(25) == 0 { // as by a whole reading
@@ -112,7 +116,7 @@ func TestAmendedWorld(t *testing.T) {
 				for _, m := range []enforcer.Memory{one, all} {
 					m.Ledger.Accept(snapshot, "one", true, now)
 				}
-				w = one.World(snapshot, rules.Evaluate(snapshot, now, exceptions...), scope, enforcer.Brake{}, away)
+				w = one.World(snapshot, rules.Evaluate(snapshot, now, exceptions...), scope, brake, away)
 			}
 			for range f.IntN(3) { // some wait together
 				next, err := snapshot.With(f.user(now))
@@ -125,10 +129,18 @@ func TestAmendedWorld(t *testing.T) {
 				snapshot = next
 			}
 			now = now.Add(time.Duration(f.IntN(4)*f.IntN(4)) * time.Minute)
+			if seed%3 > 0 && f.IntN(20) == 0 {
+				pad.toggle(now, one.Ledger.AllLosses())
+			}
 			before, was := w, facts(one, w, f.lines)
-			w, _, _ = one.Amend(w, snapshot, now)
+			var names []string
+			if w, names, _ = one.Amend(w, snapshot, away, now, settled...); names == nil {
+				t.Fatalf("seed %d, step %d: nobody is named, which the loop takes for anybody", seed, step)
+			}
+			settled = nil
 			all.Ledger.Accept(snapshot, "one", false, now)
-			want := all.World(snapshot, rules.Evaluate(snapshot, now, exceptions...), scope, enforcer.Brake{}, away)
+			all.Ledger.AcceptUsers(snapshot, now, nil, registry.Changed(before.Snapshot, snapshot)) // who was read alone is confirmed
+			want := all.World(snapshot, rules.Evaluate(snapshot, now, exceptions...), scope, brake, away)
 			if d := cmp.Diff(facts(all, want, f.lines), facts(one, w, f.lines), inside()...); d != "" {
 				t.Fatalf("seed %d, step %d: %s", seed, step, d)
 			}
@@ -141,9 +153,26 @@ func TestAmendedWorld(t *testing.T) {
 				for _, m := range []enforcer.Memory{one, all} {
 					m.Ledger.Settle(name, func(authkeys.Key) bool { return false })
 				}
-				w = nil // settled keys are held no longer in a whole world
+				settled = append(settled, name) // his keys are held no longer
 			}
 		}
+	}
+}
+
+// toggle trips the brake, or releases it.
+func (p *pad) toggle(now time.Time, losses []enforcer.Loss) {
+	p.tb.Helper()
+	if p.brakes.State().On() {
+		if _, err := p.hand.Release(p.brakes, losses, "root", "ticket 7"); err != nil {
+			p.tb.Fatal(err)
+		}
+		return
+	}
+	for i := range 3 {
+		_ = p.losesAt(fmt.Sprint("p", i), now)
+	}
+	if !p.brakes.State().On() {
+		p.tb.Fatal("the brake is not on")
 	}
 }
 
@@ -212,17 +241,21 @@ func BenchmarkWorld(b *testing.B) {
 				whole()
 			}
 		})
-		for name, other := range map[string]registry.User{"keys": less, "home": moved} {
+		for name, other := range map[string]registry.User{"keys": less, "home": moved, "braked": less} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				m.Brakes = nil
+				if name == "braked" {
+					pad := newPad(b)
+					pad.toggle(noon, nil)
+					m.Brakes = pad.brakes
+				}
 				w := whole()
 				for i := 0; b.Loop(); i++ {
 					next, err := w.Snapshot.With([]registry.User{other, users[n/2]}[i%2])
 					if err != nil {
 						b.Fatal(err)
 					}
-					if w, _, _ = m.Amend(w, next, noon); w == nil {
-						b.Fatal("a whole world is to be made")
-					}
+					w, _, _ = m.Amend(w, next, false, noon)
 				}
 			})
 		}

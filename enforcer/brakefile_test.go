@@ -24,14 +24,14 @@ type pad struct {
 	path   string
 }
 
-func newPad(t *testing.T) *pad {
-	t.Helper()
-	c, tr := newCentre(t), &trail{}
+func newPad(tb testing.TB) *pad {
+	tb.Helper()
+	c, tr := newCentre(tb), &trail{}
 	p := &pad{centre: c, trail: tr, hand: c.enforcer(tr), path: filepath.Join(c.dir, "brake")}
 	p.hand.Now = func() time.Time { return noon }
 	var err error
 	if p.brakes, err = enforcer.OpenBrakes(p.path); err != nil || p.brakes.State().On() {
-		t.Fatalf("one that is not there: %v", err)
+		tb.Fatalf("one that is not there: %v", err)
 	}
 	return p
 }
@@ -39,13 +39,18 @@ func newPad(t *testing.T) *pad {
 // loses carries a plan to the brake by which a user loses the key A.
 func (p *pad) loses(user string) error {
 	p.tb.Helper()
+	return p.losesAt(user, noon)
+}
+
+func (p *pad) losesAt(user string, since time.Time) error {
+	p.tb.Helper()
 	a := alice
 	a.Name = user
 	plan := enforcer.MakePlan(enforcer.Input{Account: a, Name: ".ssh/authorized_keys", File: regular(lineA + "\n"), Grants: grants(p.tb, lineB).WithFormer(nil)})
 	for i := range plan.Remove {
 		plan.Remove[i].Reason = "no-longer-registered"
 	}
-	return p.hand.Admit(p.brakes, enforcer.Brake{People: 1, Window: time.Hour}, plan, []enforcer.Loss{{User: user, Key: mustKey(p.tb, lineA), Since: noon}})
+	return p.hand.Admit(p.brakes, enforcer.Brake{People: 1, Window: time.Hour}, plan, []enforcer.Loss{{User: user, Key: mustKey(p.tb, lineA), Since: since}})
 }
 
 func TestBrakes(t *testing.T) {

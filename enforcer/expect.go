@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,29 +40,64 @@ func (s BrakeState) unexpected(losses []Loss) []Loss {
 	})
 }
 
-// Expect lets the keys that people lose by the held reading past the brake, once the registry has taken them: exactly those, and of
-// those people alone. It gives how many they are. It is for before [Enforcer.Accept]. Who and why are for the trail.
-func (e *Enforcer) Expect(b *Brakes, v Verdict, who, why string) (keys int, err error) {
-	x := Expected{Keys: make(map[string][]string)}
+// Past is a word of an administrator beside his acceptance: keys that people lose by the held reading may go past the brake, exactly those,
+// and of those people alone. It counts from when the reading is taken for which it was given, and is void with the acceptance.
+type Past struct {
+	Expected
+
+	Digest string `json:"digest"` // of the loss
+	Who    string `json:"who"`
+	Why    string `json:"why"`
+}
+
+// PastBrake is the word for a held reading; nil where nobody loses a key by it.
+func (e *Enforcer) PastBrake(v Verdict, who, why string) *Past {
+	p := Past{Expected: Expected{At: e.Now().UTC().Round(0), Keys: make(map[string][]string)}, Digest: v.LossDigest, Who: who, Why: why}
 	for _, item := range v.Items {
-		if list := x.Keys[item.User]; !item.Key.IsZero() && !slices.Contains(list, item.Key.Fingerprint()) {
-			x.Keys[item.User] = append(list, item.Key.Fingerprint())
-			keys++
+		if list := p.Keys[item.User]; !item.Key.IsZero() && !slices.Contains(list, item.Key.Fingerprint()) {
+			p.Keys[item.User] = append(list, item.Key.Fingerprint())
 		}
 	}
-	if keys == 0 {
-		return 0, nil
+	if len(p.Keys) == 0 {
+		return nil
 	}
-	err = e.changeBrake(b, func(state BrakeState, now time.Time) (BrakeState, []audit.Record, error) {
-		x.At = now
+	return &p
+}
+
+// Count is how many keys they are.
+func (p *Past) Count() int {
+	n := 0
+	if p != nil {
+		for _, keys := range p.Keys {
+			n += len(keys)
+		}
+	}
+	return n
+}
+
+func (p *Past) String() string {
+	return fmt.Sprintf("beforehand, for %d keys of %d people, by the loss %.16s, by %s: %s", p.Count(), len(p.Keys), p.Digest, p.Who, p.Why)
+}
+
+// check refuses more than the file of the brake has room for, beside what it holds.
+func (p *Past) check() error {
+	text, err := json.MarshalIndent(p, "", "  ")
+	if err == nil && len(text) > brakeBound/2 {
+		err = fmt.Errorf("%d keys are more than can be let past the brake at once", p.Count())
+	}
+	return err
+}
+
+// Expect lets keys past the brake: it is for [Gate.Past].
+func (e *Enforcer) Expect(b *Brakes, p Past) error {
+	return e.changeBrake(b, func(state BrakeState, now time.Time) (BrakeState, []audit.Record, error) {
+		if slices.ContainsFunc(state.Expected, p.equal) {
+			return state, nil, nil // it was taken before, and what it was given for was not
+		}
 		next := state
 		// A home that was away may lose its keys long after the registry took them.
 		next.Expected = slices.DeleteFunc(slices.Clone(state.Expected), func(o Expected) bool { return now.Sub(o.At) > 2*expectFor })
-		next.Expected = append(next.Expected, x)
-		return next, []audit.Record{{
-			ID: rand.Text(), Action: audit.ReleaseBrake, UID: -1, File: b.path, Reason: string(ReasonBrake),
-			Message: fmt.Sprintf("beforehand, for %d keys of %d people, by the loss %.16s, by %s: %s", keys, len(x.Keys), v.LossDigest, who, why),
-		}}, nil
+		next.Expected = append(next.Expected, p.Expected)
+		return next, []audit.Record{{ID: rand.Text(), Action: audit.ReleaseBrake, UID: -1, File: b.path, Reason: string(ReasonBrake), Message: p.String()}}, nil
 	})
-	return keys, err
 }

@@ -29,6 +29,10 @@ const holdWindow = time.Hour
 // The last good reading, the held one and the administrator's word lie in a directory, so that all this outlives the process. It is
 // safe for concurrent use.
 type Gate struct {
+	// Past, where it is set, is told of a word past the brake before the reading is taken for which it was given; an error keeps that from
+	// being taken. It is set before the gate is used, and asks nothing of it.
+	Past func(Past) error
+
 	dir string
 
 	mu    sync.Mutex
@@ -42,6 +46,8 @@ type Gate struct {
 	amendments map[string]amendment
 	amended    uint64
 	counted    census
+	// renamed has, by uid, as whom those count who are lost under another name than the one by which they were lost first.
+	renamed map[int]string
 
 	writing sync.Mutex // held by who brings to the disk what has changed
 }
@@ -84,6 +90,8 @@ type Verdict struct {
 	Kept
 	// Held says that the reading is not let through.
 	Held bool
+	// Contests says of each name that several entries have whose it is.
+	Contests []string
 	// Fresh says that the same loss was not held before.
 	Fresh bool
 	// Loss is what people lose by it; Users and Keys are how many lose something by it or have lost it within the last hour, MostUsers and
@@ -116,8 +124,11 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 	now := time.Now()
 	g.reach(nil, now)
 	err := g.promote(now)
+	var contests []string
+	r.Snapshot, contests = r.Snapshot.Settled(g.before())
 	r.Snapshot = g.newer(r)
 	v := g.weigh(r, now)
+	v.Contests = contests
 	if v.Held {
 		g.itemize(&v, now)
 		v.Fresh = g.held == nil || g.held.LossDigest != v.LossDigest
@@ -125,9 +136,17 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 		g.held = &v
 		return v, err
 	}
-	g.lost(v.Loss, now)
+	g.lost(v, now)
 	g.take(&v.Kept)
 	return v, err
+}
+
+// before is what the last good reading was; nil where there is none.
+func (g *Gate) before() *registry.Snapshot {
+	if g.good == nil {
+		return nil
+	}
+	return g.good.Snapshot
 }
 
 // weigh compares a reading with the last good one.
@@ -155,22 +174,23 @@ func (g *Gate) count(now time.Time) {
 // judge says whether a snapshot is held for what is lost by it, by the last census.
 func (g *Gate) judge(v *Verdict, hold Hold, now time.Time) {
 	v.MostUsers, v.MostKeys = hold.most(g.counted.users), hold.most(g.counted.holders)
-	v.Users, v.Keys = recent(g.notes.Users, v.Loss.Users, now), recent(g.notes.Keys, v.Loss.Keys, now)
+	v.Users, v.Keys = recent(g.notes.Users, g.people(v.Loss.Users), now), recent(g.notes.Keys, g.people(v.Loss.Keys), now)
 	// Who lost nothing more does not wait for what was let through before.
 	v.Held = len(v.Loss.Users) > 0 && v.Users > v.MostUsers || len(v.Loss.Keys) > 0 && v.Keys > v.MostKeys
 }
 
 // lost notes what was lost by what is let through.
-func (g *Gate) lost(loss registry.Loss, now time.Time) {
+func (g *Gate) lost(v Verdict, now time.Time) {
 	g.forget(now)
-	for list, names := range map[*map[string]time.Time][]string{&g.notes.Users: loss.Users, &g.notes.Keys: loss.Keys} {
-		for _, name := range names {
+	for list, names := range map[*map[string]time.Time][]string{&g.notes.Users: v.Loss.Users, &g.notes.Keys: v.Loss.Keys} {
+		for _, name := range g.people(names) {
 			if *list == nil {
 				*list = make(map[string]time.Time)
 			}
 			(*list)[name] = now
 		}
 	}
+	g.follow(v)
 }
 
 // recent counts the people of a list and those who lost something within the window.
@@ -195,6 +215,7 @@ func (g *Gate) forget(now time.Time) {
 	old := func(_ string, at time.Time) bool { return !within(at, now) }
 	maps.DeleteFunc(g.notes.Users, old)
 	maps.DeleteFunc(g.notes.Keys, old)
+	maps.DeleteFunc(g.renamed, func(_ int, first string) bool { return g.notes.Users[first].IsZero() })
 }
 
 // take makes a reading the last good one. Nothing is held any more, and an acceptance that was not used is void.
@@ -203,6 +224,7 @@ func (g *Gate) take(k *Kept) {
 	g.good, g.held = k, nil
 	g.amended++
 	g.whole = g.amended
+	k.whole = g.whole
 	g.notes.Digest, g.notes.Read = k.Digest, k.Read
 	g.dirty.held, g.dirty.notes, g.dirty.accepted = true, true, true
 }

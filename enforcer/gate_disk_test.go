@@ -143,7 +143,7 @@ func TestGateAcceptsOnceOnABadDisk(t *testing.T) {
 	all := without(t, 20, 0)
 	offerTo(t, g, all)
 	offerTo(t, g, without(t, 20, 10))
-	if err := (&enforcer.Enforcer{Trail: (&trail{}).write, Now: time.Now}).Accept(g, *g.Held(), "root"); err != nil {
+	if err := (&enforcer.Enforcer{Trail: (&trail{}).write, Now: time.Now}).Accept(g, *g.Held(), "root", nil); err != nil {
 		t.Fatal(err)
 	}
 	good := filepath.Join(dir, "good")

@@ -220,7 +220,7 @@ func TestGateAccept(t *testing.T) {
 		if err != nil || v == nil || len(v.Loss.Users) != 10 || !v.Held {
 			t.Fatalf("held on disk: %+v, %v", v, err)
 		}
-		if err := hand.Accept(g, *v, "root"); err != nil {
+		if err := hand.Accept(g, *v, "root", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -270,7 +270,7 @@ func TestGateAccept(t *testing.T) {
 		t.Fatal(err)
 	}
 	offerTo(t, g, third)
-	if err := hand.Accept(g, *v, "root"); err != nil {
+	if err := hand.Accept(g, *v, "root", nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.Accepted(); err == nil || !strings.Contains(err.Error(), "the acceptance is void") {
@@ -286,7 +286,7 @@ func TestGateBeginsAnewWithAnAcceptance(t *testing.T) {
 	for _, lost := range []int{0, 2, 10} {
 		offerTo(t, g, without(t, 20, lost))
 	}
-	if err := (&enforcer.Enforcer{Trail: (&trail{}).write, Now: time.Now}).Accept(g, *g.Held(), "root"); err != nil {
+	if err := (&enforcer.Enforcer{Trail: (&trail{}).write, Now: time.Now}).Accept(g, *g.Held(), "root", nil); err != nil {
 		t.Fatal(err)
 	}
 	if v := offerTo(t, g, without(t, 20, 13)); v.Held {

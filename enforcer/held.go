@@ -3,6 +3,7 @@ package enforcer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,12 +13,28 @@ import (
 // readings is what the loop knows of the registry beside the world.
 type readings struct {
 	// good is what the world was made of, before anything else changed it; nil before that.
-	good *Kept
-	held *Verdict
+	good    *Kept
+	learned uint64 // the whole reading beneath the last one that the ledger has
+	held    *Verdict
 	// contact is when the last complete reading began, which may be held.
 	contact time.Time
 	reach   Reach
 	stale   bool // it was told
+	// contests is what was told of names that several entries have.
+	contests []string
+}
+
+// tellContests raises an alarm when it changes who has a name that others claim.
+func (l *loop) tellContests(contests []string) {
+	for _, one := range contests {
+		if !slices.Contains(l.readings.contests, one) {
+			l.Log.Error("several entries of the registry have one user's name", zap.String("decided", one))
+		}
+	}
+	if len(contests) == 0 && len(l.readings.contests) > 0 {
+		l.Log.Info("no user's name in the registry is several entries' any more")
+	}
+	l.readings.contests = contests
 }
 
 // Stale reports whether what was read at a moment is too old to be believed without a word.
@@ -45,8 +62,24 @@ func offer(ctx context.Context, gate *Gate, settings Settings) (f fetched) {
 	return f
 }
 
-// resume holds what the last daemon held, and raises the alarm again.
+// past lets keys past the brake.
+func (l *loop) past(p Past) error {
+	if l.Memory.Brakes == nil {
+		return nil
+	}
+	return l.Memory.Hand.Expect(l.Memory.Brakes, p)
+}
+
+// resume learns what the last daemon knew, holds what it held, and raises the alarm again.
 func (l *loop) resume() {
+	l.Gate.Past = l.past
+	good := l.Gate.Good(l.settings.SourceID)
+	learned, lost := l.Memory.Ledger.Seed(good, time.Now())
+	if lost {
+		l.Log.Error("the ledger was lost", zap.String("instead", "who and what was registered is taken from the last good reading; who left before that is unknown, and left alone"),
+			zap.Time("read", good.Read))
+	}
+	l.tellAccepted(learned)
 	held, err := l.Gate.Resume(l.settings.Hold)
 	if err != nil {
 		l.Log.Error("the reading that was held cannot be used", zap.Error(err))
@@ -99,11 +132,11 @@ func (l *loop) catchUp() {
 	// A reading that is held confirms as little of the one before as none at all.
 	good, away := l.Gate.Good(l.settings.SourceID), !l.readings.reach.OK || l.readings.held != nil
 	switch {
-	case good != nil && good != l.readings.good && good.Amended && l.awake() && away == l.away:
+	case good != nil && good != l.readings.good && good.Amended && good.whole == l.readings.learned && l.awake() && away == l.away:
 		l.readings.good = good
 		l.derive(good.Snapshot)
 	case good != nil && good != l.readings.good:
-		switch { // the ledger has what an earlier daemon has read
+		switch { // the ledger has what an earlier daemon has read (resume)
 		case l.awake() || l.readings.reach.OK && !away:
 			l.learn(good)
 		case !l.readings.reach.OK:

@@ -48,15 +48,25 @@ func (c *crew) all(text, when string) {
 	}
 }
 
-// accept is what the administrator's command does.
+// accept is what the administrator's command does, without a word past the brake.
 func (c *crew) accept() {
+	c.t.Helper()
+	c.acceptPast("")
+}
+
+// acceptPast is what it does with one, if there is a reason for that.
+func (c *crew) acceptPast(why string) {
 	c.t.Helper()
 	g := openGate(c.t, c.dir+"/state/registry")
 	v, err := g.Waiting(usual)
 	if err != nil || v == nil {
 		c.t.Fatalf("held: %v, %v", v, err)
 	}
-	if err := c.hand.Accept(g, *v, "root"); err != nil {
+	var past *enforcer.Past
+	if why != "" {
+		past = c.hand.PastBrake(*v, "root", why)
+	}
+	if err := c.hand.Accept(g, *v, "root", past); err != nil {
 		c.t.Fatal(err)
 	}
 	c.runner.Accepted()

@@ -27,6 +27,8 @@ type Kept struct {
 	Digest string
 	// Amended says that users in it were read later, alone.
 	Amended bool
+
+	whole uint64 // which of the gate's readings lies beneath; 0: that of an earlier process
 }
 
 // The files of a gate.
@@ -154,6 +156,8 @@ type accepted struct {
 	Items  []string  `json:"items"`
 	By     string    `json:"by"`
 	At     time.Time `json:"at"`
+	// Past is his second word, if he gave one.
+	Past *Past `json:"past_brake,omitempty"`
 }
 
 // document is a small file: one of version 1 with a value.

@@ -33,9 +33,10 @@ type Ledger struct {
 	mu      sync.Mutex
 	source  string // digest of the SourceID that was read last; empty: none was
 	members map[string]*enrolled
-	days    int       // on which a snapshot was accepted
-	day     time.Time // when the last of them began
-	changed bool      // since it was written
+	lossy   map[string]*enrolled // those of them who have former keys
+	days    int                  // on which a snapshot was accepted
+	day     time.Time            // when the last of them began
+	changed bool                 // since it was written
 }
 
 // enrolled is a user. Keys that are registered come first, in the registry's order, then former ones, the last first.
@@ -62,16 +63,21 @@ type known struct {
 func (k known) former() bool { return !k.since.IsZero() }
 
 // NewLedger is one of a registry that was never read, without a file.
-func NewLedger() *Ledger { return &Ledger{members: make(map[string]*enrolled)} }
+func NewLedger() *Ledger {
+	return &Ledger{members: make(map[string]*enrolled), lossy: make(map[string]*enrolled)}
+}
 
-// Seed takes the last good reading into a ledger that was never fed, and reports whether it did: its file was lost, or an earlier program
-// kept none. Whoever left before that reading stays unknown. Good may be nil.
-func (l *Ledger) Seed(good *Kept) bool {
-	if l.source != "" || good == nil {
-		return false
+// Seed takes the last good reading, as it lay on the disk, into the ledger, before anything else is: the ledger's file may be older, after a
+// crash or where it could not be written, and who leaves by the next reading is to be known. Good may be nil. Lost says that the ledger
+// was never fed: its file was lost, or an earlier program kept none. Whoever left before that reading stays unknown then.
+func (l *Ledger) Seed(good *Kept, now time.Time) (a Accepted, lost bool) {
+	switch {
+	case good == nil:
+		return a, false
+	case l.source == "":
+		return l.Accept(good.Snapshot, good.SourceID, false, good.Read), true
 	}
-	l.Accept(good.Snapshot, good.SourceID, false, good.Read)
-	return true
+	return l.Accept(good.Snapshot, good.SourceID, false, now), false
 }
 
 // Accepted says what a snapshot changed of whom the ledger knows.
@@ -108,6 +114,7 @@ func (l *Ledger) Accept(snapshot *registry.Snapshot, sourceID string, complete b
 		case there:
 		case m.left.IsZero() && other:
 			delete(l.members, name)
+			delete(l.lossy, name)
 			a.Others = append(a.Others, name)
 			l.changed = true
 		default:
@@ -127,18 +134,26 @@ func (l *Ledger) old(at time.Time, day int, now time.Time) bool {
 
 // AcceptUsers takes a snapshot into the ledger that was amended, in which nobody but some users differs from the last one, at the cost of
 // these. It is what Accept does with a snapshot that is not complete, but that what ended by itself meanwhile of others is noted later.
-func (l *Ledger) AcceptUsers(snapshot *registry.Snapshot, now time.Time, names ...string) (a Accepted) {
+//
+// Those in read were read alone since: what such a reading does not have is confirmed at once. It was asked for this one user and had to
+// prove itself, and says nothing that could have begun with the failure of the whole readings around it.
+func (l *Ledger) AcceptUsers(snapshot *registry.Snapshot, now time.Time, names, read []string) (a Accepted) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now = now.UTC().Round(0)
+	l.acceptUsers(snapshot, names, false, now, &a)
+	l.acceptUsers(snapshot, read, true, now, &a)
+	return a
+}
+
+func (l *Ledger) acceptUsers(snapshot *registry.Snapshot, names []string, complete bool, now time.Time, a *Accepted) {
 	for _, name := range names { // in order, as the lists are to be
 		if user, there := snapshot.User(name); there {
-			l.accept(user, false, now)
+			l.accept(user, complete, now)
 		} else if m := l.members[name]; m != nil {
-			l.miss(name, m, false, now, &a)
+			l.miss(name, m, complete, now, a)
 		}
 	}
-	return a
 }
 
 // miss notes that a snapshot does not have a user.
@@ -146,6 +161,7 @@ func (l *Ledger) miss(name string, m *enrolled, complete bool, now time.Time, a 
 	switch {
 	case !m.left.IsZero() && l.old(m.left, m.leftDay, now):
 		delete(l.members, name)
+		delete(l.lossy, name)
 		a.Forgotten = append(a.Forgotten, name)
 		l.changed = true
 		return
@@ -155,6 +171,7 @@ func (l *Ledger) miss(name string, m *enrolled, complete bool, now time.Time, a 
 		l.changed = true
 	}
 	l.renew(m, nil, complete, now)
+	l.mark(name, m)
 }
 
 // accept takes a user of a snapshot.
@@ -170,6 +187,16 @@ func (l *Ledger) accept(user registry.User, complete bool, now time.Time) {
 		l.changed = true
 	}
 	l.renew(m, counting(user, now), complete, now)
+	l.mark(user.Name, m)
+}
+
+// mark notes whether a user has former keys, which come last.
+func (l *Ledger) mark(name string, m *enrolled) {
+	if n := len(m.keys); n > 0 && m.keys[n-1].former() {
+		l.lossy[name] = m
+	} else {
+		delete(l.lossy, name)
+	}
 }
 
 // counting lists the keys of a user that count for the registry, whatever the policy says of them.
@@ -246,7 +273,7 @@ func (m *enrolled) losses(user string) (list []Loss) {
 func (l *Ledger) AllLosses() (list []Loss) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for user, m := range l.members {
+	for user, m := range l.lossy {
 		list = append(list, m.losses(user)...)
 	}
 	slices.SortStableFunc(list, func(a, b Loss) int { return cmp.Compare(a.User, b.User) })
@@ -257,7 +284,7 @@ func (l *Ledger) AllLosses() (list []Loss) {
 func (l *Ledger) Former(held func(Loss) string) (list []policy.Former) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for user, m := range l.members {
+	for user, m := range l.lossy {
 		list = m.former(list, user, held)
 	}
 	return list

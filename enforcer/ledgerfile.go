@@ -163,7 +163,8 @@ func parseLedger(text []byte) (*Ledger, error) {
 	if strictJSON(first, &head) != nil || head.Version != ledgerVersion {
 		return nil, fmt.Errorf("it is no ledger of version %d", ledgerVersion)
 	}
-	l := &Ledger{source: head.Source, days: head.Days, day: moment(head.Day), members: make(map[string]*enrolled, head.Users)}
+	l := NewLedger()
+	l.source, l.days, l.day = head.Source, head.Days, moment(head.Day)
 	for line := range bytes.Lines(rest) {
 		var u ledgerUser
 		err := strictJSON(line, &u)
@@ -173,6 +174,7 @@ func parseLedger(text []byte) (*Ledger, error) {
 		if err != nil {
 			return nil, fmt.Errorf("user %q: %w", u.User, err)
 		}
+		l.mark(u.User, l.members[u.User])
 	}
 	if len(l.members) != head.Users {
 		return nil, fmt.Errorf("it has %d users instead of %d", len(l.members), head.Users)

@@ -62,6 +62,7 @@ type Looker struct {
 	twins    map[int][]homes.Account    // as in a World
 	shared   map[string][]homes.Account // as in a World
 	departed map[string]time.Time       // as in a World
+	claims   map[string][]homes.Account // as in a World
 	restored string                     // the copy that Bring is of
 }
 
@@ -71,8 +72,10 @@ var ErrUnsettled = errors.New("it may not be finished: its owner cannot read it,
 // Look reads the files of one account, plans each of them and acts on the plans. A file that changed between the reading
 // and the act is read and planned again, a bounded number of times.
 func (l Looker) Look(account homes.Account) Result {
-	if err := l.SharedHome(account); err != nil {
-		return Result{Account: account, Err: errors.Join(err)}
+	if err := l.SharedHome(account); errors.Is(err, errOthers) {
+		return Result{Account: account, NoHome: true}
+	} else if err != nil {
+		return Result{Account: account, Err: err}
 	}
 	files, err := homes.KeyFiles{Paths: FileNames()}, error(nil)
 	if l.Files != nil {
@@ -120,12 +123,17 @@ func (l Looker) Look(account homes.Account) Result {
 	return result
 }
 
+// errOthers says that the home of one who left is another account's by now.
+var errOthers = errors.New("it is not his any more")
+
 // SharedHome says that an account must be left alone: another one with its uid has the same home under another path, or one names the
 // same home that is root's, and each would lose its keys to the other. What a twin's home is must be known for that, unless there
 // is none. Where only one of two uids may use the home, it is that one's: to the other the look at its files is refused. (Of one home
-// only accounts of one uid can change the files: it is theirs, or root's.)
+// only accounts of one uid can change the files: it is theirs, or root's.) Of one who left the home is then another one's: the error wraps
+// errOthers.
 func (l Looker) SharedHome(account homes.Account) error {
-	for _, twin := range slices.Concat(l.twins[account.UID], l.shared[account.Home]) {
+	claims := l.claims[account.Name]
+	for i, twin := range slices.Concat(claims, l.twins[account.UID], l.shared[account.Home]) {
 		if twin == account || twin.Check() != nil { // a home that is refused is that of nobody who is kept
 			continue
 		}
@@ -133,6 +141,8 @@ func (l Looker) SharedHome(account homes.Account) error {
 		case twin.UID != account.UID && errors.Is(err, homes.ErrRefused):
 		case err != nil:
 			return fmt.Errorf("is the home of %s that of %s too? %w", account.Name, twin.Name, err)
+		case same && i < len(claims):
+			return fmt.Errorf("the home %s of %s, who left, is that of %s: %w", account.Home, account.Name, twin.Name, errOthers)
 		case same:
 			return fmt.Errorf("the home %s of %s is that of %s too, by the path %s: both are left alone", account.Home, account.Name, twin.Name, twin.Home)
 		}

@@ -1,7 +1,6 @@
 package enforcer
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -20,6 +19,8 @@ type Memory struct {
 	Brakes *Brakes
 	// Hand writes records about the brake.
 	Hand *Enforcer
+	// Past is a word that counts from now on, and is not in the brake's file yet; nil: there is none.
+	Past *Past
 }
 
 // Admit says whether a plan may be carried out. Any error keeps it from that; one that wraps ErrBraked asks for a new world.
@@ -34,45 +35,47 @@ func (m Memory) Admit(rules Brake, p Plan) error {
 // reading did not have are held then.
 func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, rules Brake, away bool) *World {
 	state := m.Brakes.State()
-	former := m.Ledger.Former(m.held(state, rules, away))
+	stays := m.stays(state, rules)
+	former := m.Ledger.Former(held(stays, away))
 	w := NewWorld(snapshot, grants, scope, m.Ledger.Departed()...)
 	w.Grants = grants.Without(w.departed).WithFormer(former)
-	w.braked, w.rules, w.away, w.held = state, rules, away, countHeld(nil, former)
+	w.braked, w.rules, w.stays, w.away, w.held = state, rules, stays, away, countHeld(nil, former)
 	return w
 }
 
 // Amend is the World that would be made at the moment now of a snapshot that was derived from that of w, by the same rules and exceptions,
-// at the cost of those users alone who differ or of whom time makes something else; they are named, in order. The ledger has learned of
-// them, and that is told. No World is made where the brake is on, or was: then one user's loss may let another's keys be held.
+// at the cost of those users alone who differ or of whom time makes something else, and of others who are named because what is settled of
+// them may be. They are named, in order; none is an empty list, not nil. Away is as for World. The ledger has learned of them, and that is
+// told. Where the brake is on one user's loss may let another's keys be held, who is named then too.
 //
 // Of this host's accounts and of NSS it knows what w does, as long as nobody comes, goes or gets another uid or home.
-func (m Memory) Amend(w *World, snapshot *registry.Snapshot, now time.Time) (*World, []string, Accepted) {
-	names := append(registry.Changed(w.Snapshot, snapshot), w.Grants.Due(now)...)
-	slices.Sort(names)
-	names = slices.Compact(names)
-	learned := m.Ledger.AcceptUsers(snapshot, now, names...)
-	state := m.Brakes.State()
-	if state.On() || w.braked.On() {
-		return nil, nil, learned
-	}
+func (m Memory) Amend(w *World, snapshot *registry.Snapshot, away bool, now time.Time, also ...string) (*World, []string, Accepted) {
+	read := registry.Changed(w.Snapshot, snapshot)
+	names := distinct(read, w.Grants.Due(now), also)
+	before := m.losses(names)
+	learned := m.Ledger.AcceptUsers(snapshot, now, names, read)
 	with := *w
-	with.Snapshot, with.braked = snapshot, state
-	if slices.ContainsFunc(names, func(name string) bool { return !sameAccount(w.Snapshot, snapshot, name) }) {
+	with.Snapshot, with.braked, with.away = snapshot, m.Brakes.State(), away
+	if len(also) > 0 || !with.braked.holdsAs(w.braked) || !slices.Equal(before, m.losses(names)) {
+		with.stays = m.stays(with.braked, w.rules)
+		names = distinct(names, differing(w.stays, with.stays))
+	}
+	if slices.ContainsFunc(read, func(name string) bool { return !sameAccount(w.Snapshot, snapshot, name) }) {
 		with.household = keep(snapshot, w.scope, m.Ledger.Departed())
 		for name := range w.departed {
 			if _, still := with.departed[name]; !still {
 				names = append(names, name)
 			}
 		}
-		names = slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(names, maps.Keys(with.departed)))))
+		names = distinct(names, slices.Collect(maps.Keys(with.departed)))
 	}
-	former := m.Ledger.FormerOf(m.held(state, Brake{}, w.away), names...)
+	former := m.Ledger.FormerOf(held(with.stays, away), names...)
 	with.Grants = w.Grants.Graft(w.Grants.Again(snapshot, now, names...).Without(with.departed).WithFormer(former), names...)
-	before := maps.Clone(w.held)
+	with.held = maps.Clone(w.held)
 	for _, name := range names {
-		delete(before, name)
+		delete(with.held, name)
 	}
-	with.held = countHeld(before, former)
+	with.held = countHeld(with.held, former)
 	return &with, names, learned
 }
 
@@ -83,38 +86,11 @@ func sameAccount(a, b *registry.Snapshot, name string) bool {
 	return had && has && was.UID == is.UID && was.GID == is.GID && was.Home == is.Home
 }
 
-// held says which former keys stay for the time being, and until when.
-func (m Memory) held(state BrakeState, rules Brake, away bool) func(Loss) string {
-	braked := make(map[ofUser]bool)
-	if state.On() {
-		braked = keysOf(rules.Holds(state, m.Ledger.AllLosses(), time.Now()))
-	}
-	return func(loss Loss) string {
-		var until string
-		switch {
-		case braked[ofUser{loss.User, loss.Key}]:
-			until = "the brake is released"
-		case away && !loss.Confirmed && !loss.Settled:
-			until = "the registry can be read again"
-		default:
-			return ""
-		}
-		return fmt.Sprintf("it is no longer registered since %s, and stays until %s", loss.Since.Format(time.RFC3339), until)
-	}
-}
-
-// ofUser is a key of a user.
-type ofUser struct {
-	user string
-	key  authkeys.Key
-}
-
-func keysOf(losses []Loss) map[ofUser]bool {
-	keys := make(map[ofUser]bool, len(losses))
-	for _, loss := range losses {
-		keys[ofUser{loss.User, loss.Key}] = true
-	}
-	return keys
+// distinct is every name of some lists once, in order; never nil.
+func distinct(lists ...[]string) []string {
+	names := append([]string{}, slices.Concat(lists...)...)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // countHeld adds to the numbers of held keys by user those of a list.
@@ -133,6 +109,9 @@ func countHeld(numbers map[string]int, former []policy.Former) map[string]int {
 // Foresee gives the state that the brake would have if the plans were carried out.
 func (m Memory) Foresee(rules Brake, results []Result, now time.Time) BrakeState {
 	state := m.Brakes.State()
+	if m.Past != nil {
+		state.Expected = append(slices.Clone(state.Expected), m.Past.Expected)
+	}
 	for _, result := range results {
 		for _, p := range result.Plans {
 			if p.Change {

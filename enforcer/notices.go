@@ -51,6 +51,7 @@ func newNotices() notices {
 // reread is a user who was read alone.
 type reread struct {
 	user string
+	took time.Duration
 	err  error // why it was not taken into the last good reading
 }
 
@@ -112,7 +113,10 @@ func (l *loop) reread(ctx context.Context) {
 		go func() {
 			r := reread{user: user}
 			a := Amendment{SourceID: settings.SourceID, Name: user, Hold: settings.Hold, Since: l.Gate.Begin()}
-			if a.User, a.Found, r.err = source.FetchUser(ctx, user); r.err == nil {
+			began := time.Now()
+			a.User, a.Found, r.err = source.FetchUser(ctx, user)
+			if r.took = time.Since(began); r.err == nil {
+				settings.Policy.Examine(a.User) // before the loop has to
 				r.err = l.Gate.Amend(a)
 			}
 			select {
@@ -127,7 +131,7 @@ func (l *loop) reread(ctx context.Context) {
 func (l *loop) amend(ctx context.Context, r reread) {
 	n := &l.notices
 	delete(n.reading, r.user)
-	l.strain(ctx, r.user)
+	l.strain(ctx, r)
 	switch {
 	case ctx.Err() != nil:
 	case errors.Is(r.err, ErrLate):

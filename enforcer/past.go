@@ -6,12 +6,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// storeAfter is how long the ledger's file may be behind. Who comes and goes within that time, before a crash, is as one who never came.
+// storeAfter is how long the ledger's file may be behind. After a crash the last good reading, which is on the disk sooner, tells who came
+// (Ledger.Seed).
 const storeAfter = 5 * time.Second
 
-// learn takes a reading into the ledger.
+// learn takes a reading into the ledger. It is complete once for each whole reading: one that was amended before the loop heard of it is that
+// still, and one that is learned again confirms nothing of itself.
 func (l *loop) learn(good *Kept) {
-	l.tellAccepted(l.Memory.Ledger.Accept(good.Snapshot, l.settings.SourceID, !good.Amended, time.Now()))
+	complete := good.whole != l.readings.learned
+	l.readings.learned = good.whole
+	l.tellAccepted(l.Memory.Ledger.Accept(good.Snapshot, l.settings.SourceID, complete, time.Now()))
 }
 
 // tellAccepted says who came to leave the registry.
@@ -45,16 +49,25 @@ func (l *loop) lose() {
 // settlePause bounds how often a world is made because keys that are held are gone.
 const settlePause = time.Second
 
+// settling are users of whom a look found something to be gone that the present world may hold.
+type settling struct {
+	users []string
+	due   *time.Timer
+}
+
 // settle notes what a look found to be gone, which is not held any longer: who puts it back gains nothing.
 func (l *loop) settle(result Result) {
 	if !l.Memory.Settle(result) {
 		return
 	}
 	l.keep()
-	if len(l.world.held) > 0 && !l.settling {
-		l.settling = true
-		time.AfterFunc(settlePause, l.Brake)
+	if len(l.world.held) == 0 {
+		return
 	}
+	if len(l.settling.users) == 0 {
+		l.settling.due.Reset(settlePause)
+	}
+	l.settling.users = append(l.settling.users, result.Account.Name)
 }
 
 // keep sets the timer for the ledger's file.

@@ -26,7 +26,7 @@ func (m Memory) Revoked(w *World, now time.Time) (keys []authkeys.Key, leftOut i
 	var list []ranked
 	ranks := make(map[string]int)
 	for _, f := range w.Grants.Revoked() {
-		if !crowd[ofUser{f.User, f.Key}] {
+		if !crowd[stay{f.User, f.Key}] {
 			list = append(list, ranked{f, ranks[f.User]})
 			ranks[f.User]++
 		}

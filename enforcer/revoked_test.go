@@ -83,7 +83,7 @@ func TestRevokedIsNobodys(t *testing.T) {
 			users = append(users, someone(9, record(t, lineA))) // a registry has a key
 			w := p.read(t, users)
 			revoked, _ := p.memory.Revoked(w, p.now)
-			last, _, _ = amended.memory.Amend(last, w.Snapshot, p.now)
+			last, _, _ = amended.memory.Amend(last, w.Snapshot, false, p.now)
 			if same, _ := amended.memory.Revoked(last, p.now); !sameKeys(same, revoked) {
 				rt.Fatalf("%d keys, and %d of a world that was amended", len(revoked), len(same))
 			}

@@ -142,6 +142,6 @@ func (l *loop) comeBack(user string) {
 	}
 	l.Log.Info("home answers again", zap.String("user", user))
 	for parked := range l.dog.unpark() {
-		l.queue.add(parked)
+		l.queue.later(parked)
 	}
 }

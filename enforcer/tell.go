@@ -74,7 +74,7 @@ func (l *loop) forgetUnkept() {
 
 // tellSwept says once that the daemon has seen every home.
 func (l *loop) tellSwept() {
-	if l.swept || l.running > 0 || len(l.queue.order) > 0 || !l.awake() {
+	if l.swept || l.running > 0 || !l.queue.idle() || !l.awake() {
 		return
 	}
 	l.swept = true

@@ -186,33 +186,72 @@ func TestRunnerRestsBetweenManyEntries(t *testing.T) {
 	})
 }
 
-// He cannot keep his own home from being decided, however slow it is: his entry waits for the look.
+// He cannot keep his own home from being decided, however slow it is: his entry waits for the look, and where that is silent it is read,
+// and the look acts all the same.
 func TestRunnerLetsLooksEndAtWhoChanges(t *testing.T) {
-	throughSlowDoor(t, func(d *told, door *slow) {
+	for _, seconds := range []int{4, 8} { // that each look takes
+		throughSlowDoor(t, func(d *told, door *slow) {
+			for i := range 20 {
+				d.toggle(i)
+			}
+			time.Sleep(20 * time.Second)
+			d.write(d.list[0], "# "+lineB+"\n"+mixed)
+			door.hold("user0")
+			acts := 0
+			act := d.act
+			d.act = func(p enforcer.Plan) error { acts++; return act(p) }
+			for i := range 400 {
+				if i%(10*seconds) == 10*seconds-1 {
+					select {
+					case door.pass <- struct{}{}:
+					default:
+					}
+				}
+				d.toggle(i)
+				time.Sleep(100 * time.Millisecond)
+			}
+			if acts == 0 || strings.Contains(d.read(d.list[0]), "\n"+lineB) {
+				d.t.Errorf("looks of %d s: %d changes in 40 s, and the unregistered key is there", seconds, acts)
+			}
+			door.hold("")
+			close(door.pass)
+			time.Sleep(5 * time.Second)
+		})
+	}
+}
+
+// Nor does a home that hangs keep his entry from being read, by which sshd may be answered.
+func TestRunnerReadsWhoChangesWhoseHomeHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newTold(t)
+		door := &slow{Homes: d.door, pass: make(chan struct{}), reads: make(map[string]int)}
+		d.runner.Homes = door
+		var world *enforcer.World
+		d.settings.Entered = func(w *enforcer.World) { world = w }
+		d.start()
+		door.hold("user0")
+		d.hints <- "user0"
 		for i := range 20 {
 			d.toggle(i)
 		}
-		time.Sleep(20 * time.Second)
-		d.write(d.list[0], "# "+lineB+"\n"+mixed)
-		door.hold("user0")
-		acts := 0
-		act := d.act
-		d.act = func(p enforcer.Plan) error { acts++; return act(p) }
-		for i := range 400 { // each look takes four seconds
-			if i%40 == 39 {
-				select {
-				case door.pass <- struct{}{}:
-				default:
-				}
-			}
-			d.toggle(i)
-			time.Sleep(100 * time.Millisecond)
+		time.Sleep(10 * time.Second)
+		d.keys(false, 0, 1, 2, 3, 4)
+		d.tell("user0")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := len(world.Grants.For("user0")); n != 1 {
+			t.Errorf("%d keys, want the one that is registered", n)
 		}
-		if acts == 0 || strings.Contains(d.read(d.list[0]), "\n"+lineB) {
-			d.t.Errorf("%d changes in 40 s, and the unregistered key is there", acts)
+		d.keys(false, 1, 2, 3, 4)
+		d.tell("user0")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := len(world.Grants.For("user0")); n != 0 {
+			t.Errorf("%d keys, and it was revoked", n)
 		}
 		door.hold("")
 		close(door.pass)
-		time.Sleep(5 * time.Second)
+		d.want(d.list[0], none, "when the home answers")
+		d.end()
 	})
 }

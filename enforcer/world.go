@@ -39,7 +39,8 @@ type World struct {
 
 	scope  Scope          // by which it was made
 	braked BrakeState     // by which it was made
-	rules  Brake          // of that brake
+	rules  Brake          // by which it was made
+	stays  map[stay]bool  // what the brake holds
 	away   bool           // the registry could not be read when it was made
 	held   map[string]int // former keys that stay for the time being, by user
 }
@@ -53,23 +54,25 @@ type household struct {
 	sharing  []homes.Account            // that are left alone for one reason only, a home and a uid that are another's too
 	order    []homes.Account            // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
-	departed map[string]time.Time // kept accounts whose users left the registry, and when
+	departed map[string]time.Time       // kept accounts whose users left the registry, and when
+	claims   map[string][]homes.Account // by one who left: others, of other uids, whose entries name his home
 }
 
 // NewWorld finds the accounts to keep. Left alone, and listed by [World.Skips], are those whose registry entry cannot be
 // acted on: below the least uid, without uid or home, with a name or a home that is not safe to use, with the home and the uid of another
 // account, where one user's file would be judged by another's keys, or with the name of an account of this host that is another one.
-// Users who departed are kept as long as their uid and their home are no other account's; of two with one home the one who left
-// last is.
+// Users who departed are kept as long as their uid is no other account's; of two with one uid and one home the one who left last is.
 func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, departed ...Gone) *World {
 	return &World{Snapshot: snapshot, Grants: grants, household: keep(snapshot, scope, departed), scope: scope}
 }
 
 func keep(snapshot *registry.Snapshot, scope Scope, departed []Gone) *household {
-	w := &household{accounts: make(map[string]homes.Account, snapshot.Len()+len(departed)), departed: make(map[string]time.Time)}
+	w := &household{
+		accounts: make(map[string]homes.Account, snapshot.Len()+len(departed)), departed: make(map[string]time.Time), claims: make(map[string][]homes.Account),
+	}
 	local := w.local(scope)
 	for user := range snapshot.Users() {
-		account := homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: user.Home}
+		account := accountOf(user)
 		if user.UID >= 0 && user.UID < scope.MinUID && !slices.Contains(scope.Include, user.Name) {
 			w.skip(user.Name, fmt.Sprintf("its uid %d is below %d", user.UID, scope.MinUID))
 			continue
@@ -158,18 +161,29 @@ func (w *household) dropShared() {
 	}
 }
 
-// keepDeparted adds those who left the registry. Their keys go as soon as nobody else's are in question.
+// keepDeparted adds those who left the registry. Their keys go as soon as nobody else's are in question. Who names the home of somebody who
+// left in his own entry must not give him his keys back: as with dropShared, each look finds out whose it is.
 func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, scope Scope, local locals) {
 	if len(departed) == 0 {
 		return
 	}
-	uids, dirs := make(map[int]string), make(map[string]string)
+	uids, dirs := make(map[int]string), make(map[string][]homes.Account, len(departed))
+	for _, gone := range departed {
+		dirs[gone.Home] = nil
+	}
+	add := func(account homes.Account) {
+		if list, asked := dirs[account.Home]; asked {
+			dirs[account.Home] = append(list, account)
+		}
+	}
 	for user := range snapshot.Users() {
-		uids[user.UID], dirs[user.Home] = user.Name, user.Name
+		uids[user.UID] = user.Name
+		add(accountOf(user))
 	}
 	for _, name := range scope.Include { // the registry may not have them
 		if a, kept := w.accounts[name]; kept {
-			uids[a.UID], dirs[a.Home] = name, name
+			uids[a.UID] = name
+			add(a)
 		}
 	}
 	for _, gone := range departed {
@@ -179,11 +193,12 @@ func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, s
 		if gone.UID < scope.MinUID && !slices.Contains(scope.Include, gone.Name) {
 			continue
 		}
+		others := dirs[gone.Home]
 		why := local.claims(gone.Account)
 		if uid := uids[gone.UID]; uid != "" {
 			why = fmt.Sprintf("its uid %d is now that of %s", gone.UID, uid)
-		} else if home := dirs[gone.Home]; home != "" {
-			why = fmt.Sprintf("its home %s is now that of %s", gone.Home, home)
+		} else if at := slices.IndexFunc(others, func(other homes.Account) bool { return other.UID == gone.UID }); at >= 0 {
+			why = fmt.Sprintf("its home %s is that of %s too", gone.Home, others[at].Name)
 		}
 		if why != "" {
 			w.skip(gone.Name, "its user left the registry, and "+why)
@@ -191,9 +206,16 @@ func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, s
 		}
 		if w.add(gone.Account); w.accounts[gone.Name] == gone.Account {
 			w.departed[gone.Name] = gone.Since
-			dirs[gone.Home] = gone.Name
+			if len(others) > 0 {
+				w.claims[gone.Name] = slices.Clone(others)
+			}
+			add(gone.Account)
 		}
 	}
+}
+
+func accountOf(user registry.User) homes.Account {
+	return homes.Account{Name: user.Name, UID: user.UID, GID: user.GID, Home: user.Home}
 }
 
 // findTwins lists the accounts that share a uid: a path that sshd makes of the uid alone is one file for all of them, and
@@ -226,7 +248,7 @@ func (w *household) findTwins(local locals) {
 
 // Looker looks at the homes of this world by its grants.
 func (w *World) Looker(on Homes) Looker {
-	return Looker{Homes: on, Grants: w.Grants, twins: w.twins, shared: w.shared, departed: w.departed}
+	return Looker{Homes: on, Grants: w.Grants, twins: w.twins, shared: w.shared, departed: w.departed, claims: w.claims}
 }
 
 // Account returns the account of a user whose home is kept.

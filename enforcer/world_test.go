@@ -139,7 +139,7 @@ func TestNewWorldOfOneUID(t *testing.T) {
 	}
 }
 
-// Who left the registry is kept, unless his uid or his home is another one's by now.
+// Who left the registry is kept, unless his uid is another one's by now: whose a home is that others name too, the look finds out.
 func TestNewWorldKeepsWhoLeft(t *testing.T) {
 	entry := func(name string, uid int, home string) registry.User {
 		return registry.User{Name: name, UID: uid, GID: 100, Home: home, Records: []registry.Record{{}}}
@@ -163,7 +163,7 @@ func TestNewWorldKeepsWhoLeft(t *testing.T) {
 		left("bob", 2003, "/home/bob", 0), left("uid", 2001, "/home/uid", 1), left("home", 2004, "/home/alice", 2), left("skipped", 2005, "/srv/low", 3),
 		left("newer", 2006, "/home/same", 4), left("older", 2007, "/home/same", 5), left("twin", 2003, "/home/twin", 6), left("service", 7, "/home/service", 7),
 		left("named", 8, "/home/named", 8), left("local", 9, "/home/old", 9), left("taken", 3001, "/home/taken", 10), left("slash", 2010, "/", 11),
-		left("here", 2011, "/home/here", 12),
+		left("here", 2011, "/home/here", 12), left("renamed", 2006, "/home/same", 13),
 	)
 	var kept []string
 	for _, a := range w.Accounts() {
@@ -174,12 +174,12 @@ func TestNewWorldKeepsWhoLeft(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"bob", "named", "newer", "twin"}; !slices.Equal(kept, want) || len(w.Departed()) != len(want) || len(w.Accounts()) != 7 {
+	if want := []string{"bob", "home", "named", "newer", "older", "skipped", "twin"}; !slices.Equal(kept, want) || len(w.Departed()) != len(want) || len(w.Accounts()) != 10 {
 		t.Errorf("kept of who left are %v of %v, want %v", kept, w.Accounts(), want)
 	}
 	for user, why := range map[string]string{
-		"uid": "its user left the registry, and its uid 2001 is now that of alice", "home": "its user left the registry, and its home /home/alice is now that of alice",
-		"skipped": "its home /srv/low is now that of low", "older": "its home /home/same is now that of newer", "taken": "its uid 3001 is now that of local",
+		"uid":     "its user left the registry, and its uid 2001 is now that of alice",
+		"renamed": "its user left the registry, and its home /home/same is that of newer too", "taken": "its uid 3001 is now that of local",
 		"slash": "nobody's home", "here": "its name is that of an account of this host", "strange": "included by name, but unknown user",
 	} {
 		i := slices.IndexFunc(w.Skips(), func(s enforcer.Skip) bool { return s.User == user })

@@ -76,6 +76,7 @@ func (l *loop) take(f fetched) {
 		l.tellStale()
 		return
 	}
+	l.tellContests(f.verdict.Contests)
 	l.fetch.wait = 0
 	l.refresh.Reset(l.settings.Refresh)
 	if f.verdict.Held {
@@ -103,21 +104,10 @@ func inactive(snapshot *registry.Snapshot) int {
 
 // enter makes a snapshot, judged by the present rules and time, the present world.
 func (l *loop) enter(snapshot *registry.Snapshot) {
+	l.moves.snapshot = nil
 	l.readBrake()
 	grants := l.settings.Policy.Evaluate(snapshot, time.Now(), l.exceptions()...)
 	l.begin(l.Memory.World(snapshot, grants, l.settings.Scope, l.settings.Brake, l.away), nil)
-}
-
-// derive makes a snapshot that was derived from the present one, or that one as time has changed it, the present world, at the cost of
-// those users alone who differ.
-func (l *loop) derive(snapshot *registry.Snapshot) {
-	world, users, learned := l.Memory.Amend(l.world, snapshot, time.Now())
-	l.tellAccepted(learned)
-	if world == nil {
-		l.enter(snapshot)
-		return
-	}
-	l.begin(world, users)
 }
 
 // begin makes a world the present one, and makes those users due for whom that changes something. Among names those of whom something
@@ -135,7 +125,7 @@ func (l *loop) begin(world *World, among []string) {
 	l.tellSSHD()
 	changed := l.world.changed(old, among)
 	for _, user := range changed {
-		l.queue.add(user)
+		l.queue.ask(user, old != nil)
 	}
 	if woken {
 		l.all()
@@ -146,7 +136,7 @@ func (l *loop) begin(world *World, among []string) {
 		return
 	}
 	left := l.world.left(old)
-	l.abandon(changed...)
+	l.abandon(slices.DeleteFunc(changed, func(user string) bool { return l.outlasts(old, user) })...)
 	l.abandon(left...)
 	for _, user := range left {
 		l.Unwatch(user)
@@ -168,10 +158,10 @@ func (l *loop) stays(user string) bool {
 	return kept
 }
 
-// reconsider judges the present snapshot by the exceptions as they are now.
+// reconsider judges the latest snapshot by the exceptions as they are now.
 func (l *loop) reconsider() {
 	if l.awake() {
-		l.enter(l.world.Snapshot)
+		l.enter(l.overtake())
 	}
 }
 
@@ -277,7 +267,7 @@ func (l *loop) turn() {
 		l.resetTurn()
 		return
 	}
-	l.derive(l.world.Snapshot)
+	l.derive(l.latest())
 }
 
 // adopt takes new settings. The present snapshot is judged by them at once, unless they name another registry: then
@@ -295,7 +285,7 @@ func (l *loop) adopt(ctx context.Context, settings Settings) {
 		l.Log.Info("another registry: nothing is decided until it was read")
 		l.asleep, l.readings.good, l.readings.contact = true, nil, time.Time{}
 	default:
-		l.enter(l.world.Snapshot)
+		l.enter(l.overtake())
 		l.all()
 	}
 	l.fetch.wait = 0

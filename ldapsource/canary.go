@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/registry"
@@ -40,20 +41,25 @@ func (c Canary) proven(s *registry.Snapshot, err error) (*registry.Snapshot, err
 	if err != nil {
 		return nil, err
 	}
-	if locked, there := s.User(c.Locked); c.Locked != "" && (!there || locked.Status != registry.Locked && locked.Status != registry.Disabled) {
+	barred := func(u registry.User) bool { return u.Status == registry.Locked || u.Status == registry.Disabled }
+	if c.Locked != "" && !slices.ContainsFunc(s.Claims(c.Locked), barred) {
 		return nil, because(NoCanary, fmt.Errorf("%s: the canary %q is not there as a locked account: the reader may not see what locks accounts", s.Source(), c.Locked))
 	}
 	if c.User == "" {
 		return s, nil
 	}
-	user, there := s.User(c.User)
-	if !there {
+	users := s.Claims(c.User) // somebody else may have taken its name
+	if len(users) == 0 {
 		return nil, because(NoCanary, fmt.Errorf("%s: the canary %q is not among its %d users", s.Source(), c.User, s.Len()))
 	}
-	for _, r := range user.Records {
-		if r.Key.Fingerprint() == c.Fingerprint {
-			return s, nil
+	keys := 0
+	for _, user := range users {
+		for _, r := range user.Records {
+			if r.Key.Fingerprint() == c.Fingerprint {
+				return s, nil
+			}
+			keys++
 		}
 	}
-	return nil, because(NoCanary, fmt.Errorf("%s: the canary %q has %d keys, and none is %s", s.Source(), c.User, len(user.Records), c.Fingerprint))
+	return nil, because(NoCanary, fmt.Errorf("%s: the canary %q has %d keys, and none is %s", s.Source(), c.User, keys, c.Fingerprint))
 }

@@ -66,19 +66,22 @@ func (l Layout) names() []string {
 // Entries with neither a user name nor a key (a suffix, a folder) are passed over. Keys are compared by their blob: a key that stands
 // twice in one entry with the same options counts once. The package comment says what is an error and what a Reject.
 func (l Layout) Decode(entries []Entry, source string) (*registry.Snapshot, error) {
-	var users []registry.User
+	var users []registry.Claim
 	for _, e := range entries {
 		e = e.bounded()
 		keys, err := e.keys(l.Schema.Key)
 		if err != nil {
 			return nil, fmt.Errorf("%s: entry %q: %w", source, e.DN, err)
 		}
-		users = append(users, l.users(e, l.Schema.ours(keys))...)
+		for _, u := range l.users(e, l.Schema.ours(keys)) {
+			users = append(users, registry.Claim{Origin: e.DN, User: u})
+		}
 	}
 	if err := l.seen(entries); err != nil {
 		return nil, because(Hidden, fmt.Errorf("%s: %w", source, err))
 	}
-	return registry.New(users, source)
+	plain, contested := l.contested(users)
+	return registry.NewContested(plain, contested, source)
 }
 
 // seen refuses a list in which an attribute is on no entry at all that some must have: directories hide what the reader may not see
@@ -173,9 +176,7 @@ func (l Layout) users(e Entry, keys [][]byte) []registry.User {
 	u := registry.User{Name: name, UID: -1, GID: -1}
 	if err != nil {
 		// Nobody can say whose keys these are. The entry stays visible under a name that no account can have.
-		u.Name = "entry " + strconv.QuoteToASCII(e.DN)
-		reject(&u, e, codeAccount, err.Error())
-		return []registry.User{u}
+		return []registry.User{nobody(e.DN, codeAccount, err.Error())}
 	}
 	s.account(&u, e)
 	s.status(&u, e)
@@ -209,6 +210,8 @@ func (e Entry) name(attribute string) (string, error) {
 		return "", err
 	case name == "":
 		return "", fmt.Errorf("%s: an empty value", attribute)
+	case strings.HasPrefix(name, nobodys):
+		return "", fmt.Errorf("%s: %s is what entries without a user are called here", attribute, quote([]byte(name)))
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return "", fmt.Errorf("%s: %s holds control bytes", attribute, quote([]byte(name)))
 	case !utf8.ValidString(name): // in JSON two of them could become one

@@ -163,7 +163,6 @@ func TestDecodeRefuses(t *testing.T) {
 		{"no key attribute", []Entry{userEntry("alice", 3001), userEntry("bob", 3002)}, "none of 2 entries has the attribute sshPublicKey"},
 		{"no usable key", []Entry{userEntry("alice", 3001, "nonsense")}, "none of its 1 users has a usable key"},
 		{"names hidden", []Entry{with(alice, "uid")}, "none of its 1 users has a usable key"},
-		{"two entries of one name", []Entry{alice, with(userEntry("bob", 3002), "uid", "alice")}, `two entries for the user "alice"`},
 		{"a part of the values", []Entry{alice, ranged}, "a part of its keys only"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -20,13 +20,16 @@
 //     does not fit to it;
 //   - no entry at all carries the key attribute, or the attribute that names hosts, or the one that Active Directory has for every
 //     account: directories hide what the reader may not see, and success proves nothing;
-//   - no user, no usable key, or one user name on two entries;
+//   - no user, or no usable key;
 //   - the [Canary] is not there.
 //
 // [Fault] tells these apart.
 //
 // One entry that is too large costs its user only: an attribute with more than 512 KiB of values has none, which is a Reject, and a lock
 // that cannot be read is one. The reading goes on entry by entry then.
+//
+// A name that several entries have is the one's whose DN begins with it. Where none does, or several, [registry.Snapshot.Settled] decides
+// by an earlier reading, and of one user alone that is an error.
 //
 // One bad value costs that value only: it becomes a [registry.Reject] of its user, and the user's other keys count. An entry
 // whose account cannot be used (no uid number, two homes) stays in the registry with the uid -1 and a Reject, so that

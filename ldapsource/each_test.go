@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,13 +96,13 @@ func directory(entries ...Entry) answer {
 			}
 			return append(reply, doneMessage(s.id, 0)...), true
 		}
-		from := 2 * (int(s.n) - 1) // each connection begins with the first page
+		from, _ := strconv.Atoi(s.cookie)
 		for _, e := range entries[from:min(from+2, len(entries))] {
 			reply = append(reply, entryMessage(s.id, only(e, s.attributes))...)
 		}
 		cookie := ""
 		if from+2 < len(entries) {
-			cookie = "more"
+			cookie = strconv.Itoa(from + 2)
 		}
 		return append(reply, pageMessage(s.id, cookie)...), true
 	}
@@ -175,13 +176,13 @@ func TestFatRefuses(t *testing.T) {
 		want   string
 	}{
 		"an endless one":      {nil, 3, "", ""},
-		"one that is gone":    {func(s search) []byte { return doneMessage(s.id, 0) }, 2, "", ""},
-		"one that is renamed": {func(s search) []byte { return doneMessage(s.id, 32) }, 0, Refused, "No Such Object"},
+		"one that is hidden":  {func(s search) []byte { return doneMessage(s.id, 0) }, 0, Incomplete, "is listed again and again, and is not there"},
+		"one that is refused": {func(s search) []byte { return doneMessage(s.id, 32) }, 0, Incomplete, "is listed again and again, and is not there"},
 		"another one":         {func(s search) []byte { return append(entry(s, alice), doneMessage(s.id, 0)...) }, 0, Foreign, "1 entries came"},
 		"two":                 {func(s search) []byte { return slices.Concat(entry(s, bob), entry(s, bob), doneMessage(s.id, 0)) }, 0, Foreign, "2 entries came"},
 		"elsewhere":           {func(s search) []byte { return append(referenceMessage(s.id), doneMessage(s.id, 0)...) }, 0, Referred, "another place"},
 		"busy":                {func(s search) []byte { return doneMessage(s.id, 51) }, 0, Refused, "Busy"},
-		"cut":                 {func(s search) []byte { return entry(s, bob)[:30] }, 0, Lost, userDN("bob")},
+		"cut":                 {func(s search) []byte { return entry(s, bob)[:30] }, 0, Lost, "entry \"uid="},
 	} {
 		t.Run(name, func(t *testing.T) {
 			honest := directory(entries...)

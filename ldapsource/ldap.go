@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,7 +97,8 @@ type LDAP struct {
 	Noticing func(server string, by Way, err error)
 
 	config   LDAPConfig
-	total    int // maxTotal
+	total    int           // maxTotal
+	alone    time.Duration // maxAlone
 	base     *ldap.DN
 	servers  []server // of URLs
 	resolver *net.Resolver
@@ -112,7 +114,7 @@ func NewLDAP(config LDAPConfig) (*LDAP, error) {
 		errs = append(errs, fmt.Errorf("base %q is not a distinguished name", config.Base))
 	}
 	errs = append(errs, config.check())
-	l := &LDAP{config: config, total: maxTotal, base: base}
+	l := &LDAP{config: config, total: maxTotal, alone: min(maxAlone, config.Timeout), base: base}
 	for _, text := range config.URLs {
 		s, err := parseURL(text)
 		if err == nil {
@@ -197,13 +199,15 @@ func (c LDAPConfig) checkBind() error {
 	return errors.Join(errs...)
 }
 
-// fetch reads the registry from one server.
-func (l *LDAP) fetch(ctx context.Context, s server) (*registry.Snapshot, error) {
+// fetch reads the registry from one server; fat says that somebody's names are too many to be read.
+func (l *LDAP) fetch(ctx context.Context, s server) (snapshot *registry.Snapshot, fat bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTimeouts*l.config.Timeout)
 	defer cancel()
 	entries, err := l.read(ctx, s, l.all())
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.url, err)
+		return nil, false, fmt.Errorf("%s: %w", s.url, err)
 	}
-	return l.Canary.proven(l.config.layout().Decode(entries, s.url))
+	fat = slices.ContainsFunc(entries, func(e Entry) bool { return e.tooBig(l.config.Schema.User) })
+	snapshot, err = l.Canary.proven(l.config.layout().Decode(entries, s.url))
+	return snapshot, fat, err
 }

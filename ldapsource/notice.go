@@ -68,8 +68,8 @@ func (l *LDAP) Watch(ctx context.Context, changed func(user string)) {
 			pause(ctx, moved, lastWait)
 			continue
 		}
-		e, began := &ear{LDAP: l, changed: changed}, time.Now()
-		err := e.listen(ctx, s, moved)
+		e, began := &ear{LDAP: l, changed: changed, server: s, before: l.trust.count()}, time.Now()
+		err := e.listen(ctx, moved)
 		if ctx.Err() != nil {
 			return
 		}
@@ -79,7 +79,7 @@ func (l *LDAP) Watch(ctx context.Context, changed func(user string)) {
 		if time.Since(began) > lastWait {
 			wait = firstWait
 		}
-		if err == nil { // another server gives the registry now
+		if err == nil { // another server gives the registry now, or this one can be listened to again
 			continue
 		}
 		l.notice(s.url, ByRefresh, err)
@@ -108,16 +108,20 @@ type ear struct {
 	*LDAP
 
 	changed func(user string)
+	server  server
 	conn    *conn // for questions
 	way     Way   // empty until it listens
 	stamps  stamps
+	// flooded says that a user's names are too much for what the server tells of changes; before counts the whole readings until then.
+	flooded bool
+	before  int
 }
 
 // listen returns an error when the connection is lost or of no use, and none when moved is closed.
-func (e *ear) listen(ctx context.Context, s server, moved <-chan struct{}) error {
+func (e *ear) listen(ctx context.Context, moved <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c, err := e.connect(ctx, s)
+	c, err := e.connect(ctx, e.server)
 	if err != nil {
 		return err
 	}
@@ -130,7 +134,8 @@ func (e *ear) listen(ctx context.Context, s server, moved <-chan struct{}) error
 	way, lost, refusal := ByPoll, (<-chan error)(nil), error(nil)
 	if offered {
 		way = BySync
-		if lost, refusal = e.persist(ctx, s); FaultOf(refusal) == Refused {
+		lost, refusal = e.persist(ctx)
+		if e.flooded = errors.Is(refusal, errFlood); e.flooded || FaultOf(refusal) == Refused {
 			way = ByPoll
 		} else if refusal != nil {
 			return refusal
@@ -149,7 +154,7 @@ func (e *ear) listen(ctx context.Context, s server, moved <-chan struct{}) error
 		}
 	}
 	e.way = way
-	e.notice(s.url, way, refusal)
+	e.notice(e.server.url, way, refusal)
 	e.changed("")
 	return e.keep(ctx, lost, moved)
 }
@@ -173,6 +178,9 @@ func (e *ear) keep(ctx context.Context, lost <-chan error, moved <-chan struct{}
 		case <-ticks.C:
 			if err := e.poll(ctx); err != nil {
 				return err
+			}
+			if e.flooded && e.trust.slim(e.before) {
+				return nil
 			}
 		}
 	}

@@ -9,16 +9,17 @@ import (
 )
 
 // persist asks the server to tell of changes, and returns when it has named all users there are. lost has one error then, when
-// it tells no more, and is closed. A server that refuses is an error with the fault Refused.
+// it tells no more, and is closed. A server that refuses is an error with the fault Refused; errFlood says that it cannot be listened to,
+// since somebody has too many names.
 //
 // There is no cookie to go on from: who begins anew is told of everybody, by name alone, and reads everything once. So no
 // delta can be missed that a wrong, old or foreign cookie would hide (slapd takes one that it cannot read for none).
 //
 // The connection is one of its own: slapd lets no more operations of one connection run than half of its threads, and this
 // one runs for ever. It is silent for ever, too: TCP's keepalive tells that its other end is gone.
-func (e *ear) persist(ctx context.Context, server server) (lost <-chan error, err error) {
+func (e *ear) persist(ctx context.Context) (lost <-chan error, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	c, err := e.connect(ctx, server)
+	c, err := e.connect(ctx, e.server)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -46,6 +47,9 @@ func (e *ear) persist(ctx context.Context, server server) (lost <-chan error, er
 	}
 	if err != nil {
 		end()
+		if c.frames.broken.Load() { // the library has words of its own for the end of a connection
+			err = because(Malformed, c.frames.err)
+		}
 		return nil, because(Lost, err)
 	}
 	told := make(chan error, 1)

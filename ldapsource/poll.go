@@ -94,20 +94,42 @@ func (e *ear) poll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var news []string
 	for _, entry := range entries {
 		at := e.stampOf(entry)
 		if at.IsZero() {
 			return because(Malformed, errors.New("an entry came without the stamp that was asked for"))
 		}
 		if e.stamps.note(entry.DN, at, 1) {
-			e.changed(e.userOf(entry))
+			news = append(news, entry.DN)
 		}
+	}
+	return e.name(ctx, news)
+}
+
+// mostNamed is how many entries that changed are asked whose they are.
+const mostNamed = 100
+
+// name names the users of entries that changed, or everybody where there are many.
+func (e *ear) name(ctx context.Context, dns []string) error {
+	if len(dns) > mostNamed {
+		e.changed("")
+		return nil
+	}
+	o := &single{LDAP: e.LDAP, server: e.server, query: query{e.config.Filter, []string{e.config.Schema.User}}, found: make(map[string]Entry)}
+	defer o.close()
+	if err := o.readAll(ctx, dns); err != nil {
+		return fmt.Errorf("whose entries changed: %w", err)
+	}
+	for _, dn := range dns {
+		e.changed(e.userOf(o.found[dn])) // of one that is gone again it is nobody's
 	}
 	return nil
 }
 
+// stamped lists entries by their stamps alone: of any attribute that a user may write himself, one could be too much for all.
 func (e *ear) stamped(ctx context.Context, filter string) ([]Entry, error) {
-	entries, err := e.search(ctx, e.conn, query{filter, []string{e.config.Schema.User, e.stampName()}})
+	entries, err := e.search(ctx, e.conn, query{filter, []string{e.stampName()}})
 	if err != nil {
 		return nil, fmt.Errorf("stamps: %w", err)
 	}

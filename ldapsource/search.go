@@ -119,12 +119,17 @@ func (l *LDAP) ask(ctx context.Context, c *conn, request *ldap.SearchRequest) (*
 	case result == nil:
 		return nil, because(Malformed, errors.New("no answer"))
 	}
+	return result, l.elsewhere(result)
+}
+
+// elsewhere is an error where an answer leaves something to other servers.
+func (l *LDAP) elsewhere(result *ldap.SearchResult) error {
 	for _, place := range result.Referrals {
 		if !slices.Contains(l.config.Referrals, place) {
-			return nil, because(Referred, fmt.Errorf("the server names another place to search: %q", place))
+			return because(Referred, fmt.Errorf("the server names another place to search: %q", place))
 		}
 	}
-	return result, nil
+	return nil
 }
 
 // belongs says whether an entry lies at or below the base (RFC 4512 section 2.3).

@@ -84,6 +84,7 @@ type search struct {
 	// base and attributes are what was asked for.
 	base       string
 	attributes []string
+	cookie     string // of the paging control
 }
 
 // answer says what a server sends; without more, it closes the connection then.
@@ -135,6 +136,14 @@ func converse(conn net.Conn, reply answer) {
 			for _, a := range request.Children[7].Children {
 				name, _ := a.Value.(string)
 				asked.attributes = append(asked.attributes, name)
+			}
+		}
+		if len(packet.Children) == 3 {
+			controls := packet.Children[2].Children
+			for _, part := range controls[len(controls)-1].Children {
+				if value, err := ber.DecodePacketErr(part.ByteValue); err == nil && len(value.Children) == 2 {
+					asked.cookie, _ = value.Children[1].Value.(string)
+				}
 			}
 		}
 		text, more := reply(asked)

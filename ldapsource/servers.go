@@ -96,13 +96,13 @@ func (l *LDAP) Fetch(ctx context.Context) (*registry.Snapshot, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", s.url, err))
 			break
 		}
-		snapshot, err := l.fetch(ctx, s)
+		snapshot, fat, err := l.fetch(ctx, s)
 		if ctx.Err() == nil {
 			l.pool.note(s.url, err, time.Now())
 		}
 		if err == nil {
 			l.tell(s.url, left)
-			l.trust.set(s, snapshot)
+			l.trust.set(s, snapshot, fat)
 			return snapshot, nil
 		}
 		left = append(left, leaving{s.url, err})

@@ -166,7 +166,7 @@ func TestSlapdSizeLimit(t *testing.T) {
 	}
 }
 
-// What changes in the directory is in the next registry, and two entries of one name are an error.
+// What changes in the directory is in the next registry, and who takes another's name, which his DN does not have, gets nothing.
 func TestSlapdChanges(t *testing.T) {
 	s := testenv.StartSlapd(t, render(people()))
 	s.Modify(fmt.Sprintf("dn: %s\nchangetype: delete\n\ndn: %s\nchangetype: modify\nadd: sshPublicKey\nsshPublicKey: %s\n",
@@ -186,7 +186,15 @@ func TestSlapdChanges(t *testing.T) {
 	_, addition, _ := strings.Cut(strings.Replace(render([]Entry{twin}), "\nobjectClass", "\nchangetype: add\nobjectClass", 1), "\n\n")
 	s.Modify(addition)
 	got, err = fetch(t, config(s))
-	wantError(t, got, err, `two entries for the user "user1"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, _ := got.User("user1"); u.UID != 3001 || len(u.Records) != 2 || len(u.Rejects) != 0 {
+		t.Errorf("the user whose name was taken is %+v", u)
+	}
+	if u, there := got.User(fmt.Sprintf("entry %q", twin.DN)); !there || u.UID != -1 || len(u.Records) != 0 || u.Rejects[0].Code != "name-taken" {
+		t.Errorf("who has taken it is %+v", u)
+	}
 }
 
 func TestSlapdContext(t *testing.T) {

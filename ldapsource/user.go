@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -19,14 +20,19 @@ type trust struct {
 	server server // that gave it; none before the first
 	// witnesses are two users who have a key and count.
 	witnesses []string
+	// readings counts them; fat says that somebody's names were too many in the last one.
+	readings int
+	fat      bool
 	// moved is closed when another server gave the next reading.
 	moved chan struct{}
 }
 
 // set takes a whole reading.
-func (t *trust) set(s server, snapshot *registry.Snapshot) {
+func (t *trust) set(s server, snapshot *registry.Snapshot, fat bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.readings++
+	t.fat = fat
 	t.witnesses = nil
 	for user := range snapshot.Users() {
 		if len(user.Records) > 0 && user.Status == registry.Active && len(t.witnesses) < 2 {
@@ -41,6 +47,20 @@ func (t *trust) set(s server, snapshot *registry.Snapshot) {
 		close(t.moved)
 		t.moved = nil
 	}
+}
+
+// count is how many whole readings there were.
+func (t *trust) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.readings
+}
+
+// slim reports whether a whole reading after the n-th has shown that nobody has too many names.
+func (t *trust) slim(n int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.readings > n && !t.fat
 }
 
 // from is the server of the last whole reading; later is closed when that is another one.
@@ -65,12 +85,15 @@ func (t *trust) witness(name string) string {
 	return ""
 }
 
+// maxAlone is how long a reading of one user may last: an entry with which the server is slow must not keep others waiting.
+const maxAlone = 5 * time.Second
+
 // FetchUser reads one user as the registry is now, from the server that gave the last whole reading; found is false where it has
 // none of that name. It holds to the rules of Fetch. What an empty answer proves is little, so the same search asks for a
 // witness, the canary or else somebody who was in the last whole reading with a key, and an answer without the witness and its
 // key is an error. Every error means that the whole registry has to be read.
 func (l *LDAP) FetchUser(ctx context.Context, name string) (user registry.User, found bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, maxTimeouts*l.config.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, l.alone)
 	defer cancel()
 	s, _ := l.trust.from()
 	witness := l.Canary.User
@@ -84,16 +107,20 @@ func (l *LDAP) FetchUser(ctx context.Context, name string) (user registry.User, 
 	if err != nil {
 		return user, false, fmt.Errorf("%s: user %q: %w", s.url, name, err)
 	}
-	if w, there := snapshot.User(witness); !there || len(w.Records) == 0 {
+	if !slices.ContainsFunc(snapshot.Claims(witness), func(w registry.User) bool { return len(w.Records) > 0 }) {
 		return user, false, because(Incomplete, fmt.Errorf("%s: user %q came without a key of the witness %q", s.url, name, witness))
 	}
+	user, found = snapshot.User(name)
 	for other := range snapshot.Users() {
-		// Names are compared without regard to case by the server, and an entry with two names is nobody's.
-		if !strings.EqualFold(other.Name, name) && !strings.EqualFold(other.Name, witness) {
+		// Names are compared without regard to case by the server, and an entry with two names is nobody's. Beside the user it means nothing:
+		// whoever names the witness in his own entry must not keep all others from being read. Without him it may be he.
+		if !found && !strings.EqualFold(other.Name, name) && !strings.EqualFold(other.Name, witness) {
 			return user, false, because(Foreign, fmt.Errorf("%s: %q came, where %q was asked for", s.url, other.Name, name))
 		}
 	}
-	user, found = snapshot.User(name)
+	if len(snapshot.Claims(name)) > 1 {
+		return registry.User{}, false, because(Foreign, fmt.Errorf("%s: several entries have the name %q", s.url, name))
+	}
 	return user, found, nil
 }
 

@@ -1,7 +1,12 @@
 package ldapsource
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/testenv"
 	"github.com/keyreeve/keyreeve/registry"
@@ -43,6 +48,34 @@ func TestFetchUser(t *testing.T) {
 	}
 }
 
+// An entry with which the server is slow does not keep its reader for as long as a whole reading may last.
+func TestFetchUserSlow(t *testing.T) {
+	var slow atomic.Bool
+	end := make(chan struct{})
+	defer close(end)
+	l, err := NewLDAP(filled(hostile(t, func(s search) ([]byte, bool) {
+		if slow.Load() {
+			<-end
+		}
+		return slices.Concat(entryMessage(s.id, userEntry("alice", 3001, keyText(1))), entryMessage(s.id, userEntry("bob", 3002, keyText(2))), pageMessage(s.id, "")), true
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Fetch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if l.alone > 5*time.Second {
+		t.Errorf("a reading of one user may last %s", l.alone)
+	}
+	l.alone = 100 * time.Millisecond
+	slow.Store(true)
+	began := time.Now()
+	if _, _, err := l.FetchUser(t.Context(), "alice"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v after %s", err, time.Since(began))
+	}
+}
+
 // Nothing is believed of one user that would not be believed of all.
 func TestFetchUserRefuses(t *testing.T) {
 	canary, alice := userEntry("canary", 3000, keyText(9)), userEntry("alice", 3001, keyText(1))
@@ -57,6 +90,8 @@ func TestFetchUserRefuses(t *testing.T) {
 	}
 	other := with(alice, "uid", "alice")
 	other.DN = "cn=alice,ou=people," + base
+	elsewhere := alice
+	elsewhere.DN = "cn=alice,ou=others," + base
 	for name, c := range map[string]struct {
 		reply answer
 		fault Fault
@@ -66,7 +101,7 @@ func TestFetchUserRefuses(t *testing.T) {
 		"no witness":       {page(alice), Incomplete, `without a key of the witness "canary"`},
 		"no witness's key": {page(with(canary, "sshPublicKey"), alice), Incomplete, `without a key of the witness "canary"`},
 		"no keys at all":   {page(with(canary, "sshPublicKey"), with(alice, "sshPublicKey")), Hidden, "none of 2 entries has the attribute sshPublicKey"},
-		"two entries":      {page(canary, alice, other), "", `two entries for the user "alice"`},
+		"two entries":      {page(canary, elsewhere, other), Foreign, `several entries have the name "alice"`},
 		"somebody else":    {page(canary, userEntry("bob", 3002, keyText(2))), Foreign, `"bob" came`},
 		"two names":        {page(canary, with(alice, "uid", "alice", "bob")), Foreign, "came, where"},
 		"outside the base": {page(canary, Entry{DN: "uid=alice,dc=elsewhere", Attributes: alice.Attributes}), Foreign, "outside the base"},

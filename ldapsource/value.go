@@ -33,6 +33,8 @@ const (
 	codeTooMany = "too-many-keys"
 	// codeTooBig: more values, by their bytes, than are read of one entry.
 	codeTooBig = "too-big"
+	// codeTaken: the name is another entry's.
+	codeTaken = "name-taken"
 	// codeMore: more rejects, or remarks, than are told.
 	codeMore = "more"
 	// codeAccount: the entry does not tell what the account is.

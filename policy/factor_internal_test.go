@@ -198,6 +198,29 @@ func wire(tb testing.TB, n *big.Int) authkeys.Key {
 	return key
 }
 
+// What was examined is known to whoever evaluates next; it is not forgotten by a snapshot that comes between.
+func TestExamine(t *testing.T) {
+	p, err := Compile(DefaultRules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var user registry.User
+	for range 3 {
+		user.Records = append(user.Records, registry.Record{Key: wire(t, oddNumber(t, p.moduli, 4096))})
+	}
+	p.Examine(user)
+	other, err := registry.New([]registry.User{{Name: "bob", Records: []registry.Record{{Key: wire(t, oddNumber(t, p.moduli, 2048))}}}}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Evaluate(other, time.Now())
+	for _, r := range user.Records {
+		if _, known := p.moduli.recall(r.Key); !known {
+			t.Errorf("%s was not looked at", r.Key.Fingerprint())
+		}
+	}
+}
+
 // BenchmarkCheck measures one key: one that is new, and one that is known.
 func BenchmarkCheck(b *testing.B) {
 	p, err := Compile(Rules{Keys: []Rule{{Type: rsa, MinBits: 2048}}})

@@ -129,6 +129,20 @@ func lostKeys(before, after []Record, now time.Time) iter.Seq[right] {
 	}
 }
 
+// Remaining are those of the records after that stand for a right which was there before: what is left where nothing new counts.
+func Remaining(before, after []Record) (list []Record) {
+	rights := make(map[right]bool, len(before))
+	for _, r := range before {
+		rights[right{r.Key, r.Options}] = true
+	}
+	for _, r := range after {
+		if rights[right{r.Key, r.Options}] {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
 // counting is how many keys of a list count.
 func counting(records []Record, now time.Time) int {
 	keys := make(map[authkeys.Key]bool, len(records))

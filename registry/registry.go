@@ -74,6 +74,7 @@ type Snapshot struct {
 	users  cow.Map[*User]
 	names  []string // sorted
 	keys   int
+	claims map[string][]Claim // of names that are contested
 }
 
 // New makes a snapshot of all users that a source named. It refuses, and says why: no users, no key at all, a user

@@ -107,9 +107,6 @@ func serve(ctx context.Context, p process, path string) (err error) {
 
 	s.log.Info("keyreeve starts", zap.String("mode", s.config.Mode), zap.String("policy", settings.Policy.String()),
 		zap.String("config", path), zap.String("sha256", s.config.SHA256))
-	if err := seed(s.config, s.runner.Memory.Ledger, s.runner.Gate.Good(settings.SourceID)); err != nil {
-		s.log.Error("the ledger was lost", zap.Error(err))
-	}
 	s.askSSHD(ctx, s.config.Homes, &settings)
 	s.rule(ctx, s.config, &settings)
 	s.watchRegistry(ctx, settings.Source)

@@ -36,9 +36,9 @@ func openMemory(c config.Config, hand *enforcer.Enforcer) (m enforcer.Memory, er
 	return m, nil
 }
 
-// seed feeds a ledger that was not there from the last good reading; the error is for people, who should know it.
+// seed takes the last good reading into the ledger; the error is for people, who should know that there was none.
 func seed(c config.Config, ledger *enforcer.Ledger, good *enforcer.Kept) error {
-	if !ledger.Seed(good) {
+	if _, lost := ledger.Seed(good, time.Now()); !lost {
 		return nil
 	}
 	return fmt.Errorf("there is no ledger at %s: who and what was registered is taken from the last good reading, of %s; users who left before that are unknown, and left alone",

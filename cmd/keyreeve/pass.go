@@ -110,6 +110,11 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return err
 	}
 	one.memory.Hand = hand
+	if one.memory.Past != nil {
+		if err := hand.Expect(one.memory.Brakes, *one.memory.Past); err != nil {
+			return errors.Join(err, trail.Close())
+		}
+	}
 	// What is held is kept for "registry accept", and what is not is what the next reading is compared with.
 	if err := errors.Join(one.gate.Commit(), one.heldBack()); err != nil {
 		return errors.Join(err, trail.Close())
@@ -171,6 +176,11 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	}
 	one, c := &pass{gated: g}, g.config
 	const untouched = "nothing was decided and nothing was changed"
+	var past *enforcer.Past
+	one.gate.Past = func(p enforcer.Past) error {
+		past = &p
+		return nil
+	}
 	good := one.gate.Good(one.settings.SourceID) // what is read takes its place
 	snapshot, err := one.read(ctx, p)
 	if err != nil {
@@ -186,6 +196,7 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 	if one.memory, err = openMemory(c, nil); err != nil {
 		return nil, withHint(err, untouched)
 	}
+	one.memory.Past = past
 	if lost := seed(c, one.memory.Ledger, good); lost != nil {
 		p.warn(lost)
 	}

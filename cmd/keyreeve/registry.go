@@ -285,5 +285,8 @@ func (g gated) offer(ctx context.Context, p process) (enforcer.Verdict, error) {
 	if err != nil {
 		p.warn(err)
 	}
+	for _, contest := range v.Contests {
+		p.warn(errors.New(contest))
+	}
 	return v, nil
 }

@@ -73,24 +73,18 @@ func accept(p process, g gated, held enforcer.Verdict, reason string) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, trail.Close()) }()
-	past := ""
+	var past *enforcer.Past
 	if reason != "" {
-		b, err := enforcer.OpenBrakes(brakePath(g.config))
-		if err != nil {
-			return err
-		}
-		keys, err := hand.Expect(b, held, fmt.Sprintf("%s (uid %d)", by, os.Getuid()), reason)
-		if err != nil {
-			return err
-		}
-		past = fmt.Sprintf("brake      %d keys of these people are let past it\n", keys)
+		past = hand.PastBrake(held, fmt.Sprintf("%s (uid %d)", by, os.Getuid()), reason)
 	}
-	if err := hand.Accept(g.gate, held, by); err != nil {
+	if err := hand.Accept(g.gate, held, by, past); err != nil {
 		return err
 	}
 	return printDocument(p, "text", nil, func(out *bufio.Writer) {
 		describeVerdict(held).text(out)
-		fmt.Fprint(out, past)
+		if reason != "" {
+			fmt.Fprintf(out, "brake      %d keys of these people are let past it\n", past.Count())
+		}
 		fmt.Fprintln(out, "accepted: the daemon takes it now; without a daemon the next \"keyreeve apply\" does")
 	})
 }
