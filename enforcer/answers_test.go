@@ -107,13 +107,14 @@ func TestAnswersOfWhom(t *testing.T) {
 	}}
 	world := worldOf(t, scope,
 		registry.User{Name: "one", UID: 2001, Home: "/home/shared", Records: records}, registry.User{Name: "two", UID: 2002, Home: "/home/shared", Records: records},
+		registry.User{Name: "same", UID: 2007, Home: "/home/same", Records: records}, registry.User{Name: "again", UID: 2007, Home: "/home/same", Records: records},
 		registry.User{Name: "zoe", UID: 2003, Home: "/home/zoe", Records: records}, registry.User{Name: "daemon", UID: 2, Home: "/usr/sbin", Records: records},
 		registry.User{Name: "local", UID: 2004, Home: "/home/elsewhere", Records: records}, registry.User{Name: "empty", UID: 2005, Home: "/home/empty"})
 	var names []string
 	for user := range world.Answers() {
 		names = append(names, user.Name)
 	}
-	if want := []string{"one", "two", "zoe"}; !slices.Equal(names, want) {
+	if want := []string{"again", "one", "same", "two", "zoe"}; !slices.Equal(names, want) {
 		t.Errorf("told of %v, want %v", names, want)
 	}
 }

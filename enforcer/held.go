@@ -16,6 +16,8 @@ type readings struct {
 	good    *Kept
 	learned uint64 // the whole reading beneath the last one that the ledger has
 	held    *Verdict
+	// contact is when the last complete reading began, which may be held.
+	contact time.Time
 	reach   Reach
 	stale   bool // it was told
 	// contests is what was told of names that several entries have.
@@ -45,6 +47,7 @@ func (s Settings) Answers(read, now time.Time) bool { return !s.Refuse || !s.Sta
 // offer reads the registry and offers the reading to the gate, outside of the loop: a large one takes a second to compare and to
 // bring to the disk.
 func offer(ctx context.Context, gate *Gate, settings Settings) (f fetched) {
+	f.begun = time.Now()
 	since := gate.Begin()
 	f.snapshot, f.err = settings.Source.Fetch(ctx)
 	switch {
@@ -92,7 +95,8 @@ func (l *loop) resume() {
 // Accepted says that an administrator may have accepted the held reading.
 func (r *Runner) Accepted() { ask(r.accepted) }
 
-// tellSSHD has sshd answered by the present world, which a reading may only have confirmed.
+// tellSSHD has sshd answered by the present world, which a reading may only have confirmed. A registry that answers is not away, although what it
+// says is held: that alarm is another one, and to shut everybody out would be the loss that was held.
 func (l *loop) tellSSHD() {
 	if l.Answer == nil || !l.awake() {
 		return
@@ -100,6 +104,9 @@ func (l *loop) tellSSHD() {
 	var end time.Time
 	if good := l.readings.good; l.settings.Refuse && good != nil {
 		end = good.Read.Add(l.settings.MaxStale)
+		if held := l.readings.contact.Add(l.settings.MaxStale); held.After(end) {
+			end = held
+		}
 	}
 	l.Answer(l.world, end)
 }

@@ -22,6 +22,7 @@ type fetch struct {
 
 type fetched struct {
 	turn     int
+	begun    time.Time
 	snapshot *registry.Snapshot
 	err      error
 	verdict  Verdict
@@ -64,6 +65,7 @@ func (l *loop) take(f fetched) {
 	l.tellUnsaved(f.unsaved)
 	if f.err != nil {
 		l.catchUp()
+		l.tellSSHD()
 		l.fetch.wait = min(max(2*l.fetch.wait, firstRetry), lastRetry, l.settings.Refresh)
 		l.refresh.Reset(l.fetch.wait)
 		instead := "no home is looked at before it was"
@@ -83,6 +85,7 @@ func (l *loop) take(f fetched) {
 		l.Log.Info("registry read", zap.String("source", f.snapshot.Source()), zap.Int("users", f.snapshot.Len()),
 			zap.Int("keys", f.snapshot.Keys()), zap.Int("inactive_users", inactive(f.snapshot)), zap.Int("rejected_values", f.snapshot.Rejects()))
 	}
+	l.readings.contact = f.begun
 	l.catchUp()
 	l.tellSSHD()
 	l.tellStale()
@@ -280,7 +283,7 @@ func (l *loop) adopt(ctx context.Context, settings Settings) {
 	case l.world == nil:
 	case other || l.asleep:
 		l.Log.Info("another registry: nothing is decided until it was read")
-		l.asleep, l.readings.good = true, nil
+		l.asleep, l.readings.good, l.readings.contact = true, nil, time.Time{}
 	default:
 		l.enter(l.overtake())
 		l.all()

@@ -25,11 +25,13 @@ type gate struct {
 	// may sign certificates.
 	allow, authorities []string
 	// record is the program that writes refusals into the audit trail.
-	record string
+	record   string
+	patience time.Duration
+	// syslog is the path of syslog's socket.
+	syslog string
+	// lookUp asks for the account of a name: its canonical name and its uid.
+	lookUp func(name string) (answer.User, error)
 }
-
-// recordPatience is how long a refused session waits for its record.
-const recordPatience = 5 * time.Second
 
 // The reasons of refusals, as the audit trail has them.
 const (
@@ -54,7 +56,7 @@ func refuse(reason string, key authkeys.Key, format string, args ...any) *refusa
 
 // parseGate takes the words behind --pam.
 func parseGate(args []string) (gate, error) {
-	g := gate{file: defaultFile(), record: "/usr/sbin/keyreeve"}
+	g := gate{file: defaultFile(), record: "/usr/sbin/keyreeve", patience: recordPatience, syslog: "/dev/log", lookUp: lookUp}
 	for _, arg := range args {
 		flag, value, ok := strings.Cut(arg, "=")
 		if !ok || value == "" {
@@ -68,6 +70,9 @@ func parseGate(args []string) (gate, error) {
 		case "--allow":
 			g.allow = append(g.allow, strings.Split(value, ",")...)
 		case "--authority":
+			if !strings.HasPrefix(value, "SHA256:") {
+				return gate{}, fmt.Errorf("--authority=%s: a fingerprint as \"ssh-keygen -l\" prints it begins with SHA256", value)
+			}
 			g.authorities = append(g.authorities, value)
 		default:
 			return gate{}, fmt.Errorf("unknown flag %q", flag)
@@ -79,22 +84,58 @@ func parseGate(args []string) (gate, error) {
 	return g, nil
 }
 
-// pass lets the session of PAM's environment begin, or is an error.
-func (g gate) pass(getenv func(string) string, now time.Time) error {
-	switch phase := getenv("PAM_TYPE"); phase {
-	case "open_session":
-	case "close_session":
-		return nil
-	default:
-		return fmt.Errorf("it was called in the phase %q of PAM, and sshd names the key in \"session\" alone", phase)
+func runGate(args []string) error {
+	g, err := parseGate(args)
+	if err != nil {
+		return err
 	}
-	user := getenv("PAM_USER")
-	r := g.judge(user, getenv("SSH_AUTH_INFO_0"), now)
+	text, err := os.ReadFile("/proc/self/environ")
+	if err != nil {
+		return fmt.Errorf("read what PAM says: %w", err)
+	}
+	return g.pass(environment(string(text)), time.Now())
+}
+
+// told is what PAM and sshd say of a session, and which of what decides was said twice: pam_exec puts PAM's environment first, into which a module may
+// have read a file of the user's (pam_env with user_readenv=1: in the auth stack too, as sshd calls pam_setcred before pam_open_session), and its own
+// variables behind it (call_exec in Linux-PAM's pam_exec.c).
+type told struct {
+	values map[string]string
+	twice  string
+}
+
+// environment takes apart what environ(7) holds. Package os is not used: it forgets all but the first of several that have one name.
+func environment(text string) told {
+	t := told{values: map[string]string{}}
+	for entry := range strings.SplitSeq(text, "\x00") {
+		name, value, _ := strings.Cut(entry, "=")
+		if _, there := t.values[name]; there {
+			switch name {
+			case "PAM_TYPE", "PAM_USER", "PAM_RHOST", "SSH_AUTH_INFO_0":
+				t.twice = name
+			}
+		}
+		t.values[name] = value
+	}
+	return t
+}
+
+// pass lets the session of PAM's environment begin, or is an error. Of what was said twice the last is pam_exec's, and goes into the trail.
+func (g gate) pass(t told, now time.Time) error {
+	if phase := t.values["PAM_TYPE"]; phase != "open_session" && t.twice == "" {
+		return fmt.Errorf("it was called in the phase %q of PAM, and sshd names the key at \"open_session\" alone: the line in PAM's stack has type=open_session", phase)
+	}
+	user, address := t.values["PAM_USER"], t.values["PAM_RHOST"]
+	r := refuse(unknown, authkeys.Key{}, "the variable %s was said twice: another module of PAM believes a file of the user's", t.twice)
+	if t.twice == "" {
+		r = g.judge(user, t.values["SSH_AUTH_INFO_0"], now)
+	}
 	if r == nil {
 		return nil
 	}
-	err := fmt.Errorf("the session of %q from %q may not begin: %w", user, getenv("PAM_RHOST"), r)
-	return errors.Join(err, g.tell(user, getenv("PAM_RHOST"), r))
+	err := fmt.Errorf("the session of %q from %q may not begin: %w", user, address, r)
+	err = errors.Join(err, g.tell(user, address, r))
+	return errors.Join(err, syslog(g.syslog, err.Error()))
 }
 
 // judge says why a user may not begin a session after he went through these methods, a line each: "METHOD[/SUBMETHOD][ TYPE BASE64]"
@@ -119,9 +160,10 @@ func (g gate) judge(user, methods string, now time.Time) *refusal {
 	return nil
 }
 
-// judgeKey says why a key, "TYPE BASE64", may not begin a session.
+// judgeKey says why a key, "TYPE BASE64" and whatever a later sshd may say behind it, may not begin a session.
 func (g gate) judgeKey(user, text string, now time.Time) *refusal {
 	_, encoded, _ := strings.Cut(text, " ")
+	encoded, _, _ = strings.Cut(encoded, " ")
 	blob, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		return refuse(unknown, authkeys.Key{}, "the key %q is no base64", text)
@@ -136,36 +178,28 @@ func (g gate) judgeKey(user, text string, now time.Time) *refusal {
 	if err != nil {
 		return refuse(unknown, authkeys.Key{}, "the key is not one that can be judged: %w", err)
 	}
+	return g.granted(user, key, now)
+}
+
+// granted says why a key may not begin a session of the account that has this name.
+func (g gate) granted(name string, key authkeys.Key, now time.Time) *refusal {
+	account, err := g.lookUp(name)
+	if err != nil {
+		return refuse(unknown, key, "whose session it is is not known: %w", err)
+	}
 	file, size, err := open(g.file)
 	if err != nil {
 		return refuse(unknown, key, "what is granted is not known: %w", err)
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
-	granted, _, err := answer.Find(file, size, user, now)
-	if err != nil {
+	user, found, err := answer.Find(file, size, account.Name, now)
+	switch {
+	case err != nil:
 		return refuse(unknown, key, "what is granted is not known: %w", err)
-	}
-	if !slices.ContainsFunc(granted.Keys, func(k answer.Key) bool { return k.Fingerprint == key.Fingerprint() }) {
+	case found && user.UID != account.UID:
+		return refuse(notGranted, key, "the keys of %q are for the uid %d, and the account has %d", account.Name, user.UID, account.UID)
+	case !slices.ContainsFunc(user.Keys, func(k answer.Key) bool { return k.Fingerprint == key.Fingerprint() }):
 		return refuse(notGranted, key, "the key %s is not granted", key.Fingerprint())
-	}
-	return nil
-}
-
-// tell has the refusal written into the audit trail. The session does not begin, whatever becomes of that.
-func (g gate) tell(user, address string, r *refusal) error {
-	arguments := []string{g.record, "audit", "refused", "--user=" + user, "--address=" + address, "--reason=" + r.reason, "--message=" + r.Error(), "--key=" + r.key.String()}
-	process, err := os.StartProcess(g.record, arguments, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{nil, nil, os.Stderr}}) //nolint:gosec // words, no shell; keyreeve takes them for what a login said
-	if err != nil {
-		return fmt.Errorf("record it: %w", err)
-	}
-	late := time.AfterFunc(recordPatience, func() { _ = process.Kill() })
-	defer late.Stop()
-	state, err := process.Wait()
-	if err == nil && !state.Success() {
-		err = fmt.Errorf("%s: %v", g.record, state)
-	}
-	if err != nil {
-		return fmt.Errorf("record it: %w", err)
 	}
 	return nil
 }

@@ -38,10 +38,7 @@ import (
 func main() {
 	var err error
 	if args := os.Args[1:]; len(args) > 0 && args[0] == "--pam" {
-		var g gate
-		if g, err = parseGate(args[1:]); err == nil {
-			err = g.pass(os.Getenv, time.Now())
-		}
+		err = runGate(args[1:])
 	} else {
 		err = run(args, descriptor(syscall.Stdout), os.Stderr, time.Now())
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,8 +12,11 @@ import (
 	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
-// answerRetry is the pause after a file for sshd that could not be written: until then the old one counts.
-const answerRetry = time.Second
+// answerRetry is the first pause after a file for sshd that could not be written, and answerPatience the longest: until then the old one counts.
+const (
+	answerRetry    = time.Second
+	answerPatience = time.Minute
+)
 
 // outlet writes what follows from the present world into a file, beside the loop, which does not wait for it.
 type outlet struct {
@@ -68,7 +72,7 @@ func (o *outlet) keep() (end func()) {
 
 // write writes until it has, or there is something newer to write, or the daemon ends.
 func (o *outlet) write(s said, stop <-chan struct{}) {
-	for {
+	for pause := answerRetry; ; pause = min(2*pause, answerPatience) {
 		err := o.replace(s)
 		o.tell(err)
 		if err == nil {
@@ -76,7 +80,7 @@ func (o *outlet) write(s said, stop <-chan struct{}) {
 		}
 		select {
 		case s = <-o.latest:
-		case <-time.After(answerRetry):
+		case <-time.After(pause):
 		case <-stop:
 			return
 		}
@@ -87,11 +91,15 @@ func (o *outlet) write(s said, stop <-chan struct{}) {
 type answers struct {
 	dir  string
 	last [sha256.Size]byte // of the file's bytes
+	mark statefile.Mark    // of the file, once it was written
 }
 
 // newAnswers keeps that file.
 func newAnswers(dir string, log *zap.Logger, m *metrics) *outlet {
 	a := &answers{dir: dir}
+	if err := statefile.Tidy(dir); err != nil {
+		log.Warn("what an earlier daemon left half written stays", zap.String("dir", dir), zap.Error(err))
+	}
 	return newOutlet(a.replace, func(err error) {
 		m.answered(err == nil)
 		if err != nil {
@@ -100,19 +108,21 @@ func newAnswers(dir string, log *zap.Logger, m *metrics) *outlet {
 	})
 }
 
-// replace writes the file, unless it would be the same.
+// replace writes the file, unless the one that it wrote last is there still, untouched, and says the same.
 func (a *answers) replace(s said) error {
 	data, err := answer.Make(s.world.Answers(), s.end, s.world.Rules()...)
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(data)
-	if sum == a.last {
+	path, sum := filepath.Join(a.dir, answer.Name), sha256.Sum256(data)
+	if mark, err := statefile.MarkOf(path); err == nil && mark == a.mark && sum == a.last {
 		return nil
 	}
+	a.mark = statefile.Mark{}
 	if err := statefile.ReplaceShared(a.dir, answer.Name, data); err != nil {
 		return err
 	}
 	a.last = sum
-	return nil
+	a.mark, err = statefile.MarkOf(path)
+	return err
 }

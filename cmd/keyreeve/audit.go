@@ -56,6 +56,17 @@ func newRefused(p process, path *string) *cobra.Command {
 			if err := statefile.EnsureDir(filepath.Dir(c.Audit.File), 0o700); err != nil {
 				return fmt.Errorf("make %s ready: %w", filepath.Dir(c.Audit.File), err)
 			}
+			now := time.Now()
+			recorded, missed, err := countRefusal(c, user, now)
+			if err != nil {
+				p.warn(fmt.Errorf("count the refused sessions: %w", err))
+			}
+			if !recorded {
+				return nil
+			}
+			if missed > 0 {
+				message += fmt.Sprintf(" (%d more of this user's were not recorded before it)", missed)
+			}
 			trail, err := audit.Open(c.Audit.File)
 			if err != nil {
 				return err
@@ -63,7 +74,7 @@ func newRefused(p process, path *string) *cobra.Command {
 			defer func() { err = errors.Join(err, trail.Close()) }()
 			trail.CopyTo(audit.JournalSocket, p.warn)
 			record := audit.Record{
-				Time: time.Now(), ID: rand.Text(), Action: audit.RefuseSession, Outcome: audit.Success, User: user, UID: -1, Reason: reason, Message: message, Source: address,
+				Time: now, ID: rand.Text(), Action: audit.RefuseSession, Outcome: audit.Success, User: user, UID: -1, Reason: reason, Message: message, Source: address,
 			}
 			if line, err := authkeys.ParseValue([]byte(key)); err == nil {
 				record.Key = line.Key

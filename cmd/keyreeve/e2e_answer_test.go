@@ -148,6 +148,24 @@ func testAnswerLogins(t *testing.T, dropIn string, files, answers bool) {
 	out(ada.name, goodFile)
 }
 
+// Who repairs the host gets in by what he has in his home, with nothing made ready for him, although sshd is told nothing.
+func TestAnswerBreakGlass(t *testing.T) {
+	testenv.Need(t, "root", "sshd")
+	d, saved := newDesk(t), testenv.NewAccount(t)
+	file, key := testenv.NewKey(t)
+	config := d.dropIn(t, "10-keyreeve-strong.conf")
+	other := guest(t, key)
+	server := testenv.StartSSHD(t, strings.Replace(config, "Match User root", "Match User "+saved.Name, 1))
+	authorize(t, saved, key)
+	other.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", key+"\n")
+	if err := server.Login(saved.Name, file); err != nil {
+		t.Error(err)
+	}
+	if err := server.Login(other.name, file); !errors.Is(err, testenv.ErrRefused) {
+		t.Errorf("somebody else: got %v, want ErrRefused", err)
+	}
+}
+
 // turnedAway waits until a key is refused.
 func turnedAway(t *testing.T, server *testenv.SSHD, user, key string) {
 	t.Helper()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,8 +18,8 @@ import (
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
-// gateStack is the stack of PAM of a host with the gate, as docs/sshd.md has it, and with the module that reads variables of the user's own,
-// as Debian's has it.
+// gateStack is the stack of PAM of a host with the gate, as docs/sshd.md has it, and with the module that reads variables of the user's own: behind
+// the gate, as Debian's has it, and in the auth stack, which sshd runs before (pam_setcred).
 func (d desk) gateStack(t *testing.T, s site, flags string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../configs/pam.d/keyreeve")
@@ -40,7 +41,7 @@ func (d desk) gateStack(t *testing.T, s site, flags string) string {
 		t.Fatal(err)
 	}
 	stack := strings.NewReplacer("/usr/libexec/keyreeve-keys --pam", fmt.Sprintf("%s --pam --file=%s/keys.cdb --record=%s %s", d.program, d.dir, recorder, flags)).Replace(string(text))
-	return "auth required pam_deny.so\naccount required pam_permit.so\n" + stack + "session required pam_env.so user_readenv=1\n"
+	return "auth required pam_env.so user_readenv=1\nauth required pam_deny.so\naccount required pam_permit.so\n" + stack + "session required pam_env.so user_readenv=1\n"
 }
 
 // A way is something that one does with a session.
@@ -105,8 +106,9 @@ func TestGate(t *testing.T) {
 		t.Fatal("the stack has no break-glass")
 	}
 	// What PAM's module would take from the user's own file must not be what the gate believes.
-	ada.does(t, "cat >.pam_environment", "SSH_AUTH_INFO_0=publickey "+good+"\nPAM_USER=root\n")
-	d.answers(t, answer.User{Name: ada.name, UID: ada.uid, Keys: []answer.Key{answerOf(t, good)}})
+	ada.does(t, "cat >.pam_environment", "SSH_AUTH_INFO_0=publickey "+good+"\n")
+	bob := answer.User{Name: "bob", UID: ada.uid + 1, Keys: []answer.Key{answerOf(t, bad)}}
+	d.answers(t, answer.User{Name: ada.name, UID: ada.uid, Keys: []answer.Key{answerOf(t, good)}}, bob)
 
 	for name, way := range ways() {
 		if !way.try(t, server, ada.name, goodFile) {
@@ -128,18 +130,34 @@ func TestGate(t *testing.T) {
 	s.keyreeve(statusOK, "audit", "verify")
 
 	command := ways()["command"]
+	for _, line := range []string{"PAM_TYPE=close_session", "PAM_USER=bob", "PAM_RHOST=198.51.100.1"} {
+		ada.does(t, "cat >.pam_environment", line+"\n")
+		if command.try(t, server, ada.name, badFile) {
+			t.Errorf("a file with %s let in a key that is not granted", line)
+		}
+	}
+	if record := s.audit(); !strings.Contains(record, `"event.reason":"unknown"`) || strings.Contains(record, `"user.name":"bob"`) || strings.Contains(record, "198.51.100.1") {
+		t.Errorf("the trail has what the user's file says: %s", record)
+	}
+	ada.does(t, "rm .pam_environment", "")
+	d.answers(t, answer.User{Name: ada.name, UID: ada.uid + 1, Keys: []answer.Key{answerOf(t, good)}})
+	if command.try(t, server, ada.name, goodFile) {
+		t.Error("a key got in that is granted to another uid")
+	}
 	d.answers(t)
 	if command.try(t, server, ada.name, goodFile) {
 		t.Error("a key got in that is not granted any more")
 	}
-	if err := os.Remove(filepath.Join(d.dir, answer.Name)); err != nil {
+	// So many were refused by now that no more of hers are recorded this minute.
+	if err := errors.Join(os.Remove(filepath.Join(d.dir, answer.Name)), os.RemoveAll(s.path("state/refused"))); err != nil {
 		t.Fatal(err)
 	}
+	record = s.audit()
 	if command.try(t, server, ada.name, goodFile) {
 		t.Error("somebody got in although nobody knows what is granted")
 	}
-	if !strings.Contains(s.audit(), `"event.reason":"unknown"`) {
-		t.Errorf("no record of it: %s", s.audit())
+	if record := s.audit()[len(record):]; !strings.Contains(record, `"event.reason":"unknown"`) {
+		t.Errorf("no record of it: %s", record)
 	}
 	if !command.try(t, server, saved.Name, savedFile) {
 		t.Error("break-glass does not get in")

@@ -346,6 +346,9 @@ func (r Registry) check() error {
 	}
 	if r.MaxStale < Age(r.Refresh) {
 		list = append(list, fmt.Errorf("registry.max_stale: %v is less than registry.refresh, %v", r.MaxStale, r.Refresh))
+	} else if r.Stale == Refuse && r.MaxStale < 2*Age(r.Refresh) {
+		list = append(list, fmt.Errorf("registry.max_stale: with \"stale: refuse\", %v is less than two of registry.refresh, %v: sshd would refuse everybody while a reading is under way",
+			r.MaxStale, r.Refresh))
 	}
 	switch r.Source {
 	case LDAPSource:

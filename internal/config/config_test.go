@@ -210,6 +210,7 @@ func TestErrors(t *testing.T) {
 		"number":         {small + "homes: {sweep: 10}\n", []string{"k.yaml:2: `10` is no time such as 90s, 10m or 24h"}},
 		"empty keys":     {small + "policy: {keys: []}\n", []string{"k.yaml: policy.keys: the list is empty, which would refuse every key"}},
 		"bad rules":      {small + "policy: {keys: [{type: dsa}, {type: rsa}]}\n", []string{`k.yaml: policy.keys[0]: the type "dsa" is not one of ed25519, sk-ed25519, rsa`, "k.yaml: policy.keys[1]: min_bits is 0; an rsa rule needs 2048 to 16384"}},
+		"stale, refuse":  {"registry: {source: ldif, ldif: {path: /r}, stale: refuse, refresh: 5m, max_stale: 9m}\n", []string{`k.yaml: registry.max_stale: with "stale: refuse", 9m0s is less than two of registry.refresh, 5m0s`}},
 		"stale":          {"registry: {source: ldif, ldif: {path: /r}, stale: ask, max_stale: 1m}\n", []string{`k.yaml: registry.stale: "ask" is not one of serve, refuse`, "k.yaml: registry.max_stale: 1m0s is less than registry.refresh, 5m0s"}},
 		"hold":           {"registry: {source: ldif, ldif: {path: /r}, hold: {percent: 51, least: 101}}\n", []string{"k.yaml: registry.hold.percent: 51 is not between 0 and 50", "k.yaml: registry.hold.least: 101 is not between 0 and 100"}},
 		"relative":       {small + "state_dir: var/lib\n", []string{`k.yaml: state_dir: "var/lib" is not a plain absolute path`}},

@@ -89,11 +89,15 @@ func (f Facts) asking(b *strings.Builder, way string) {
 	}
 	fmt.Fprintf(b, "%s\nAuthorizedKeysCommandUser %s\n", line, commandUser)
 	if way == Strong {
+		names, files := f.glassNames(","), "/etc/ssh/authorized_keys/%u"
+		if names == "root" { // anybody else's home is his own, and to be read no more
+			files += " .ssh/authorized_keys"
+		}
 		fmt.Fprintf(b, `
 # Who has to get in when keyreeve's file is not there: their keys are in files of root's, which no answer replaces.
 Match User %s
-	AuthorizedKeysFile /etc/ssh/authorized_keys/%%u
+	AuthorizedKeysFile %s
 	AuthorizedKeysCommand none
-`, f.glassNames(","))
+`, names, files)
 	}
 }

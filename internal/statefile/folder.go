@@ -64,3 +64,12 @@ func Remove(path string) error {
 
 // Full reports whether an error says that the disk, or a quota on it, has no room.
 func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// Tidy removes what a crash left of files that were being written into dir, whose only writer the caller is.
+func Tidy(dir string) error {
+	list, err := filepath.Glob(filepath.Join(dir, temporary))
+	for _, path := range list {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}

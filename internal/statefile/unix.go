@@ -39,6 +39,18 @@ func identify(info fs.FileInfo) identity {
 	}
 }
 
+// Mark is what two looks at one file agree on as long as nobody has touched it or its name. The zero Mark is no file's.
+type Mark struct{ id identity }
+
+// MarkOf looks at what has the name path, without following a link.
+func MarkOf(path string) (Mark, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return Mark{}, err
+	}
+	return Mark{identify(info)}, nil
+}
+
 // Owner is who owns a file; -1 is not known.
 func Owner(info fs.FileInfo) (uid, gid int) {
 	stat, ok := info.Sys().(*syscall.Stat_t)

@@ -97,12 +97,15 @@ func rename(file *os.File, path string, err error) error {
 	return nil
 }
 
+// temporary is the pattern of the names that files have while they are written.
+const temporary = ".new-*"
+
 // temp makes the file that is to get a name in dir.
 func temp(dir, name string) (*os.File, error) {
 	if name == "" || name[0] == '.' || name != filepath.Base(name) {
 		return nil, fmt.Errorf("%q is not the name of a file in %s", name, dir)
 	}
-	return os.CreateTemp(dir, ".new-*") // mode 0600
+	return os.CreateTemp(dir, temporary) // mode 0600
 }
 
 // fill writes data, brings it to the disk and closes the file; a full disk shows in any of the three.
@@ -144,7 +147,7 @@ func makeDir(path string, perm fs.FileMode) error {
 // to the disk, since what it tells of is over when the machine is.
 func Publish(dir, name string, data []byte, perm fs.FileMode) error {
 	// open(O_CREAT|O_EXCL) write fchmod close rename
-	file, err := os.CreateTemp(dir, ".new-*")
+	file, err := os.CreateTemp(dir, temporary)
 	if err != nil {
 		return err
 	}
