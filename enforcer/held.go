@@ -40,10 +40,6 @@ func (l *loop) tellContests(contests []string) {
 // Stale reports whether what was read at a moment is too old to be believed without a word.
 func (s Settings) Stale(read, now time.Time) bool { return now.Sub(read) > s.MaxStale }
 
-// Answers reports whether sshd may be told the keys of a reading: one that is stale may be refused, which shuts everybody out
-// whom another way does not let in. Files in homes do not ask: they keep their granted keys however old the reading is.
-func (s Settings) Answers(read, now time.Time) bool { return !s.Refuse || !s.Stale(read, now) }
-
 // offer reads the registry and offers the reading to the gate, outside of the loop: a large one takes a second to compare and to
 // bring to the disk.
 func offer(ctx context.Context, gate *Gate, settings Settings) (f fetched) {
