@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // prCapBSetDrop is PR_CAPBSET_DROP of prctl(2).
@@ -96,20 +97,28 @@ func UnitCapabilities(tb testing.TB, files ...string) []int {
 	return slices.Compact(list)
 }
 
-// OnlyCapabilities fails the test unless a process, which root started, has these capabilities and no other.
+// OnlyCapabilities fails the test unless a process, which root started, has these capabilities and no other. Whoever started it knows that by
+// the end of a pipe, which execve(2) closes a moment before it gives the new program its capabilities (begin_new_exec in the kernel's fs/exec.c):
+// that moment is waited for.
 func OnlyCapabilities(tb testing.TB, pid int, capabilities []int) {
 	tb.Helper()
 	var set uint64
 	for _, c := range capabilities {
 		set |= 1 << c
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, field := range []string{"CapPrm", "CapEff", "CapBnd"} {
-		if want := fmt.Sprintf("%s:\t%016x\n", field, set); !strings.Contains(string(status), want) {
-			tb.Fatalf("process %d has other capabilities than %s%s", pid, want, status)
+	for end := time.Now().Add(sshdPatience); ; time.Sleep(time.Millisecond) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		wrong := slices.ContainsFunc([]string{"CapPrm", "CapEff", "CapBnd"}, func(field string) bool {
+			return !strings.Contains(string(status), fmt.Sprintf("%s:\t%016x\n", field, set))
+		})
+		if !wrong {
+			return
+		}
+		if time.Now().After(end) {
+			tb.Fatalf("process %d has other capabilities than %016x:\n%s", pid, set, status)
 		}
 	}
 }
