@@ -170,12 +170,15 @@ func (s *Stall) Let() {
 
 func (s *Stall) end() {
 	_ = s.stdin.Close()
-	if s.mount != "" {
-		if err := syscall.Unmount(s.mount, syscall.MNT_DETACH); err != nil {
-			s.tb.Error(err)
-		}
+	if s.mount == "" {
+		s.wait()
+		return
 	}
-	s.wait()
+	if err := syscall.Unmount(s.mount, syscall.MNT_DETACH); err != nil {
+		s.tb.Error(err)
+	}
+	// Killed, for it need not end by itself: a namespace that another test has just made has the mount as well.
+	s.once.Do(func() { _, _ = s.cmd.Process.Kill(), s.cmd.Wait() })
 }
 
 func (s *Stall) wait() {
