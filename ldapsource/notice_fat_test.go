@@ -18,11 +18,12 @@ func TestNoticeBesideFatNames(t *testing.T) {
 			l := listen(t, c)
 			l.by(Way(name))
 			l.drain()
-			names := fmt.Sprintf("dn: %s\nchangetype: modify\nadd: uid\n", userDN("user7"))
+			var names strings.Builder
+			fmt.Fprintf(&names, "dn: %s\nchangetype: modify\nadd: uid\n", userDN("user7"))
 			for i := range 5000 {
-				names += fmt.Sprintf("uid: m-%08d-%s\n", i, strings.Repeat("x", 240))
+				fmt.Fprintf(&names, "uid: m-%08d-%s\n", i, strings.Repeat("x", 240))
 			}
-			s.Modify(names)
+			s.Modify(names.String())
 			l.hears("")
 			if name == "sync" {
 				l.by(ByPoll)

@@ -42,11 +42,12 @@ func TestAlsoLogins(t *testing.T) {
 	also := filepath.Join(filepath.Dir(d.program), "also")
 	theirs := func(lines ...string) {
 		t.Helper()
-		script := "#!/bin/sh\n[ \"$1\" = \"$2\" ] || exit 1\n" // %u is one name, as %%u by way of keyreeve-keys
+		var script strings.Builder
+		script.WriteString("#!/bin/sh\n[ \"$1\" = \"$2\" ] || exit 1\n") // %u is one name, as %%u by way of keyreeve-keys
 		for _, line := range lines {
-			script += "echo '" + line + "'\n"
+			script.WriteString("echo '" + line + "'\n")
 		}
-		if err := errors.Join(os.WriteFile(also+".new", []byte(script), 0o755), os.Rename(also+".new", also)); err != nil { // umask 022
+		if err := errors.Join(os.WriteFile(also+".new", []byte(script.String()), 0o755), os.Rename(also+".new", also)); err != nil { // umask 022
 			t.Fatal(err)
 		}
 	}
