@@ -64,8 +64,7 @@ func (l *loop) take(f fetched) {
 	}
 	l.tellUnsaved(f.unsaved)
 	if f.err != nil {
-		l.catchUp()
-		l.tellSSHD()
+		l.goOn()
 		l.fetch.wait = min(max(2*l.fetch.wait, firstRetry), lastRetry, l.settings.Refresh)
 		l.refresh.Reset(l.fetch.wait)
 		instead := "no home is looked at before it was"
@@ -86,9 +85,16 @@ func (l *loop) take(f fetched) {
 			zap.Int("keys", f.snapshot.Keys()), zap.Int("inactive_users", inactive(f.snapshot)), zap.Int("rejected_values", f.snapshot.Rejects()))
 	}
 	l.readings.contact = f.begun
-	l.catchUp()
-	l.tellSSHD()
+	l.goOn()
 	l.tellStale()
+}
+
+// goOn makes the gate's last good reading the world, and has sshd answered where that was the world already: a new one has done so.
+func (l *loop) goOn() {
+	before := l.world
+	if l.catchUp(); l.world == before {
+		l.tellSSHD()
+	}
 }
 
 // inactive counts the accounts that do not count now.
