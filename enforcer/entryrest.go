@@ -35,7 +35,7 @@ func (l *loop) entryRests(user string) bool {
 func (l *loop) strain(ctx context.Context, read reread) {
 	n, user := &l.notices, read.user
 	r := n.rests[user]
-	if r == nil || time.Since(r.last) > restWithin {
+	if r.past() {
 		r = &rest{}
 		n.rests[user] = r
 	}
@@ -97,7 +97,7 @@ func (l *loop) looksSilent(ctx context.Context) {
 // forgetRests drops what is known of users whose entries keep still.
 func (n *notices) forgetRests() {
 	for user, r := range n.rests {
-		if !r.resting && time.Since(r.last) > restWithin {
+		if !r.resting && r.past() {
 			delete(n.rests, user)
 		}
 	}

@@ -38,19 +38,17 @@ func (g *Gate) people(names []string) []string {
 // follow notes the uids of those who are gone by what is let through, of whom each had his alone: whoever has it next, and is lost within
 // the window, is the same person. Accounts that have one uid side by side count each for itself.
 func (g *Gate) follow(v Verdict) {
-	var uids []int
 	who := make(map[int]string)
 	for _, name := range v.Loss.Users {
 		user, _ := g.good.Snapshot.User(name)
 		if _, there := v.Snapshot.User(name); !there && user.UID >= 0 {
-			uids = append(uids, user.UID)
 			who[user.UID] = g.people([]string{name})[0]
 		}
 	}
-	if len(uids) == 0 {
+	if len(who) == 0 {
 		return
 	}
-	having := make(map[int]int, len(uids))
+	having := make(map[int]int, len(who))
 	for user := range g.good.Snapshot.Users() {
 		if who[user.UID] != "" {
 			having[user.UID]++
@@ -59,9 +57,9 @@ func (g *Gate) follow(v Verdict) {
 	if g.renamed == nil {
 		g.renamed = make(map[int]string)
 	}
-	for _, uid := range uids {
+	for uid, first := range who {
 		if having[uid] == 1 {
-			g.renamed[uid] = who[uid]
+			g.renamed[uid] = first
 		}
 	}
 }

@@ -29,6 +29,9 @@ type rest struct {
 // changes then.
 func (r *rest) alerted() bool { return r != nil && r.changes > restAfter }
 
+// past reports whether the last change is so long ago that the next one is the first again.
+func (r *rest) past() bool { return r == nil || time.Since(r.last) > restWithin }
+
 // rested reports whether a user may be looked at now; if not, he is as soon as he has rested.
 func (l *loop) rested(user string) bool {
 	r := l.rests[user]
@@ -50,7 +53,7 @@ func (l *loop) tire(ctx context.Context, f finished) {
 // exert counts what a user has cost, and lets him rest when it was often.
 func (l *loop) exert(ctx context.Context, user string) {
 	r := l.rests[user]
-	if r == nil || time.Since(r.last) > restWithin {
+	if r.past() {
 		l.calm(user, r)
 		r = &rest{}
 		l.rests[user] = r
@@ -95,7 +98,7 @@ func (l *loop) wake(user string) {
 // forgetRests drops what is known of users who keep still, so that the memory of it is bounded by those who do not.
 func (l *loop) forgetRests() {
 	for user, r := range l.rests {
-		if !r.resting && time.Since(r.last) > restWithin {
+		if !r.resting && r.past() {
 			l.calm(user, r)
 			delete(l.rests, user)
 		}
