@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -70,12 +69,9 @@ func awaitChange(table, end int32) error {
 // points reads the mounts: the id, the device and the mount point of each, with
 // blanks between them. An id is used again, but seldom for what looks the same.
 func (m *mounts) points() (map[string]bool, error) {
-	if _, err := m.file.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("mountinfo: %w", err)
-	}
-	text, err := io.ReadAll(m.file)
+	text, err := m.text()
 	if err != nil {
-		return nil, fmt.Errorf("mountinfo: %w", err)
+		return nil, err
 	}
 	list := make(map[string]bool)
 	for line := range bytes.Lines(text) {

@@ -106,15 +106,24 @@ func (m *mounts) refresh() error {
 }
 
 func (m *mounts) load() error {
-	if _, err := m.file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("mountinfo: %w", err)
+	text, err := m.text()
+	if err == nil {
+		m.foreign, m.servers = parseMounts(text)
 	}
-	text, err := io.ReadAll(m.file)
+	return err
+}
+
+// text reads the table.
+func (m *mounts) text() ([]byte, error) {
+	_, err := m.file.Seek(0, io.SeekStart)
+	var text []byte
+	if err == nil {
+		text, err = io.ReadAll(m.file)
+	}
 	if err != nil {
-		return fmt.Errorf("mountinfo: %w", err)
+		return nil, fmt.Errorf("mountinfo: %w", err)
 	}
-	m.foreign, m.servers = parseMounts(text)
-	return nil
+	return text, nil
 }
 
 // parseMounts reads mountinfo (proc(5), /proc/pid/mountinfo): the third field is
