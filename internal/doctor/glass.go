@@ -103,9 +103,8 @@ func (f Facts) inOtherBlocks(account Account, told []Finding) []Finding {
 
 // ofGlass reports whether a Match block is for those alone who have to get in.
 func (f Facts) ofGlass(match string) bool {
-	words := strings.Fields(match)
-	return len(words) == 2 && strings.EqualFold(words[0], "user") && !slices.ContainsFunc(strings.Split(words[1], ","), func(name string) bool {
-		return !slices.ContainsFunc(f.glass(), func(a Account) bool { return a.Name == name })
+	return onlyFor(match, func(name string) bool {
+		return slices.ContainsFunc(f.glass(), func(a Account) bool { return a.Name == name })
 	})
 }
 

@@ -19,7 +19,7 @@ import (
 
 // The rest of the host, from files of the test's own. A file that is not written is one that the host has not.
 func TestChecksOfTheMachine(t *testing.T) {
-	const mounts = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 0:40 / /home rw - nfs4 nas:/home rw\n23 22 0:41 / /home/far rw - autofs auto.home rw\n24 21 0:42 / /work rw - lustre mds@tcp:/w rw\n"
+	const mounts = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 0:40 / /home rw - nfs4 nas:/home rw\n23 22 0:41 / /home/far rw - autofs auto.home rw\n24 21 0:42 / /scratch rw - lustre mds@tcp:/w rw\n"
 	for name, c := range map[string]struct {
 		yaml  string
 		homes []string
@@ -27,7 +27,7 @@ func TestChecksOfTheMachine(t *testing.T) {
 		want  []string
 	}{
 		"local homes":  {"", []string{"/local/ada"}, map[string]string{"proc/self/mountinfo": mounts}, nil},
-		"remote homes": {"", []string{"/home/ada", "/home/far/bob", "/work/carl", "/local/dora"}, map[string]string{"proc/self/mountinfo": mounts}, []string{"note blind-homes homes", "note blind-homes homes", "note blind-homes homes"}},
+		"remote homes": {"", []string{"/home/ada", "/home/far/bob", "/scratch/carl", "/local/dora"}, map[string]string{"proc/self/mountinfo": mounts}, []string{"note blind-homes homes", "note blind-homes homes", "note blind-homes homes"}},
 		"watches":      {"", slices.Repeat([]string{"/a"}, 51), map[string]string{"proc/sys/fs/inotify/max_user_watches": "100\n"}, []string{"note inotify fs.inotify.max_user_watches"}},
 		"enough":       {"", slices.Repeat([]string{"/a"}, 50), map[string]string{"proc/sys/fs/inotify/max_user_watches": "100\n"}, nil},
 		"instances":    {"", nil, map[string]string{"proc/sys/fs/inotify/max_user_instances": "8\n"}, []string{"note inotify fs.inotify.max_user_instances"}},

@@ -105,11 +105,17 @@ func blocks(said host.Said) [][]host.Line {
 
 // answered reports whether a block is for users whom sshd was asked about, and for nobody else.
 func answered(said host.Said, match string) bool {
-	words := strings.Fields(match)
-	return len(words) == 2 && strings.EqualFold(words[0], "user") && !slices.ContainsFunc(strings.Split(words[1], ","), func(name string) bool {
+	return onlyFor(match, func(name string) bool {
 		_, asked := said.Users[name]
-		return !asked
+		return asked
 	})
+}
+
+// onlyFor reports whether a block is for users by name, each of whom is one of those.
+func onlyFor(match string, those func(name string) bool) bool {
+	words := strings.Fields(match)
+	return len(words) == 2 && strings.EqualFold(words[0], "user") &&
+		!slices.ContainsFunc(strings.Split(words[1], ","), func(name string) bool { return !those(name) })
 }
 
 // changed is a value after a line; a list may be told by what is added to it (PubkeyAcceptedAlgorithms in sshd_config(5)).
