@@ -279,9 +279,7 @@ func TestEntries(t *testing.T) {
 // A file for a group gets it from its directory, without a right of root's; a directory that others are in, or that gives its group to
 // nobody, is refused, and nothing is written.
 func TestReplaceShared(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("a group that this process is not in takes root")
-	}
+	testenv.Need(t, "root") // for a group that this process is not in
 	const gid = 60001
 	for mode, good := range map[fs.FileMode]bool{
 		0o750 | fs.ModeSetgid: true, 0o700 | fs.ModeSetgid: true, 0o750: false, 0o755 | fs.ModeSetgid: false, 0o770 | fs.ModeSetgid: false,
