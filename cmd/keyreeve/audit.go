@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/audit"
-	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
 func newAudit(p process, path *string) *cobra.Command {
@@ -53,9 +51,6 @@ func newRefused(p process, path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := statefile.EnsureDir(filepath.Dir(c.Audit.File), 0o700); err != nil {
-				return fmt.Errorf("make %s ready: %w", filepath.Dir(c.Audit.File), err)
-			}
 			now := time.Now()
 			recorded, missed, err := countRefusal(c, user, now)
 			if err != nil {
@@ -67,12 +62,11 @@ func newRefused(p process, path *string) *cobra.Command {
 			if missed > 0 {
 				message += fmt.Sprintf(" (%d more of this user's were not recorded before it)", missed)
 			}
-			trail, err := audit.Open(c.Audit.File)
+			trail, err := openTrail(c, p.warn)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, trail.Close()) }()
-			trail.CopyTo(audit.JournalSocket, p.warn)
 			record := audit.Record{
 				Time: now, ID: rand.Text(), Action: audit.RefuseSession, Outcome: audit.Success, User: user, UID: -1, Reason: reason, Message: message, Source: address,
 			}

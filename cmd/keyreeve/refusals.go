@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -21,7 +20,7 @@ const refusalsPerMinute = 10
 // was. With an error it is. It takes no lock: of sessions that are refused at one moment a few more may be recorded, or fewer counted.
 func countRefusal(c config.Config, user string, now time.Time) (recorded bool, missed int, err error) {
 	dir := filepath.Join(c.StateDir, "refused")
-	if err := errors.Join(statefile.EnsureDir(c.StateDir, 0o700), statefile.EnsureDir(dir, 0o700)); err != nil {
+	if err := ready(c.StateDir, dir); err != nil {
 		return true, 0, err
 	}
 	sum := sha256.Sum256([]byte(strings.ToLower(user))) // one account may have several spellings

@@ -168,19 +168,39 @@ func exceptionsPath(c config.Config) string { return filepath.Join(c.StateDir, "
 // newEnforcer opens what changes need: the trail and the quarantine. tell hears when the trail is not copied to the journal.
 func newEnforcer(c config.Config, door *homes.Door, tell func(error)) (*enforcer.Enforcer, *audit.Log, error) {
 	quarantine := quarantineOf(c)
-	for _, dir := range []string{filepath.Dir(c.Audit.File), c.StateDir, quarantine.Dir} {
-		if err := statefile.EnsureDir(dir, 0o700); err != nil {
-			return nil, nil, fmt.Errorf("make %s ready: %w", dir, err)
-		}
+	if err := ready(c.StateDir, quarantine.Dir); err != nil {
+		return nil, nil, err
 	}
-	trail, err := audit.Open(c.Audit.File)
+	trail, err := openTrail(c, tell)
 	if err != nil {
 		return nil, nil, err
 	}
-	trail.CopyTo(audit.JournalSocket, tell)
 	return &enforcer.Enforcer{
 		Homes: door, Trail: trail.Write, Quarantine: quarantine, Now: time.Now, Allowance: enforcer.NewAllowance(),
 	}, trail, nil
+}
+
+// openTrail opens the trail, with its copy to the journal.
+func openTrail(c config.Config, tell func(error)) (*audit.Log, error) {
+	if err := ready(filepath.Dir(c.Audit.File)); err != nil {
+		return nil, err
+	}
+	trail, err := audit.Open(c.Audit.File)
+	if err != nil {
+		return nil, err
+	}
+	trail.CopyTo(audit.JournalSocket, tell)
+	return trail, nil
+}
+
+// ready makes directories for root alone, one after the other.
+func ready(dirs ...string) error {
+	for _, dir := range dirs {
+		if err := statefile.EnsureDir(dir, 0o700); err != nil {
+			return fmt.Errorf("make %s ready: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 // openDoor opens the homes; tell is told where "guard: root" cannot be had.
