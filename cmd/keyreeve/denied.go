@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -37,6 +36,7 @@ type denied struct {
 	// listed is what may be on the list, sure says that it is.
 	listed map[krl.Hash]bool
 	sure   bool
+	mark   statefile.Mark // of the list, once it was read or written
 }
 
 // openDenied makes sure that there is a list, and keeps it.
@@ -74,7 +74,8 @@ func (d *denied) begin(path string) error {
 		return d.put(nil)
 	}
 	d.listed, d.sure = setOf(hashes), true
-	return nil
+	d.mark, err = statefile.MarkOf(path)
+	return err
 }
 
 // replace brings the list up to date.
@@ -111,10 +112,10 @@ func (d *denied) spared() (map[authkeys.Key]bool, error) {
 
 // put makes the list one of these keys.
 func (d *denied) put(want []krl.Hash) error {
-	set := setOf(want)
+	set, path := setOf(want), filepath.Join(d.dir, d.name)
 	if d.sure && len(set) == len(d.listed) && subset(set, d.listed) {
-		if _, err := os.Lstat(filepath.Join(d.dir, d.name)); err == nil {
-			return nil // somebody may have removed it
+		if mark, err := statefile.MarkOf(path); err == nil && mark == d.mark {
+			return nil // else somebody has removed it, or put another in its place
 		}
 	}
 	err := statefile.Replace(d.dir, d.name, krl.Make(want))
@@ -123,7 +124,8 @@ func (d *denied) put(want []krl.Hash) error {
 			d.log.Info("sshd is told which keys to refuse", zap.Int("keys", len(set)))
 		}
 		d.listed, d.sure = set, true
-		return nil
+		d.mark, err = statefile.MarkOf(path)
+		return err
 	}
 	d.sure = false
 	if subset(d.listed, set) {

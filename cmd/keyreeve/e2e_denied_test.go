@@ -137,6 +137,9 @@ func TestDeniedFileAtTheStart(t *testing.T) {
 		}
 		d.signal(syscall.SIGHUP) // which reads the registry
 		eventually(t, "there is one again", empty)
+		s.put("lists/revoked.krl", "an old list, put back")
+		d.signal(syscall.SIGHUP)
+		eventually(t, "it is an empty one", empty)
 		d.stop()
 	}
 	start()
