@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -22,13 +21,6 @@ const (
 	otherPatience = 2 * time.Second
 	otherMost     = 256 << 10
 )
-
-// other is another AuthorizedKeysCommand that runs beside this one. It has no part in what this one prints before.
-type other struct {
-	process *os.Process
-	said    *os.File
-	until   time.Time
-}
 
 // words gives the program and its arguments: blanks divide them, and then sshd's words take the place of %u, %U, %h, %f, %t and %k, each within one
 // argument, whatever is in it. A program without arguments is given the user's name, as by sshd.
@@ -59,7 +51,7 @@ func (r request) words() ([]string, error) {
 }
 
 // startOther starts the program that the request names. This process must not be confined yet: its child would be as well.
-func startOther(r request) (o *other, err error) {
+func startOther(r request) (*child, error) {
 	words, err := r.words()
 	if err != nil {
 		return nil, err
@@ -67,27 +59,9 @@ func startOther(r request) (o *other, err error) {
 	if err := safe(words[0]); err != nil {
 		return nil, err
 	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close() //nolint:errcheck // nothing was written
-	said, theirs, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer theirs.Close() //nolint:errcheck // the child has its own
-	until := time.Now().Add(otherPatience)
-	// A process group of its own, so that all of it can be ended; it ends with this thread as well (prctl(2), PR_SET_PDEATHSIG), since sshd ends
-	// the group of this one alone.
+	// It ends with this thread as well (prctl(2), PR_SET_PDEATHSIG), since sshd ends the group of this process alone.
 	runtime.LockOSThread()
-	process, err := os.StartProcess(words[0], words, &os.ProcAttr{ //nolint:gosec // root names it in the configuration of sshd
-		Dir: "/", Files: []*os.File{null, theirs, os.Stderr}, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
-	})
-	if err != nil {
-		return nil, errors.Join(err, said.Close())
-	}
-	return &other{process, said, until}, nil
+	return begin(otherPatience, os.Environ(), syscall.SIGKILL, words...)
 }
 
 // safe reports who else than root could change a program, as sshd does of its own command (safe_path in OpenSSH's misc.c).
@@ -112,36 +86,6 @@ func safe(path string) error {
 			return nil
 		}
 	}
-}
-
-// end ends the program, with whatever it has started.
-func (o *other) end() { _ = syscall.Kill(-o.process.Pid, syscall.SIGKILL) }
-
-// text is all that the program says, if it ends well and in time.
-func (o *other) text() ([]byte, error) {
-	defer o.said.Close() //nolint:errcheck // nothing was written
-	err := o.said.SetReadDeadline(o.until)
-	var text []byte
-	if err == nil {
-		text, err = io.ReadAll(io.LimitReader(o.said, otherMost+1))
-	}
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = fmt.Errorf("it has not ended within %v", otherPatience)
-	case err == nil && len(text) > otherMost:
-		err = fmt.Errorf("it says more than %d bytes", otherMost)
-	}
-	if err != nil {
-		o.end() // not waited for: what cannot be killed would hold up the login
-		return nil, err
-	}
-	late := time.AfterFunc(time.Until(o.until), o.end)
-	defer late.Stop()
-	state, err := o.process.Wait()
-	if err == nil && !state.Success() {
-		err = fmt.Errorf("it ended with %v", state) // sshd takes no key from such a command either
-	}
-	return text, err
 }
 
 // foreign gives the canonical lines of those keys of another program that may let the user in. What the file says of a key stands above that:
@@ -172,7 +116,7 @@ func foreign(file io.ReaderAt, size int64, r request, text []byte, now time.Time
 	var candidates []authkeys.Line
 	for _, line := range authkeys.Parse(text) {
 		f := line.Key.Fingerprint()
-		if line.Kind == authkeys.Entry && !taken[f] && (!strings.HasPrefix(r.fingerprint, "SHA256:") || f == r.fingerprint) {
+		if line.Kind == authkeys.Entry && !taken[f] && r.wants(f) {
 			candidates = append(candidates, line)
 		}
 	}

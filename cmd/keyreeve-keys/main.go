@@ -21,7 +21,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +53,12 @@ type request struct {
 	user, uid, home, fingerprint, keyType, key string
 }
 
+// single reports whether one key is asked for. A fingerprint by another hash than SHA-256 (FingerprintHash in sshd_config(5)) asks for nothing.
+func (r request) single() bool { return strings.HasPrefix(r.fingerprint, "SHA256:") }
+
+// wants reports whether a key is asked for.
+func (r request) wants(fingerprint string) bool { return !r.single() || fingerprint == r.fingerprint }
+
 func run(args []string, stdout, stderr io.Writer, now time.Time) error {
 	asked, err := parse(args)
 	if err != nil {
@@ -63,7 +68,7 @@ func run(args []string, stdout, stderr io.Writer, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read the keys of %q: %w", asked.user, err)
 	}
-	var chained *other
+	var chained *child
 	var trouble error // with it alone
 	if asked.also != "" {
 		chained, trouble = startOther(asked)
@@ -74,12 +79,12 @@ func run(args []string, stdout, stderr io.Writer, now time.Time) error {
 		_, err = stdout.Write(text)
 	}
 	// With the offered key nothing more is asked for.
-	if chained != nil && (err != nil || strings.HasPrefix(asked.fingerprint, "SHA256:") && len(text) > 0) {
+	if chained != nil && (err != nil || asked.single() && len(text) > 0) {
 		chained.end()
 		chained = nil
 	}
 	if chained != nil {
-		if text, trouble = chained.text(); trouble == nil {
+		if text, trouble = chained.text(otherMost); trouble == nil {
 			text, trouble = foreign(file, size, asked, text, now)
 		}
 		if trouble == nil {
@@ -104,19 +109,13 @@ func granted(file io.ReaderAt, size int64, asked request, now time.Time) ([]byte
 	case found && asked.uid != "" && asked.uid != strconv.Itoa(user.UID):
 		return nil, fmt.Errorf("the keys of %q are for the uid %d, and sshd asks for the uid %q: nobody is let in by them", asked.user, user.UID, asked.uid)
 	}
-	return lines(user, asked.fingerprint), nil
-}
-
-// lines are the keys to print. A fingerprint by another hash than SHA-256 (FingerprintHash in sshd_config(5)) asks for nothing.
-func lines(user answer.User, fingerprint string) []byte {
-	var text bytes.Buffer
+	var text []byte
 	for _, key := range user.Keys {
-		if strings.HasPrefix(fingerprint, "SHA256:") && key.Fingerprint != fingerprint {
-			continue
+		if asked.wants(key.Fingerprint) {
+			text = append(text, key.Line...)
 		}
-		text.WriteString(key.Line)
 	}
-	return text.Bytes()
+	return text, nil
 }
 
 func defaultFile() string { return filepath.Join(answer.Dir, answer.Name) }

@@ -24,22 +24,79 @@ const (
 	warning = 10*8 + 4
 )
 
-// start runs a program to its end, for a bounded time, in a process group of its own, so that what it has started ends with it. Nothing of this
-// process' environment is handed on: a user's own file may have a part in it.
-func start(patience time.Duration, stdout *os.File, words ...string) error {
+// child is a program that runs beside this one, in a process group of its own, so that what it has started ends with it.
+type child struct {
+	process  *os.Process
+	said     *os.File // the end of its stdout
+	patience time.Duration
+	until    time.Time
+}
+
+// begin starts a program that is to end within patience; with is a signal that it gets when this thread ends, 0 for none.
+func begin(patience time.Duration, environment []string, with syscall.Signal, words ...string) (*child, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close() //nolint:errcheck // nothing was written
+	said, theirs, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close() //nolint:errcheck // the child has its own
+	until := time.Now().Add(patience)
 	process, err := os.StartProcess(words[0], words, &os.ProcAttr{ //nolint:gosec // words, no shell
-		Dir: "/", Env: []string{}, Files: []*os.File{nil, stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Setpgid: true},
+		Dir: "/", Env: environment, Files: []*os.File{null, theirs, os.Stderr}, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: with},
 	})
+	if err != nil {
+		return nil, errors.Join(err, said.Close())
+	}
+	return &child{process, said, patience, until}, nil
+}
+
+// end ends the program, with whatever it has started.
+func (c *child) end() { _ = syscall.Kill(-c.process.Pid, syscall.SIGKILL) }
+
+// text is all that the program says, if it ends well and in time, and says no more than that many bytes.
+func (c *child) text(most int64) ([]byte, error) {
+	defer c.said.Close() //nolint:errcheck // nothing was written
+	err := c.said.SetReadDeadline(c.until)
+	var text []byte
+	if err == nil {
+		text, err = io.ReadAll(io.LimitReader(c.said, most+1))
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("it has not ended within %v", c.patience)
+	case err == nil && int64(len(text)) > most:
+		err = fmt.Errorf("it says more than %d bytes", most)
+	}
+	if err != nil {
+		c.end() // not waited for: what cannot be killed would hold up the login
+		return nil, err
+	}
+	return text, c.wait()
+}
+
+// wait waits for the program's end, and brings it about in time. One that fails has said nothing: sshd takes no key from such a command either.
+func (c *child) wait() error {
+	late := time.AfterFunc(time.Until(c.until), c.end)
+	defer late.Stop()
+	state, err := c.process.Wait()
+	if err == nil && !state.Success() {
+		err = fmt.Errorf("it ended with %v", state)
+	}
+	return err
+}
+
+// start runs a program to its end, whatever it says. Nothing of this process' environment is handed on: a user's own file may have a part in it.
+func start(patience time.Duration, words ...string) error {
+	c, err := begin(patience, []string{}, 0, words...)
 	if err != nil {
 		return err
 	}
-	late := time.AfterFunc(patience, func() { _ = syscall.Kill(-process.Pid, syscall.SIGKILL) })
-	defer late.Stop()
-	state, err := process.Wait()
-	if err == nil && !state.Success() {
-		err = fmt.Errorf("%s: %v", words[0], state)
-	}
-	return err
+	defer c.said.Close() //nolint:errcheck // nothing was written
+	return c.wait()
 }
 
 // lookUp asks the name service for the account of a name. PAM says the name that the client typed, which may be another spelling of it (in sssd:
@@ -53,15 +110,10 @@ func lookUp(name string) (answer.User, error) {
 }
 
 func lookUpBy(program, name string) (answer.User, error) {
-	read, write, err := os.Pipe()
-	if err != nil {
-		return answer.User{}, err
-	}
-	defer read.Close() //nolint:errcheck // nothing was written
-	err = errors.Join(start(lookPatience, write, program, "passwd", "--", name), write.Close(), read.SetReadDeadline(time.Now().Add(time.Second)))
+	asked, err := begin(lookPatience, []string{}, 0, program, "passwd", "--", name)
 	var text []byte
 	if err == nil {
-		text, err = io.ReadAll(io.LimitReader(read, 64<<10))
+		text, err = asked.text(64 << 10)
 	}
 	if err != nil {
 		return answer.User{}, fmt.Errorf("ask the name service for %q: %w", name, err)
@@ -92,8 +144,8 @@ func (g gate) tell(user, address string, r *refusal) error {
 	for i, word := range words {
 		words[i] = word[:min(len(word), maxWord)]
 	}
-	if err := start(g.patience, nil, words...); err != nil {
-		return fmt.Errorf("record it: %w", err)
+	if err := start(g.patience, words...); err != nil {
+		return fmt.Errorf("record it by %s: %w", g.record, err)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func TestStart(t *testing.T) {
 	dir := t.TempDir()
 	child := filepath.Join(dir, "child")
 	begun := time.Now()
-	err := start(300*time.Millisecond, nil, script(t, fmt.Sprintf("sleep 60 & echo $! >%[1]s.new; mv %[1]s.new %[1]s; wait\n", child)))
+	err := start(300*time.Millisecond, script(t, fmt.Sprintf("sleep 60 & echo $! >%[1]s.new; mv %[1]s.new %[1]s; wait\n", child)))
 	if err == nil || time.Since(begun) > 30*time.Second {
 		t.Errorf("after %v: %v", time.Since(begun), err)
 	}
@@ -84,7 +84,7 @@ func TestStart(t *testing.T) {
 		}
 	}
 	heard := filepath.Join(dir, "heard")
-	if err := start(time.Minute, nil, script(t, "env >"+heard+"\n")); err != nil {
+	if err := start(time.Minute, script(t, "env >"+heard+"\n")); err != nil {
 		t.Fatal(err)
 	}
 	if text, err = os.ReadFile(heard); err != nil || strings.Contains(string(text), "SSH_AUTH_INFO_0") {
