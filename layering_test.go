@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"internal/testenv":   {"golang.org/x/crypto/ssh"},
 	"internal/doctor":    {"internal/answer", "internal/config", "internal/homes", "internal/host", "internal/statefile"},
 	"internal/demo":      {},
-	"cmd/keyreeve-keys":  {"authkeys", "policy", "internal/answer"},
+	"cmd/keyreeve-keys":  {"authkeys", "policy", "internal/answer", "internal/statefile"},
 	"cmd/keyreeve": {
 		"authkeys", "policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
 		"internal/answer", "internal/doctor", "internal/homes", "internal/host", "internal/krl", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/answer"
+	"github.com/keyreeve/keyreeve/internal/statefile"
 	"github.com/keyreeve/keyreeve/policy"
 )
 
@@ -73,19 +73,11 @@ func safe(path string) error {
 	if err != nil {
 		return err
 	}
-	for at := target; ; at = filepath.Dir(at) {
-		info, err := os.Lstat(at) //nolint:gosec // root names it in the configuration of sshd
-		if err != nil {
-			return err
-		}
-		stat, ok := info.Sys().(*syscall.Stat_t)
-		if !ok || stat.Uid != 0 || info.Mode().Perm()&0o022 != 0 || info.Mode()&fs.ModeSymlink != 0 {
-			return fmt.Errorf("%s: somebody other than root could change %s", path, at)
-		}
-		if at == "/" {
-			return nil
-		}
+	at, _, err := statefile.Exposed(target)
+	if err == nil && at != "" {
+		err = fmt.Errorf("%s: somebody other than root could change %s", path, at)
 	}
+	return err
 }
 
 // foreign gives the canonical lines of those keys of another program that may let the user in. What the file says of a key stands above that:

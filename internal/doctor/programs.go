@@ -31,21 +31,21 @@ func unsafePath(path string) string {
 	if err != nil {
 		return "it cannot be found: " + err.Error()
 	}
-	for name := target; ; name = filepath.Dir(name) {
-		info, err := os.Stat(name)
-		if err != nil {
-			return err.Error()
-		}
-		if uid, _ := statefile.Owner(info); uid != 0 || info.Mode().Perm()&0o022 != 0 {
-			return fmt.Sprintf("%s belongs to uid %d, mode %04o: sshd wants it root's alone to write", name, uid, info.Mode().Perm())
-		}
-		if name == target && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0) {
-			return "it is no program"
-		}
-		if name == "/" {
-			return ""
-		}
+	at, info, err := statefile.Exposed(target)
+	if err != nil {
+		return err.Error()
 	}
+	if at != "" {
+		uid, _ := statefile.Owner(info)
+		return fmt.Sprintf("%s belongs to uid %d, mode %04o: sshd wants it root's alone to write", at, uid, info.Mode().Perm())
+	}
+	if info, err = os.Lstat(target); err != nil {
+		return err.Error()
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
+		return "it is no program"
+	}
+	return ""
 }
 
 // answerFile looks at the file of answers, and asks it for each of the sample.
