@@ -75,60 +75,6 @@ const (
 	GuardRoot      = "root"
 )
 
-// Registry says where the centre's key registry is.
-type Registry struct {
-	// Source is LDAPSource or LDIFSource.
-	Source string                `yaml:"source"`
-	LDAP   ldapsource.LDAPConfig `yaml:"ldap"`
-	LDIF   LDIF                  `yaml:"ldif"`
-	// Canary must be in every reading, whatever the source.
-	Canary  ldapsource.Canary `yaml:"canary"`
-	Refresh time.Duration     `yaml:"refresh"`
-	// MaxStale is how old the last good reading may become before Stale counts: Serve or Refuse, for the answer to sshd.
-	MaxStale Age    `yaml:"max_stale"`
-	Stale    string `yaml:"stale"`
-	Hold     Hold   `yaml:"hold"`
-}
-
-// Hold says how many people a reading of the registry may take something from before it is held.
-type Hold struct {
-	// Percent is their share of those who could lose it.
-	Percent int `yaml:"percent"`
-	// Least is how many always may.
-	Least int `yaml:"least"`
-}
-
-// The bounds of Hold: it can be made wide, but not be turned off.
-const (
-	mostPercent = 50
-	mostLeast   = 100
-)
-
-func (h Hold) check() error {
-	var list []error
-	if h.Percent < 0 || h.Percent > mostPercent {
-		list = append(list, fmt.Errorf("registry.hold.percent: %d is not between 0 and %d", h.Percent, mostPercent))
-	}
-	if h.Least < 0 || h.Least > mostLeast {
-		list = append(list, fmt.Errorf("registry.hold.least: %d is not between 0 and %d", h.Least, mostLeast))
-	}
-	return errors.Join(list...)
-}
-
-// LDIF is a registry in a file.
-type LDIF struct {
-	Path string `yaml:"path"`
-	// Preset, Attributes and Hosts are what they are for LDAP.
-	Preset     string            `yaml:"schema"`
-	Attributes ldapsource.Schema `yaml:"attributes"`
-	Hosts      ldapsource.Hosts  `yaml:"hosts"`
-}
-
-// Layout is how the file's entries are read.
-func (l LDIF) Layout() ldapsource.Layout {
-	return ldapsource.Layout{Schema: l.Attributes, Hosts: l.Hosts}
-}
-
 // Homes says whose homes are kept, and how.
 type Homes struct {
 	Accounts  string        `yaml:"accounts"`
@@ -166,72 +112,6 @@ func (b Brake) check() error {
 	}
 	return errors.Join(people, between("brake.window", b.Window, time.Minute, 7*24*time.Hour))
 }
-
-// Audit is the trail.
-type Audit struct {
-	File string `yaml:"file"`
-}
-
-// Answer says where the file is kept of which keyreeve-keys tells sshd.
-type Answer struct {
-	// Dir is a directory of root's with the set-group-ID bit, of the group of AuthorizedKeysCommandUser; empty: there is no such file.
-	Dir string `yaml:"dir"`
-}
-
-func (a Answer) check() error {
-	if a.Dir == "" {
-		return nil
-	}
-	return absolute("answer.dir", a.Dir)
-}
-
-// Deny says where the list is kept of the keys that sshd refuses.
-type Deny struct {
-	// File is in a directory of root's; empty: there is no such list.
-	File string `yaml:"file"`
-	// Except are files of root's, of lines of authorized_keys: their keys are never on the list.
-	Except []string `yaml:"except"`
-}
-
-func (d Deny) check() error {
-	var list []error
-	if d.File != "" {
-		list = append(list, absolute("deny.file", d.File))
-	}
-	for i, path := range d.Except {
-		list = append(list, absolute(fmt.Sprintf("deny.except[%d]", i), path))
-	}
-	return errors.Join(list...)
-}
-
-// Metrics is where the daemon's numbers go.
-type Metrics struct {
-	// Textfile is a file in the folder of node_exporter's textfile collector; empty for none.
-	Textfile string `yaml:"textfile"`
-}
-
-func (m Metrics) check() error {
-	const at = "metrics.textfile"
-	switch {
-	case m.Textfile == "":
-		return nil
-	case !strings.HasSuffix(m.Textfile, ".prom"):
-		return fmt.Errorf("%s: %q does not end with .prom; node_exporter reads no other file", at, m.Textfile)
-	}
-	return absolute(at, m.Textfile)
-}
-
-// Doctor is what keyreeve doctor cannot know by itself.
-type Doctor struct {
-	// Passwords is Allow or Forbid.
-	Passwords string `yaml:"passwords"`
-}
-
-// The values of Doctor.Passwords.
-const (
-	Allow  = "allow"
-	Forbid = "forbid"
-)
 
 // Default is what holds for every key that a file leaves out. It has no registry: that one a file must name.
 func Default() Config {
@@ -277,19 +157,6 @@ func Parse(name string, data []byte) (Config, error) {
 	return c, nil
 }
 
-// defaults is Default with the attributes and the filter of the schemas that a file names: whatever else it says stands above
-// them. A schema that is none leaves the usual ones; check tells of it.
-func (r Registry) defaults() Config {
-	c := Default()
-	if schema, filter, known := ldapsource.Preset(r.LDAP.Preset); known {
-		c.Registry.LDAP.Schema, c.Registry.LDAP.Filter = schema, filter
-	}
-	if schema, _, known := ldapsource.Preset(r.LDIF.Preset); known {
-		c.Registry.LDIF.Attributes = schema
-	}
-	return c
-}
-
 // prefix puts the file's name before each of several errors.
 func prefix(name string, err error) error {
 	var list []error
@@ -332,31 +199,6 @@ func (c Config) bounds() error {
 	}
 	if c.QuarantineMaxSize < leastSize {
 		list = append(list, fmt.Errorf("quarantine_max_size: %d bytes are less than 16MiB", c.QuarantineMaxSize))
-	}
-	return errors.Join(list...)
-}
-
-func (r Registry) check() error {
-	list := []error{
-		oneOf("registry.source", r.Source, LDAPSource, LDIFSource),
-		between("registry.refresh", r.Refresh, time.Second, 24*time.Hour),
-		within("registry.canary", r.Canary.Check()),
-		oneOf("registry.stale", r.Stale, Serve, Refuse),
-		r.Hold.check(),
-	}
-	if r.MaxStale < Age(r.Refresh) {
-		list = append(list, fmt.Errorf("registry.max_stale: %v is less than registry.refresh, %v", r.MaxStale, r.Refresh))
-	} else if r.Stale == Refuse && r.MaxStale < 2*Age(r.Refresh) {
-		list = append(list, fmt.Errorf("registry.max_stale: with \"stale: refuse\", %v is less than two of registry.refresh, %v: sshd would refuse everybody while a reading is under way",
-			r.MaxStale, r.Refresh))
-	}
-	switch r.Source {
-	case LDAPSource:
-		_, err := ldapsource.NewLDAP(r.LDAP)
-		list = append(list, within("registry.ldap", err))
-	case LDIFSource:
-		list = append(list, absolute("registry.ldif.path", r.LDIF.Path), oneOf("registry.ldif.schema", r.LDIF.Preset, ldapsource.Presets()...),
-			within("registry.ldif", r.LDIF.Layout().Check()))
 	}
 	return errors.Join(list...)
 }

@@ -1,0 +1,73 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Audit is the trail.
+type Audit struct {
+	File string `yaml:"file"`
+}
+
+// Answer says where the file is kept of which keyreeve-keys tells sshd.
+type Answer struct {
+	// Dir is a directory of root's with the set-group-ID bit, of the group of AuthorizedKeysCommandUser; empty: there is no such file.
+	Dir string `yaml:"dir"`
+}
+
+func (a Answer) check() error {
+	if a.Dir == "" {
+		return nil
+	}
+	return absolute("answer.dir", a.Dir)
+}
+
+// Deny says where the list is kept of the keys that sshd refuses.
+type Deny struct {
+	// File is in a directory of root's; empty: there is no such list.
+	File string `yaml:"file"`
+	// Except are files of root's, of lines of authorized_keys: their keys are never on the list.
+	Except []string `yaml:"except"`
+}
+
+func (d Deny) check() error {
+	var list []error
+	if d.File != "" {
+		list = append(list, absolute("deny.file", d.File))
+	}
+	for i, path := range d.Except {
+		list = append(list, absolute(fmt.Sprintf("deny.except[%d]", i), path))
+	}
+	return errors.Join(list...)
+}
+
+// Metrics is where the daemon's numbers go.
+type Metrics struct {
+	// Textfile is a file in the folder of node_exporter's textfile collector; empty for none.
+	Textfile string `yaml:"textfile"`
+}
+
+func (m Metrics) check() error {
+	const at = "metrics.textfile"
+	switch {
+	case m.Textfile == "":
+		return nil
+	case !strings.HasSuffix(m.Textfile, ".prom"):
+		return fmt.Errorf("%s: %q does not end with .prom; node_exporter reads no other file", at, m.Textfile)
+	}
+	return absolute(at, m.Textfile)
+}
+
+// Doctor is what keyreeve doctor cannot know by itself.
+type Doctor struct {
+	// Passwords is Allow or Forbid.
+	Passwords string `yaml:"passwords"`
+}
+
+// The values of Doctor.Passwords.
+const (
+	Allow  = "allow"
+	Forbid = "forbid"
+)
