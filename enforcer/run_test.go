@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/enforcer"
-	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
 	"github.com/keyreeve/keyreeve/registry"
@@ -347,32 +345,6 @@ func TestRunnerLooksOneAfterAnother(t *testing.T) {
 		synctest.Wait()
 		release <- struct{}{}
 		d.want(a, clean+"# changed during the look\n", "after the looks")
-		d.end()
-	})
-}
-
-func TestRunnerAbandonsOldLooks(t *testing.T) {
-	c := newCentre(t)
-	a := c.account("alice", mixed)
-	synctest.Test(t, func(t *testing.T) {
-		d := newDaemon(t, c)
-		records := &trail{}
-		d.hand.Trail = records.write
-		d.source.set(register(t, nil, onlyA, a), nil)
-		blocked := make(chan struct{})
-		d.runner.Watch = func(homes.Account) error {
-			<-blocked
-			return nil
-		}
-		d.start()
-		d.source.set(register(t, nil, map[string]string{"alice": lineB}, a), nil)
-		d.runner.Poke()
-		synctest.Wait()
-		close(blocked)
-		d.want(a, "# mine\n"+lineB+" intruder\n", "B is registered now")
-		if slices.ContainsFunc(records.records, func(r audit.Record) bool { return r.Action == audit.RemoveLine && r.Comment == "intruder" }) {
-			t.Error("the look that began before has removed it, if only for a moment")
-		}
 		d.end()
 	})
 }

@@ -1,6 +1,7 @@
 package enforcer_test
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
@@ -252,6 +254,32 @@ func TestRunnerReadsWhoChangesWhoseHomeHangs(t *testing.T) {
 		door.hold("")
 		close(door.pass)
 		d.want(d.list[0], none, "when the home answers")
+		d.end()
+	})
+}
+
+func TestRunnerAbandonsOldLooks(t *testing.T) {
+	c := newCentre(t)
+	a := c.account("alice", mixed)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, c)
+		records := &trail{}
+		d.hand.Trail = records.write
+		d.source.set(register(t, nil, onlyA, a), nil)
+		blocked := make(chan struct{})
+		d.runner.Watch = func(homes.Account) error {
+			<-blocked
+			return nil
+		}
+		d.start()
+		d.source.set(register(t, nil, map[string]string{"alice": lineB}, a), nil)
+		d.runner.Poke()
+		synctest.Wait()
+		close(blocked)
+		d.want(a, "# mine\n"+lineB+" intruder\n", "B is registered now")
+		if slices.ContainsFunc(records.records, func(r audit.Record) bool { return r.Action == audit.RemoveLine && r.Comment == "intruder" }) {
+			t.Error("the look that began before has removed it, if only for a moment")
+		}
 		d.end()
 	})
 }
