@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -33,10 +34,7 @@ type denied struct {
 	except    []string
 	memory    enforcer.Memory
 	log       *zap.Logger
-	// listed is what may be on the list, sure says that it is.
-	listed map[krl.Hash]bool
-	sure   bool
-	mark   statefile.Mark // of the list, once it was read or written
+	listed    map[krl.Hash]bool // what may be on the list
 }
 
 // openDenied makes sure that there is a list, and keeps it.
@@ -73,9 +71,8 @@ func (d *denied) begin(path string) error {
 	if damage != nil {
 		return d.put(nil)
 	}
-	d.listed, d.sure = setOf(hashes), true
-	d.mark, err = statefile.MarkOf(path)
-	return err
+	d.listed = setOf(hashes)
+	return nil
 }
 
 // replace brings the list up to date.
@@ -112,22 +109,20 @@ func (d *denied) spared() (map[authkeys.Key]bool, error) {
 
 // put makes the list one of these keys.
 func (d *denied) put(want []krl.Hash) error {
-	set, path := setOf(want), filepath.Join(d.dir, d.name)
-	if d.sure && len(set) == len(d.listed) && subset(set, d.listed) {
-		if mark, err := statefile.MarkOf(path); err == nil && mark == d.mark {
-			return nil // else somebody has removed it, or put another in its place
-		}
+	set, list := setOf(want), krl.Make(want)
+	// It is the file that is asked: somebody may have removed it, or put another in its place.
+	if there, err := statefile.Read(filepath.Join(d.dir, d.name), maxDenied); err == nil && bytes.Equal(there, list) {
+		d.listed = set
+		return nil
 	}
-	err := statefile.Replace(d.dir, d.name, krl.Make(want))
+	err := statefile.Replace(d.dir, d.name, list)
 	if err == nil {
 		if len(set) != len(d.listed) {
 			d.log.Info("sshd is told which keys to refuse", zap.Int("keys", len(set)))
 		}
-		d.listed, d.sure = set, true
-		d.mark, err = statefile.MarkOf(path)
-		return err
+		d.listed = set
+		return nil
 	}
-	d.sure = false
 	if subset(d.listed, set) {
 		d.listed = set // of which some may not be on it
 		return err
