@@ -54,8 +54,9 @@ func (p *place) where() string {
 // locate finds the directory of a key file with the rights of the thread. owner
 // is the uid that these are of.
 func (d *Door) locate(a Account, s spot, owner uint32, e *effort) (*place, error) {
+	e.begin()
 	if s.outside != "" {
-		return d.outside(s, owner)
+		return d.outside(s, owner, e)
 	}
 	e.top.Store(true)
 	defer e.below()
@@ -149,6 +150,10 @@ func (d *Door) enter(p *place, uid uint32) error {
 		p.bad = err.Error()
 		return nil
 	default:
+		return err
+	}
+	if err := p.effort.reached(found.node); err != nil {
+		found.close()
 		return err
 	}
 	switch {

@@ -99,6 +99,10 @@ func (d *Door) look(p *place) (File, handle, error) {
 	default:
 		return File{}, none(), err
 	}
+	if err := p.effort.reached(at.node); err != nil {
+		at.close()
+		return File{}, none(), err
+	}
 	seen.file = at.node
 	file := File{State: Irregular, Version: seen}
 	switch {
