@@ -190,6 +190,9 @@ func TestAlsoFails(t *testing.T) {
 			t.Errorf("%s: got status %d, %q", path, status, stdout)
 		}
 	}
+	if stdout, stderr, status := ask(t, "--file="+file, "--also="+program(t, "echo '"+key+"'"), "--", "ada", "1002"); stdout != "" || status != 1 || !strings.Contains(stderr, "for the uid 1001") {
+		t.Errorf("another account of a name in the file: status %d, %q, %q", status, stdout, stderr)
+	}
 	if stdout, stderr, status := ask(t, "--file="+stale, "--also="+program(t, "echo '"+key+"'"), "--", "eve", "1002"); stdout != "" || status != 0 || !strings.Contains(stderr, "too old") {
 		t.Errorf("somebody whom a stale file does not know: status %d, %q, %q", status, stdout, stderr)
 	}
