@@ -256,6 +256,14 @@ func TestAlsoWords(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", also, got, want)
 		}
 	}
+	path := says(t, "# no key\n")
+	link := path + "-link"
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, stderr, status := ask(t, "--file="+file, "--also="+link, "--", "ada"); stdout+stderr != "" || status != 0 {
+		t.Errorf("a link of root's to a program: status %d, %q, %q", status, stdout, stderr)
+	}
 	if _, stderr, status := ask(t, "--file="+file, "--also=/bin/echo", "--", "-x"); status != 0 || !strings.Contains(stderr, "looks like a flag") {
 		t.Errorf("a name like a flag: status %d, %q", status, stderr)
 	}
