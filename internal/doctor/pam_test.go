@@ -73,6 +73,7 @@ func TestChecksOfPAM(t *testing.T) {
 		"no gate":             {func(string) string { return at("") }, "", []string{"note answer-unused sshd"}},
 		"required":            {own("requisite", "required"), "", nil},
 		"optional":            {own("requisite", "optional"), "", []string{"defeats gate-control etc/pam.d/sshd:4"}},
+		"on two lines":        {own("requisite ", "optional \\\n\t"), "", []string{"defeats gate-control etc/pam.d/sshd:4"}},
 		"in another phase":    {own("type=open_session", "type=account"), "", []string{"defeats gate-control etc/pam.d/sshd:4"}},
 		"of another type":     {own("session requisite", "account requisite"), "", []string{"note answer-unused sshd"}},
 		"user_readenv before": {before("session required pam_env.so user_readenv=1"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
@@ -122,21 +123,22 @@ func TestChecksOfPAM(t *testing.T) {
 // What the gate refuses is told as what it is, and no more; where it does not bind, or lets a method through, it is a danger as ever.
 func TestGateShields(t *testing.T) {
 	account := testenv.NewAccount(t)
-	const open = narrowed + "HostbasedAuthentication yes\nTrustedUserCAKeys /etc/ssh/ca\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n"
+	const open = narrowed + "StrictModes no\nHostbasedAuthentication yes\nTrustedUserCAKeys /etc/ssh/ca\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n"
 	for name, c := range map[string]struct {
-		old, new string
-		want     []string
+		old, new, sshd string
+		want           []string
 	}{
-		"all":           {"", "", []string{"note hostbased", "note passwords", "note trusted-ca"}},
-		"but passwords": {"--pam", "--pam --allow=password,gssapi-with-mic", []string{"defeats passwords", "note hostbased", "note trusted-ca"}},
-		"optional":      {"requisite", "optional", []string{"defeats gate-control", "defeats hostbased", "defeats passwords", "defeats trusted-ca"}},
-		"certificates":  {"--pam", "--pam --authority=SHA256:x", []string{"locks-out algorithms-missing", "note hostbased", "note passwords", "note trusted-ca"}},
+		"all":           {"", "", "", []string{"note hostbased", "note passwords", "note strict-modes", "note trusted-ca"}},
+		"but passwords": {"--pam", "--pam --allow=password,gssapi-with-mic", "", []string{"defeats passwords", "note hostbased", "note strict-modes", "note trusted-ca"}},
+		"optional":      {"requisite", "optional", "", []string{"defeats gate-control", "defeats hostbased", "defeats passwords", "defeats strict-modes", "defeats trusted-ca"}},
+		"without PAM":   {"", "", "UsePAM no\n", []string{"defeats gate-off", "defeats hostbased", "defeats passwords", "defeats strict-modes", "defeats trusted-ca"}},
+		"certificates":  {"--pam", "--pam --authority=SHA256:x", "", []string{"locks-out algorithms-missing", "note hostbased", "note passwords", "note strict-modes", "note trusted-ca"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := gated(t, account, "doctor: {passwords: forbid}\n", func(gate string) string {
 				return strings.Replace(debian, "GATE", strings.Replace(gate, c.old, c.new, 1), 1)
 			})
-			a.sshd(open)
+			a.sshd(open + c.sshd)
 			if diff := cmp.Diff(c.want, codes(a.found())); diff != "" {
 				t.Error(diff)
 			}
