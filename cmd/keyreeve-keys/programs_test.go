@@ -127,7 +127,7 @@ func TestSyslog(t *testing.T) {
 		t.Errorf("the recorder was told words of %q, %v", text, err)
 	}
 	g.record = "/nonexistent"
-	if err := g.pass(said("open_session", "ada", "password\n"), time.Now()); err == nil {
+	if err := g.pass(said("open_session", "eve", "password\n"), time.Now()); err == nil {
 		t.Error("the session began")
 	}
 	n, err = socket.Read(message)

@@ -96,7 +96,7 @@ func (d *denying) lists(t *testing.T, want ...int) {
 	}
 	var got []int
 	for n, key := range d.keys {
-		if slices.Contains(hashes, krl.Hash(sha256.Sum256(key.Wire()))) {
+		if slices.Contains(hashes, sha256.Sum256(key.Wire())) {
 			got = append(got, n)
 		}
 	}

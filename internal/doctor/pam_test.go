@@ -95,7 +95,7 @@ func TestChecksOfPAM(t *testing.T) {
 			"locks-out gate-break-glass etc/pam.d/sshd:5",
 		}},
 		"a jump far enough":      {own("[success=1 default=ignore] pam_succeed_if.so quiet user = root\n", "[success=2 default=ignore] pam_succeed_if.so quiet user = root\nsession required pam_permit.so\n"), "", nil},
-		"for whoever is a user":  {before("session sufficient pam_succeed_if.so quiet uid >= 1000"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
+		"for whoever is a user":  {before("session sufficient pam_succeed_if.so quiet uid >= 2002"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
 		"for two conditions":     {before("session sufficient pam_succeed_if.so uid >= 1000 quiet user in eve:fay"), "", nil},
 		"for all but some":       {before("session [success=2 default=ignore] pam_succeed_if.so user notin eve:fay"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
 		"for a group":            {own("user = root", "user ingroup wheel"), "", nil},
