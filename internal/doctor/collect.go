@@ -166,7 +166,7 @@ func named(lines []host.Line) []string {
 	return list
 }
 
-// fields finds the line of a file like /etc/passwd that begins with a name.
+// fields gives the fields of each line of a file like /etc/passwd.
 func (q Question) fields(file string, want func(fields []string)) error {
 	text, err := q.read(file)
 	if err != nil {

@@ -19,7 +19,7 @@ func (f Facts) breakGlass() []Finding {
 			}
 			if what := noWay(account, s, f.strongFor(said)); what != "" {
 				list = append(list, Finding{
-					"break-glass", LocksOut, place(said, check{keywords: []string{"authorizedkeysfile"}}, s),
+					"break-glass", LocksOut, place(said, "authorizedkeysfile", s),
 					account.Name + " does not get in while keyreeve's file is missing or stale: " + what,
 					"Match User " + account.Name + ", with AuthorizedKeysFile /etc/ssh/authorized_keys/%u and AuthorizedKeysCommand none; his key in that file, root's, mode 0644",
 				})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/keyreeve/keyreeve/internal/answer"
@@ -24,22 +23,17 @@ func (q Question) programs(f *Facts) {
 	}
 }
 
-// unsafePath says why sshd would not run a program: it, and every directory above it, must be root's alone to write (auth_secure_path
-// in OpenSSH's misc.c).
+// unsafePath says why sshd would not run a program: it, and every directory above it, must be root's alone to write.
 func unsafePath(path string) string {
-	target, err := filepath.EvalSymlinks(path)
+	at, info, err := statefile.Exposed(path)
 	if err != nil {
 		return "it cannot be found: " + err.Error()
-	}
-	at, info, err := statefile.Exposed(target)
-	if err != nil {
-		return err.Error()
 	}
 	if at != "" {
 		uid, _ := statefile.Owner(info)
 		return fmt.Sprintf("%s belongs to uid %d, mode %04o: sshd wants it root's alone to write", at, uid, info.Mode().Perm())
 	}
-	if info, err = os.Lstat(target); err != nil {
+	if info, err = os.Stat(path); err != nil {
 		return err.Error()
 	}
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
