@@ -27,6 +27,8 @@ const narrowed = "PubkeyAcceptedAlgorithms ssh-ed25519,sk-ssh-ed25519@openssh.co
 type place struct {
 	*testing.T
 	dir, key string
+	// program is the sshd that is asked; empty for the system's.
+	program string
 	// yaml is added to keyreeve's configuration.
 	yaml string
 	// accounts are the sample.
@@ -38,13 +40,35 @@ func newPlace(t *testing.T) *place {
 	t.Helper()
 	testenv.Need(t, "sshd")
 	p := &place{T: t, dir: t.TempDir(), key: testenv.NewHostKey(t)}
+	if os.Geteuid() == 0 { // /tmp is not root's alone to write
+		p.dir = rootsDir(t)
+	}
+	p.put("etc/pam.d/sshd", "")
 	p.put("proc/self/mountinfo", "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
 	p.accounts = []doctor.Account{
-		{Account: homes.Account{Name: "root", Home: "/root"}, Glass: true},
+		{Account: homes.Account{Name: "root", Home: p.path("root")}, Glass: true},
 		{Account: homes.Account{Name: "ada", UID: 2001, GID: 2001, Home: p.path("home/ada")}, Kept: true},
 		{Account: homes.Account{Name: "bob", UID: 2002, GID: 2002, Home: p.path("home/bob")}, Kept: true},
 	}
 	return p
+}
+
+// rootsDir is a directory of a test's below which nobody but root can write.
+func rootsDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/lib", "keyreeve-doctor-") //nolint:usetesting // see above
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 func (p *place) path(name string) string { return filepath.Join(p.dir, name) }
@@ -65,7 +89,7 @@ func (p *place) sshd(text string) {
 
 func (p *place) facts() doctor.Facts {
 	p.Helper()
-	text := fmt.Sprintf("registry: {source: ldif, ldif: {path: /r}}\nhomes: {sshd: {configs: [%q]}}\n", p.path("sshd_config"))
+	text := fmt.Sprintf("registry: {source: ldif, ldif: {path: /r}}\nhomes: {sshd: {program: %q, configs: [%q]}}\n", p.program, p.path("sshd_config"))
 	c, err := config.Parse("keyreeve.yaml", []byte(text+strings.ReplaceAll(p.yaml, "DIR", p.dir)))
 	if err != nil {
 		p.Fatal(err)
@@ -83,6 +107,7 @@ func (p *place) found() []string {
 	p.Helper()
 	var list []string
 	for _, f := range doctor.Diagnose(p.facts()) {
+		p.Logf("%+v", f)
 		list = append(list, fmt.Sprintf("%s %s %s", f.Severity, f.Code, strings.ReplaceAll(f.Where, p.dir+"/", "")))
 		if f.What == "" || f.Do == "" {
 			p.Errorf("%s says nothing of what, or what to do: %+v", f.Code, f)

@@ -58,6 +58,7 @@ func (f Facts) DropIn(way string) string {
 		b.WriteString("UsePAM yes\n")
 	}
 	f.asking(&b, way)
+	f.refusing(&b)
 	return b.String()
 }
 
@@ -100,4 +101,23 @@ Match User %s
 	AuthorizedKeysCommand none
 `, names, files)
 	}
+}
+
+// refusing writes what configs/sshd_config.d/20-keyreeve-deny.conf says: nobody who has to get in depends on the list.
+func (f Facts) refusing(b *strings.Builder) {
+	if f.Config.Deny.File == "" {
+		return
+	}
+	b.WriteString("\n# Which keys sshd refuses, whatever a home says. The daemon has to have made the list before: sshd refuses every key without it.\n")
+	if slices.ContainsFunc(f.Said, func(said host.Said) bool {
+		for _, s := range said.Users {
+			return tooOld(s)
+		}
+		return false
+	}) {
+		b.WriteString("# This sshd is older than 7.9 and does not know such a list.\n")
+		return
+	}
+	names := append([]string{"*"}, strings.Split(f.glassNames(","), ",")...)
+	fmt.Fprintf(b, "Match User %s\n\t%s\n", strings.Join(names, ",!"), f.revokedLine())
 }
