@@ -113,7 +113,8 @@ func (f Facts) uses() []use {
 func (f Facts) answers() []Finding {
 	var list []Finding
 	dir, uses := f.Config.Answer.Dir, f.uses()
-	if dir != "" && len(uses) == 0 && len(f.Said) > 0 {
+	silent := func(said host.Said) bool { return said.Err != nil }
+	if dir != "" && len(uses) == 0 && len(f.Said) > 0 && !slices.ContainsFunc(f.Said, silent) {
 		list = append(list, Finding{"answer-unused", Note, "answer.dir", "a file of answers is kept, and neither sshd nor PAM asks keyreeve-keys", command})
 	}
 	for _, u := range uses {

@@ -33,8 +33,8 @@ func TestChecksOfTheMachine(t *testing.T) {
 		"instances":    {"", nil, map[string]string{"proc/sys/fs/inotify/max_user_instances": "8\n"}, []string{"note inotify fs.inotify.max_user_instances"}},
 		"cloud-init":   {"", nil, map[string]string{"etc/cloud/cloud.cfg": "users:\n"}, []string{"note writer etc/cloud/cloud.cfg"}},
 		"and off":      {"", nil, map[string]string{"etc/cloud/cloud.cfg": "users:\n", "etc/cloud/cloud-init.disabled": ""}, nil},
-		"a guest agent": {"", nil, map[string]string{"usr/sbin/qemu-ga": "", "usr/bin/google_guest_agent": "", "usr/sbin/waagent": ""}, []string{
-			"note writer usr/bin/google_guest_agent", "note writer usr/sbin/qemu-ga", "note writer usr/sbin/waagent",
+		"a guest agent": {"", nil, map[string]string{"usr/sbin/qemu-ga": "", "usr/bin/google_guest_agent": "", "usr/sbin/waagent": "", "usr/bin/qemu-ga": "", "opt/cycle/jetpack/VERSION": ""}, []string{
+			"note writer opt/cycle/jetpack", "note writer usr/bin/google_guest_agent", "note writer usr/bin/qemu-ga", "note writer usr/sbin/qemu-ga", "note writer usr/sbin/waagent",
 		}},
 		"Warewulf": {"", nil, map[string]string{
 			"etc/profile.d/ssh_setup.sh": "if [ ! -f ~/.ssh/cluster ]; then\n ssh-keygen -f ~/.ssh/cluster\n cat ~/.ssh/cluster.pub >> ~/.ssh/authorized_keys\nfi\n",
