@@ -23,7 +23,7 @@ func keyreeveProgram(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer self.Close() //nolint:errcheck // it was read
+	defer self.Close()
 	program, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func told(t *testing.T, printed, want string) {
 
 // An sshd of another layout is asked where the configuration says that it is.
 func TestDoctorOfAnotherLayout(t *testing.T) {
-	testenv.Need(t, "sshd")
+	testenv.Need(t, "root", "sshd")
 	s, examine := hospital(t, "")
 	sshd, err := testenv.Program("sshd")
 	if err != nil {

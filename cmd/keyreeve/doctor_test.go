@@ -47,7 +47,7 @@ func newKeyLine(t *testing.T) string {
 
 // The exit status tells: nothing with what the doctor itself prints, something without; and what is told is where it says.
 func TestDoctor(t *testing.T) {
-	testenv.Need(t, "sshd")
+	testenv.Need(t, "root", "sshd")
 	s, examine := hospital(t, "Include NONE\n")
 	status, text, said := examine("doctor")
 	if status != statusAttention || said != "" || !strings.Contains(text, "defeats    rsa-size            "+s.path("sshd_config")) || !strings.Contains(text, "  want  RequiredRSASize 4096\n") {

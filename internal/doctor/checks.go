@@ -49,6 +49,7 @@ func checks() []check {
 		{"keys-command", []string{"authorizedkeyscommand"}, everybody, foreignCommand},
 		{"keys-command-words", []string{"authorizedkeyscommand"}, everybody, commandWords},
 		{"no-keys", []string{"authorizedkeysfile", "authorizedkeyscommand"}, everybody, noKeys},
+		{"no-keys", []string{"pubkeyauthentication"}, everybody, keysOff},
 		{"passwords", []string{"passwordauthentication", "authenticationmethods"}, everybody, passwords("PasswordAuthentication", "password")},
 		{"passwords", []string{"kbdinteractiveauthentication", "authenticationmethods"}, everybody, passwords("KbdInteractiveAuthentication", "keyboard-interactive")},
 		{"rsa-size", []string{"requiredrsasize"}, kept, rsaSize},

@@ -37,7 +37,6 @@ func listOf(t *testing.T, lines ...string) string {
 
 // Every check of the list that sshd asks, by a real sshd -T.
 func TestChecksOfDeny(t *testing.T) {
-	testenv.Need(t, "root")
 	one, two := newKey(t), newKey(t)
 	list := listOf(t, one)
 	for name, c := range map[string]struct {
@@ -109,7 +108,6 @@ func (p *place) mode(name string, mode os.FileMode) {
 
 // The keys of authorities, and of hosts that all users trust, must not come onto the list.
 func TestAuthoritiesAreSpared(t *testing.T) {
-	testenv.Need(t, "root")
 	const (
 		except = "deny: {file: DIR/revoked.krl, except: [DIR/spared]}\n"
 		ca     = "TrustedUserCAKeys DIR/ca\n"
@@ -154,7 +152,6 @@ func TestAuthoritiesAreSpared(t *testing.T) {
 
 // An sshd before 7.9 does not print what that release brought; all else is the real one's.
 func TestDenyWantsOpenSSH79(t *testing.T) {
-	testenv.Need(t, "root")
 	p := newPlace(t)
 	sshd, err := testenv.Program("sshd")
 	if err != nil {
@@ -179,7 +176,6 @@ func TestDenyWantsOpenSSH79(t *testing.T) {
 
 // What is called damaged is what ssh-keygen and sshd do not read, byte for byte of a list; sshd refuses everybody then.
 func TestDamagedListsAreThoseThatSSHRefuses(t *testing.T) {
-	testenv.Need(t, "root", "sshd")
 	account := testenv.NewAccount(t)
 	key, line := testenv.NewKey(t)
 	authorize(t, account, line+"\n")

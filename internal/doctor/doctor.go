@@ -13,7 +13,8 @@
 //
 // # Limits
 //
-// An sshd that was started with -o, or not reloaded since its configuration changed, may do otherwise than it says. Programs of users
+// An sshd that was started with -o, or not reloaded since its configuration changed, may do otherwise than it says. One that is started for each
+// connection (inetd, a socket of systemd's) is not seen beside those that are configured. Programs of users
 // show by their names, which they can choose. Modules of PAM other than pam_env are taken for harmless.
 package doctor
 

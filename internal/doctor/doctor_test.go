@@ -38,11 +38,8 @@ type place struct {
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	testenv.Need(t, "sshd")
-	p := &place{T: t, dir: t.TempDir(), key: testenv.NewHostKey(t)}
-	if os.Geteuid() == 0 { // /tmp is not root's alone to write
-		p.dir = rootsDir(t)
-	}
+	testenv.Need(t, "root", "sshd")
+	p := &place{T: t, dir: rootsDir(t), key: testenv.NewHostKey(t)}
 	p.put("etc/pam.d/sshd", "")
 	p.put("proc/self/mountinfo", "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
 	p.accounts = []doctor.Account{
@@ -53,7 +50,7 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-// rootsDir is a directory of a test's below which nobody but root can write.
+// rootsDir is a directory of a test's that root alone can write, as each above it: not below /tmp.
 func rootsDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/lib", "keyreeve-doctor-") //nolint:usetesting // see above
@@ -160,6 +157,7 @@ func TestChecksOfSSHD(t *testing.T) {
 		"by an address, but for some":         {"", narrowed + "Match User *,!ada,!bob,!root Address 10.0.0.0/8\n\tTrustedUserCAKeys /etc/ssh/ca\n", nil},
 		"by an address, for one":              {"", narrowed + "Match Address 10.0.0.0/8 User a?a\n\tTrustedUserCAKeys /etc/ssh/ca\n", []string{"defeats trusted-ca drop/10.conf:4"}},
 		"by an address, too late":             {"", narrowed + "Match User *\n\tTrustedUserCAKeys none\nMatch Address 10.0.0.0/8\n\tTrustedUserCAKeys /etc/ssh/ca\n", nil},
+		"no keys at all":                      {"", narrowed + "PubkeyAuthentication no\n", []string{"locks-out break-glass drop/10.conf:3", "note no-keys drop/10.conf:3"}},
 		"a user of the sample":                {"", narrowed + "Match User ada\n\tRequiredRSASize 2048\n", []string{"defeats rsa-size drop/10.conf:4"}},
 		"a user beside it":                    {"", narrowed + "Match User carl\n\tAuthorizedKeysFile /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
 		"root's alone":                        {"", narrowed + "Match User root\n\tRequiredRSASize 2048\n", nil},

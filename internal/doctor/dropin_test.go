@@ -224,7 +224,6 @@ func TestPoliciesAreThoseOfAllConfigurations(t *testing.T) {
 
 // The list of revoked keys is asked for by everybody but those who have to get in, by the lines that keyreeve comes with.
 func TestDropInOfTheList(t *testing.T) {
-	testenv.Need(t, "root")
 	p := newPlace(t)
 	p.put("revoked.krl", "")
 	p.sshd("")

@@ -43,8 +43,12 @@ func (f Facts) breakGlass() []Finding {
 func (f Facts) shut(said host.Said, account Account, s host.Settings, where func(keyword string) string, when string) []Finding {
 	var list []Finding
 	if what, severity := noWay(account, s, f.strongFor(said)); what != "" {
+		keyword := "authorizedkeysfile"
+		if s.Text("PubkeyAuthentication") == "no" {
+			keyword = "pubkeyauthentication"
+		}
 		list = append(list, Finding{
-			"break-glass", severity, where("authorizedkeysfile"),
+			"break-glass", severity, where(keyword),
 			account.Name + " does not get in while keyreeve's file is missing or stale: " + what + when,
 			"Match User " + account.Name + ", with AuthorizedKeysFile /etc/ssh/authorized_keys/%u and AuthorizedKeysCommand none; his key in that file, root's, mode 0644",
 		})
@@ -75,6 +79,8 @@ func (f Facts) strongFor(said host.Said) bool {
 // noWay says why an account has no way in beside keyreeve's answers. A password is none: it may be locked, expired or forgotten.
 func noWay(account Account, s host.Settings, isStrong bool) (string, Severity) {
 	switch {
+	case s.Text("PubkeyAuthentication") == "no":
+		return "PubkeyAuthentication no is in force for him", LocksOut
 	case noFiles(s):
 		return "AuthorizedKeysFile none is in force for him", LocksOut
 	case !isStrong || len(account.Filled) > 0:

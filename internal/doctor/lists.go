@@ -98,7 +98,7 @@ func revokedFile(ctx context.Context, name string) (RevokedFile, error) {
 		if os.Geteuid() != 0 && errors.Is(err, fs.ErrPermission) {
 			return RevokedFile{}, err
 		}
-		return RevokedFile{Fault: err.Error()}, nil //nolint:nilerr // it is what is known
+		return RevokedFile{Fault: err.Error()}, nil
 	}
 	var r RevokedFile
 	hashes, ours, err := krl.Parse(text)

@@ -105,7 +105,7 @@ func TestChecksOfPAM(t *testing.T) {
 		"for a group":               {own("user = root", "user ingroup wheel"), "", nil},
 		"root does not get in":      {own("user = root", "user = eve"), "PermitRootLogin no\n", nil},
 		"a jump that is too far":    {own("success=1", "success=2"), "", nil},
-		"in a file of all services": {func(gate string) string { return at("session include gate") }, "", []string{"locks-out gate-everywhere etc/pam.d/gate:2"}},
+		"in a file of all services": {func(string) string { return at("session include gate") }, "", []string{"locks-out gate-everywhere etc/pam.d/gate:2"}},
 		"without PAM":               {at, "UsePAM no\n", []string{"defeats gate-off drop/10.conf:3"}},
 		"no program": {func(gate string) string { return at(strings.Replace(gate, "/keyreeve-keys", "/gone/keyreeve-keys", 1)) }, "", []string{
 			"locks-out keys-program etc/pam.d/sshd:4",
