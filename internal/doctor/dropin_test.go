@@ -236,6 +236,9 @@ func TestDropInOfTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, printed, _ := strings.Cut(p.facts().DropIn(doctor.Homes), "\n# Which keys sshd refuses")
+	if !strings.Contains(printed, "\n# BEFORE THIS: it is not there yet. ") {
+		t.Error(printed)
+	}
 	if diff := cmp.Diff(lines(string(text)), lines(printed)[1:]); diff != "" {
 		t.Error(diff)
 	}
@@ -245,7 +248,31 @@ func TestDropInOfTheList(t *testing.T) {
 	p.accounts = append(p.accounts, eve)
 	printed = p.facts().DropIn(doctor.Homes)
 	p.sshd(printed)
-	if found := p.found(); len(found) > 0 || !strings.Contains(printed, "Match User *,!root,!eve\n") {
+	if found := p.found(); len(found) > 0 || !strings.Contains(printed, "Match User *,!root,!eve\n") || strings.Contains(printed, "BEFORE") {
 		t.Errorf("%v\n%s", found, printed)
+	}
+}
+
+// Whoever has to get in, and would not by the narrowing, is named with it: without it sshd takes his key.
+func TestDropInNamesWhoItKeepsOut(t *testing.T) {
+	p := newPlace(t)
+	public, err := os.ReadFile(kinds(t, [2]string{"rsa", "2048"})[[2]string{"rsa", "2048"}] + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const warning = "# BEFORE THIS: by these lines sshd takes no key of "
+	p.put("root/.ssh/authorized_keys", string(public))
+	p.sshd("")
+	if text := p.facts().DropIn(doctor.Homes); !strings.Contains(text, warning+p.path("root/.ssh/authorized_keys")+", and root has to get in.") {
+		t.Error(text)
+	}
+	p.sshd("PermitRootLogin no\n")
+	if text := p.facts().DropIn(doctor.Homes); strings.Contains(text, warning) {
+		t.Error(text)
+	}
+	p.sshd("")
+	p.put("root/.ssh/authorized_keys", string(public)+newKey(t)+"\n")
+	if text := p.facts().DropIn(doctor.Homes); strings.Contains(text, warning) {
+		t.Error(text)
 	}
 }
