@@ -50,7 +50,7 @@ func TestDoctor(t *testing.T) {
 	testenv.Need(t, "root", "sshd")
 	s, examine := hospital(t, "Include NONE\n")
 	status, text, said := examine("doctor")
-	if status != statusAttention || said != "" || !strings.Contains(text, "defeats    rsa-size            "+s.path("sshd_config")) || !strings.Contains(text, "  want  RequiredRSASize 4096\n") {
+	if status != statusAttention || said != "" || !strings.Contains(text, "defeats    rsa-size            "+s.path("sshd_config")) || !strings.Contains(text, "  want  RequiredRSASize 4096\n") || !strings.Contains(text, "note       no-reading          registry\n") {
 		t.Fatalf("status %d, %s%s", status, text, said)
 	}
 	status, drop, said := examine("doctor", "--show-config")
