@@ -105,7 +105,7 @@ func (f Facts) uses() []use {
 				continue
 			}
 			words := s.Words("AuthorizedKeysCommand")
-			one := use{place(said, check{keywords: []string{"authorizedkeyscommand"}}, s), words[0], fileOf(words[1:]), s.Text("AuthorizedKeysCommandUser"), Note}
+			one := use{place(said, "authorizedkeyscommand", s), words[0], fileOf(words[1:]), s.Text("AuthorizedKeysCommandUser"), Note}
 			if noFiles(s) {
 				one.severity = LocksOut
 			}

@@ -18,7 +18,7 @@ func (f Facts) breakGlass() []Finding {
 			if !known || account.Name == "root" && s.Text("PermitRootLogin") == "no" {
 				continue
 			}
-			now := f.shut(said, account, s, func(keyword string) string { return place(said, check{keywords: []string{keyword}}, s) }, "")
+			now := f.shut(said, account, s, func(keyword string) string { return place(said, keyword, s) }, "")
 			list = append(list, now...)
 			for _, block := range blocks(said) {
 				settings, other := within(said, block, account.Name)

@@ -33,7 +33,7 @@ func (f Facts) inForce(said host.Said, c check) []Finding {
 	for _, user := range f.concerned(said, c) {
 		settings := said.Users[user]
 		if v := c.judge(f, settings); v.severity != "" {
-			one := Finding{c.code, v.severity, place(said, c, settings), v.what, v.do}
+			one := Finding{c.code, v.severity, place(said, c.keywords[0], settings), v.what, v.do}
 			users[one] = append(users[one], user)
 		}
 	}
@@ -98,13 +98,13 @@ func changed(now, line []string) []string {
 func at(line host.Line) string { return line.File + ":" + strconv.Itoa(line.Number) }
 
 // place is the line to change: the first that says what is in force, else the first outside of blocks, which would count.
-func place(said host.Said, c check, settings host.Settings) string {
+func place(said host.Said, keyword string, settings host.Settings) string {
 	var global string
 	for _, line := range said.Lines {
-		if line.Keyword != c.keywords[0] {
+		if line.Keyword != keyword {
 			continue
 		}
-		if strings.EqualFold(strings.Join(line.Values, " "), settings.Text(line.Keyword)) {
+		if strings.EqualFold(strings.Join(line.Values, " "), settings.Text(keyword)) {
 			return at(line)
 		}
 		if line.Match == "" && global == "" {
