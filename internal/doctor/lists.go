@@ -153,8 +153,8 @@ func keysOf(text []byte) []authkeys.Key {
 	return list
 }
 
-// hostKeysOf are the keys of a file of known hosts (SSH_KNOWN_HOSTS FILE FORMAT in sshd(8)): a marker that may be missing, names, then a key. One
-// that is revoked there lets nobody in anyway.
+// hostKeysOf are the keys of a file of known hosts (SSH_KNOWN_HOSTS FILE FORMAT in sshd(8)): a marker that may be missing, names, then a key. Behind
+// "@revoked" none is found where it is looked for, and that lets nobody in anyway.
 func hostKeysOf(text []byte) []authkeys.Key {
 	var keys []authkeys.Key
 	for line := range strings.Lines(string(text)) {
@@ -162,7 +162,7 @@ func hostKeysOf(text []byte) []authkeys.Key {
 		if len(words) > 0 && words[0] == "@cert-authority" {
 			words = words[1:]
 		}
-		if len(words) >= 3 && words[0][0] != '#' && words[0] != "@revoked" {
+		if len(words) >= 3 && words[0][0] != '#' {
 			keys = append(keys, keysOf([]byte(words[1]+" "+words[2]))...)
 		}
 	}

@@ -90,19 +90,19 @@ func TestClock(t *testing.T) {
 	for _, c := range []struct {
 		off            time.Duration
 		asked, clocked bool
-		want           []doctor.Severity
+		want           []string
 	}{
-		{2 * time.Minute, true, true, []doctor.Severity{doctor.LocksOut}},
-		{-2 * time.Minute, true, true, []doctor.Severity{doctor.LocksOut}},
+		{2 * time.Minute, true, true, []string{"locks-out clock"}},
+		{-2 * time.Minute, true, true, []string{"locks-out clock"}},
 		{30 * time.Second, true, true, nil},
-		{0, true, false, []doctor.Severity{doctor.Note}},
+		{0, true, false, []string{"note clock"}},
 		{2 * time.Minute, false, false, nil}, // a file as the registry
 	} {
 		facts := p.facts()
 		facts.Clock, facts.Clocked, facts.ClockAsked = c.off, c.clocked, c.asked
-		var got []doctor.Severity
+		var got []string
 		for _, f := range doctor.Diagnose(facts) {
-			got = append(got, f.Severity)
+			got = append(got, string(f.Severity)+" "+f.Code)
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%v: %v", c, got)
