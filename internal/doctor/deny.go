@@ -21,13 +21,26 @@ func (f Facts) denies(s host.Settings) bool {
 
 func (f Facts) revokedLine() string { return "RevokedKeys " + f.Config.Deny.File }
 
+// askList is how sshd is to ask the list: not for those who have to get in, and not before it is there.
+func (f Facts) askList() string {
+	line := "Match User " + f.allButGlass() + ", with " + f.revokedLine()
+	if f.Revoked[f.Config.Deny.File].Missing {
+		line += ", once the daemon has made that file"
+	}
+	return line
+}
+
+func (f Facts) allButGlass() string {
+	return strings.Join(append([]string{"*"}, strings.Split(f.glassNames(","), ",")...), ",!")
+}
+
 // denyUnused: keyreeve says that a key is refused, and sshd does not hear of it. Where sshd asks keyreeve for keys anyway, or the gate looks at
 // each, that is no danger.
 func denyUnused(f Facts, s host.Settings) verdict {
 	if f.Config.Deny.File == "" || len(revoked(s)) > 0 {
 		return verdict{}
 	}
-	return verdict{f.weigh(s), "a list of revoked keys is kept (deny.file), and sshd asks for none: such a key logs in wherever it still stands", f.revokedLine()}
+	return verdict{f.weigh(s), "a list of revoked keys is kept (deny.file), and sshd asks for none: such a key logs in wherever it still stands", f.askList()}
 }
 
 func denyShadowed(f Facts, s host.Settings) verdict {
@@ -37,7 +50,7 @@ func denyShadowed(f Facts, s host.Settings) verdict {
 	}
 	return verdict{
 		f.weigh(s), "RevokedKeys " + strings.Join(others, " ") + " counts here instead of deny.file: a key on that logs in wherever it still stands",
-		f.revokedLine() + "; from OpenSSH 10.3 on a line can name both",
+		f.askList() + "; from OpenSSH 10.3 on a line can name both",
 	}
 }
 

@@ -140,6 +140,5 @@ func (f Facts) refusing(b *strings.Builder) {
 		b.WriteString("# This sshd is older than 7.9 and does not know such a list.\n")
 		return
 	}
-	names := append([]string{"*"}, strings.Split(f.glassNames(","), ",")...)
-	fmt.Fprintf(b, "Match User %s\n\t%s\n", strings.Join(names, ",!"), f.revokedLine())
+	fmt.Fprintf(b, "Match User %s\n\t%s\n", f.allButGlass(), f.revokedLine())
 }

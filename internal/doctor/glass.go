@@ -62,7 +62,7 @@ func (f Facts) shut(said host.Said, account Account, s host.Settings, where func
 		list = append(list, Finding{
 			"deny-break-glass", LocksOut, where("revokedkeys"),
 			account.Name + " does not get in when " + f.Config.Deny.File + " is missing or damaged: sshd refuses every key then" + when,
-			"Match User *,!" + strings.Join(strings.Split(f.glassNames(","), ","), ",!") + ", with " + f.revokedLine(),
+			f.askList(),
 		})
 	}
 	return list
