@@ -1,7 +1,9 @@
 package doctor_test
 
 import (
+	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,9 +50,13 @@ func gated(t *testing.T, account testenv.Account, yaml string, stack func(gate s
 	a.yaml += yaml
 	a.put("etc/pam.d/common-auth", "auth [success=1 default=ignore] pam_unix.so nullok\nauth requisite pam_deny.so\nauth required pam_permit.so\n")
 	a.put("etc/pam.d/common-session", "session [default=1] pam_permit.so\nsession requisite pam_deny.so\nsession required pam_permit.so\n")
-	gate := strings.ReplaceAll(ourGate(t), "/usr/libexec/keyreeve-keys --pam", a.program+" --pam --file="+a.dir+"/keys.cdb")
-	a.put("etc/pam.d/sshd", stack(gate))
+	a.put("etc/pam.d/sshd", stack(gateOf(a)))
 	return a
+}
+
+// gateOf is the gate with the program and the file of a place.
+func gateOf(a asks) string {
+	return strings.ReplaceAll(ourGate(a.T), "/usr/libexec/keyreeve-keys --pam", a.program+" --pam --file="+a.dir+"/keys.cdb")
 }
 
 // The gate as configs/pam.d has it, in a stack as Debian has it, is in order; each thing that takes its force from it, or locks out root, is
@@ -94,20 +100,22 @@ func TestChecksOfPAM(t *testing.T) {
 		"a jump too short": {own("user = root\n", "user = root\nsession required pam_permit.so\n"), "", []string{
 			"locks-out gate-break-glass etc/pam.d/sshd:5",
 		}},
-		"a jump far enough":      {own("[success=1 default=ignore] pam_succeed_if.so quiet user = root\n", "[success=2 default=ignore] pam_succeed_if.so quiet user = root\nsession required pam_permit.so\n"), "", nil},
-		"for whoever is a user":  {before("session sufficient pam_succeed_if.so quiet uid >= 2002"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
-		"for two conditions":     {before("session sufficient pam_succeed_if.so uid >= 1000 quiet user in eve:fay"), "", nil},
-		"for all but some":       {before("session [success=2 default=ignore] pam_succeed_if.so user notin eve:fay"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
-		"for a group":            {own("user = root", "user ingroup wheel"), "", nil},
-		"root does not get in":   {own("user = root", "user = eve"), "PermitRootLogin no\n", nil},
-		"a jump that is too far": {own("success=1", "success=2"), "", nil},
-		"without PAM":            {at, "UsePAM no\n", []string{"defeats gate-off drop/10.conf:3"}},
+		"a jump far enough":         {own("[success=1 default=ignore] pam_succeed_if.so quiet user = root\n", "[success=2 default=ignore] pam_succeed_if.so quiet user = root\nsession required pam_permit.so\n"), "", nil},
+		"for whoever is a user":     {before("session sufficient pam_succeed_if.so quiet uid >= 2002"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
+		"for two conditions":        {before("session sufficient pam_succeed_if.so uid >= 1000 quiet user in eve:fay"), "", nil},
+		"for all but some":          {before("session [success=2 default=ignore] pam_succeed_if.so user notin eve:fay"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
+		"for a group":               {own("user = root", "user ingroup wheel"), "", nil},
+		"root does not get in":      {own("user = root", "user = eve"), "PermitRootLogin no\n", nil},
+		"a jump that is too far":    {own("success=1", "success=2"), "", nil},
+		"in a file of all services": {func(string) string { return at("session include gate") }, "", []string{"locks-out gate-everywhere etc/pam.d/gate:2"}},
+		"without PAM":               {at, "UsePAM no\n", []string{"defeats gate-off drop/10.conf:3"}},
 		"no program": {func(gate string) string { return at(strings.Replace(gate, "/keyreeve-keys", "/gone/keyreeve-keys", 1)) }, "", []string{
 			"locks-out keys-program etc/pam.d/sshd:4",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := gated(t, account, "", c.stack)
+			a.put("etc/pam.d/gate", gateOf(a)+"\n")
 			a.put("etc/pam.d/other", "auth required pam_permit.so\nsession sufficient pam_permit.so\n")
 			a.sshd(narrowed + c.sshd)
 			found := a.found()
@@ -149,5 +157,34 @@ func TestGateShields(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The stack is where PAM finds it, which is another directory on some systems; one that is nowhere is told where sshd uses it.
+func TestStackOfAnotherSystem(t *testing.T) {
+	account := testenv.NewAccount(t)
+	a := gated(t, account, "", func(gate string) string { return strings.Replace(debian, "GATE", gate, 1) })
+	if err := errors.Join(os.MkdirAll(a.path("usr/lib"), 0o755), os.Rename(a.path("etc/pam.d"), a.path("usr/lib/pam.d"))); err != nil {
+		t.Fatal(err)
+	}
+	a.put("etc/pam.d/common-session", "session sufficient pam_permit.so\n") // /etc counts above it
+	a.sshd(narrowed + "HostbasedAuthentication yes\n")
+	if diff := cmp.Diff([]string{"note hostbased drop/10.conf:3"}, a.found()); diff != "" {
+		t.Error(diff)
+	}
+	if facts := a.facts(); facts.Stack != "/usr/lib/pam.d/sshd" || !slices.ContainsFunc(facts.PAM, func(line doctor.PAMLine) bool { return line.File == "/etc/pam.d/common-session" }) {
+		t.Errorf("%s: %+v", facts.Stack, facts.PAM)
+	}
+	a.yaml = ""
+	if err := os.Remove(a.path("usr/lib/pam.d/sshd")); err != nil {
+		t.Fatal(err)
+	}
+	a.sshd(narrowed)
+	if diff := cmp.Diff([]string{"unknown unread this host"}, a.found()); diff != "" {
+		t.Error(diff)
+	}
+	a.sshd(narrowed + "UsePAM no\n")
+	if found := a.found(); len(found) > 0 {
+		t.Error(found)
 	}
 }
