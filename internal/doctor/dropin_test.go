@@ -60,19 +60,20 @@ func TestDropIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := "sk-ssh-ed25519@openssh.com " + base64.StdEncoding.EncodeToString([]byte("\x00\x00\x00\x1ask-ssh-ed25519@openssh.com\x00\x00\x00\x20"+strings.Repeat("k", 32)+"\x00\x00\x00\x04ssh:")) + "\n"
+	var keys strings.Builder
+	keys.WriteString("sk-ssh-ed25519@openssh.com " + base64.StdEncoding.EncodeToString([]byte("\x00\x00\x00\x1ask-ssh-ed25519@openssh.com\x00\x00\x00\x20"+strings.Repeat("k", 32)+"\x00\x00\x00\x04ssh:")) + "\n")
 	for _, file := range kinds(t, [2]string{"ed25519", "256"}, [2]string{"rsa", "4096"}) {
 		public, err := os.ReadFile(file + ".pub")
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys += string(public)
+		keys.WriteString(string(public))
 	}
 	for name, c := range policies(t) {
 		for _, way := range []string{doctor.Homes, doctor.Both, doctor.Strong} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				a := newAsks(t, account)
-				a.put("glass/root", keys)
+				a.put("glass/root", keys.String())
 				a.sshd("")
 				facts := a.facts()
 				if way != doctor.Homes {
@@ -165,15 +166,15 @@ func TestNarrowingLogins(t *testing.T) {
 	account := testenv.NewAccount(t)
 	// A key of hardware cannot be had here.
 	files := kinds(t, [][2]string{{"ed25519", "256"}, {"rsa", "2048"}, {"rsa", "3072"}, {"rsa", "4096"}, {"ecdsa", "256"}, {"ecdsa", "384"}}...)
-	text := ""
+	var text strings.Builder
 	for _, file := range files {
 		public, err := os.ReadFile(file + ".pub")
 		if err != nil {
 			t.Fatal(err)
 		}
-		text += string(public)
+		text.WriteString(string(public))
 	}
-	authorize(t, account, text)
+	authorize(t, account, text.String())
 	before := testenv.StartSSHD(t, "")
 	for kind, file := range files {
 		if err := before.Login(account.Name, file); err != nil {
