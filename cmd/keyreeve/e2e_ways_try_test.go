@@ -3,17 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"io"
 	"os/exec"
 	"strings"
 	"testing"
-
-	"golang.org/x/crypto/ssh"
 
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
@@ -98,34 +92,14 @@ func homesAreLeftAlone(t *testing.T, w *world, _ int) string {
 	return "they have been changed"
 }
 
-// touched says that somebody touched the token (PROTOCOL.u2f: SSH_SK_USER_PRESENCE_REQD).
-const touched = 1
-
-// newSecurityKey is a token in software: what a server sees of one is the public key, the application and a signature in its own
-// form (PROTOCOL.u2f, "SSH U2F Signatures"). It signs with these flags.
-func newSecurityKey(t *testing.T) func(flags byte) stranger {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const application = "ssh:"
-	return func(flags byte) stranger {
-		return stranger{
-			typ: ssh.KeyAlgoSKED25519, blob: blobOf([]byte(ssh.KeyAlgoSKED25519), public, []byte(application)),
-			sign: func(data []byte) *ssh.Signature {
-				counter := binary.BigEndian.AppendUint32([]byte{flags}, 7)
-				of, what := sha256.Sum256([]byte(application)), sha256.Sum256(data)
-				message := append(append(of[:], counter...), what[:]...)
-				return &ssh.Signature{Format: ssh.KeyAlgoSKED25519, Blob: ed25519.Sign(private, message), Rest: counter}
-			},
-		}
-	}
-}
-
 func securityKey(flags byte) attempt {
-	return func(_ *testing.T, w *world, way int) string {
-		return verdict(w.token(flags).enters(w.servers[way], w.ada.name))
+	return func(t *testing.T, w *world, way int) string {
+		t.Helper()
+		cmd, err := w.servers[way].AgentCommand(t.Context(), w.ada.name, w.key("sk").file, w.tokens[flags], "true")
+		if err != nil {
+			return err.Error()
+		}
+		return verdict(testenv.Refusal(cmd))
 	}
 }
 

@@ -42,7 +42,7 @@ type world struct {
 	servers [allWays]*testenv.SSHD
 
 	keys                               []caseKey
-	token                              func(flags byte) stranger
+	tokens                             map[byte]string // sockets of agents
 	askpass                            string
 	ada, leaver, later, ghost, claimed member
 	stranger, saved                    member // whom the registry does not know
@@ -51,7 +51,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, s: newSite(t), desk: newDesk(t), token: newSecurityKey(t)}
+	w := &world{t: t, s: newSite(t), desk: newDesk(t)}
 	w.makeKeys()
 	w.makePeople()
 	w.startServers()
@@ -92,7 +92,7 @@ func (w *world) makeKeys() {
 		case "short":
 			k.file, k.line = shortKey(w.t)
 		case "sk":
-			k.line = w.token(0).line()
+			k.file, k.line, w.tokens = newTokens(w.t)
 		default:
 			k.file, k.line = testenv.NewKey(w.t)
 		}

@@ -222,7 +222,12 @@ func (s *SSHD) Login(user, keyFile string) error {
 
 // Command is the real client, which offers one key and asks for a command.
 func (s *SSHD) Command(ctx context.Context, user, keyFile string, words ...string) (*exec.Cmd, error) {
-	return s.client(ctx, append([]string{"-i", keyFile, "-o", "BatchMode=yes", user + "@127.0.0.1"}, words...)...)
+	return s.client(ctx, append([]string{"-i", keyFile, "-o", "BatchMode=yes", "-o", "IdentityAgent=none", user + "@127.0.0.1"}, words...)...)
+}
+
+// AgentCommand is Command with a key that an agent at a socket holds; the file is that of its public half.
+func (s *SSHD) AgentCommand(ctx context.Context, user, publicFile, socket string, words ...string) (*exec.Cmd, error) {
+	return s.client(ctx, append([]string{"-i", publicFile, "-o", "BatchMode=yes", "-o", "IdentityAgent=" + socket, user + "@127.0.0.1"}, words...)...)
 }
 
 // PasswordCommand is the real client, which offers a password that a program prints (SSH_ASKPASS in ssh(1)), and no key.
@@ -241,7 +246,7 @@ func (s *SSHD) client(ctx context.Context, words ...string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	arguments := []string{
-		"-F", "none", "-p", strconv.Itoa(s.Port), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "LogLevel=ERROR",
+		"-F", "none", "-p", strconv.Itoa(s.Port), "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
 		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10",
 	}
 	return exec.CommandContext(ctx, program, append(arguments, words...)...), nil //nolint:gosec // a test's own words
