@@ -14,10 +14,11 @@ const (
 	allWays
 )
 
-// What comes of a login. Other words are what the session shows.
+// What comes of what one tries. Other words are what the session shows.
 const (
-	in  = "is let in"
-	out = "is refused"
+	in    = "is let in"
+	out   = "is refused"
+	stays = "is as it was"
 )
 
 // row is a sentence of what keyreeve promises: what one tries, and what comes of it by the homes, by both, and in strong mode.
@@ -66,7 +67,7 @@ func table() []state {
 			{"an unknown key, in a home that is left alone", login("stolen"), in, in, out},
 			{"a key that is to have from= another host, in a home that is left alone", login("far"), in, in, out},
 			{"break-glass", loginOf(saved, "saved"), in, in, in},
-			{"the homes are as they were", homesAreLeftAlone, in, in, in},
+			{"the homes", homesAreLeftAlone, stays, stays, stays},
 		}},
 		{"first boot, state directory empty, LDAP up", (*world).bootWithDirectory, []row{
 			{"a registered key, in the home", login("good"), in, in, in},
@@ -91,8 +92,8 @@ func table() []state {
 			{"expiry-time= in the future", login("future"), in, in, in},
 			{"RSA 4096", login("rsa"), in, in, in},
 			{"RSA 2048, though registered", login("short"), out, out, out},
-			{"an sk key, touched", securityKey(touched), in, in, in},
-			{"an sk key, not touched", securityKey(0), out, out, out},
+			{"an sk key in file and answer, touched", securityKey(touched), in, in, in},
+			{"an sk key in file and answer, not touched", securityKey(0), out, out, out},
 			{"a user unknown to the registry, by his home", loginOf(strangeUser, "strange"), in, in, out},
 			{"a user unknown to the registry, by a registered key of another's", loginOf(strangeUser, "good"), out, out, out},
 			{"a user unknown to the system", loginOf(ghost, "good"), out, out, out},
@@ -105,7 +106,7 @@ func table() []state {
 			{"an account that will end, with the daemon killed", loginOf(later, "good"), in, in, in},
 		}},
 		{"revoked while a session is open", (*world).revoke, []row{
-			{"the open session", openSession, in, in, in},
+			{"the open session", openSession, stays, stays, stays},
 			{"the next login", login("lost"), out, out, out},
 			{"another key of the user's", login("good"), in, in, in},
 		}},
