@@ -84,7 +84,7 @@ func TestLocateSilentServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // the test is over
+	defer listener.Close()
 	l, err := NewLDAP(filled(LDAPConfig{URLs: []string{"ldapi://" + url.PathEscape(path)}, External: true, Base: base}))
 	if err != nil {
 		t.Fatal(err)
