@@ -193,7 +193,7 @@ func (e *explainer) locate(ctx context.Context) {
 	for i := range e.Users {
 		switch of := &e.Users[i]; {
 		case i >= explainedPlaces:
-			of.place(nil, e.config.Registry, "was not asked for: too many users have the key")
+			of.place(nil, e.config.Registry, "who wrote the entry was not asked for: too many users have the key")
 		case err != nil:
 			of.place(nil, e.config.Registry, "who wrote the entry is not known: "+err.Error())
 		default:
