@@ -19,13 +19,13 @@ type fingerprint struct {
 	is     func(authkeys.Key) bool
 }
 
-// parseLogin reads what sshd logs of a key (format_key in auth2-pubkey.c: the type without "ssh-", in capital letters, and the fingerprint by
-// FingerprintHash), the fingerprint alone, or a line with the key.
+// parseLogin reads what sshd logs of a key behind "ssh2:" (format_method_key in auth.c of OpenSSH: the type, the fingerprint by FingerprintHash,
+// and of a certificate more; the fingerprint is that of the key then), the fingerprint alone, or a line with the key.
 func parseLogin(text string) (fingerprint, error) {
 	text = strings.TrimSpace(text)
 	last := text
-	if kind, rest, two := strings.Cut(text, " "); two && loggedType().MatchString(kind) {
-		last = strings.TrimSpace(rest)
+	if parts := logged().FindStringSubmatch(text); parts != nil {
+		last = parts[1]
 	}
 	if digest, found := strings.CutPrefix(last, "SHA256:"); found {
 		raw, err := base64.RawStdEncoding.Strict().DecodeString(strings.TrimRight(digest, "="))
@@ -53,8 +53,8 @@ func parseLogin(text string) (fingerprint, error) {
 	return bySHA256(line.Key.Fingerprint()), nil
 }
 
-// loggedType is a type of key as sshd logs it, such as ED25519, ECDSA-SK or RSA-CERT.
-func loggedType() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Z0-9-]*$`) }
+// logged is the form of that: a type such as ED25519, ECDSA-SK or RSA-CERT, the fingerprint, and what a certificate is.
+func logged() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Z0-9-]* +(\S+)(?: ID .*)?$`) }
 
 func bySHA256(text string) fingerprint {
 	return fingerprint{text: text, sha256: text, is: func(k authkeys.Key) bool { return k.Fingerprint() == text }}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -31,8 +33,7 @@ func (d document) only(t *testing.T) explained {
 	return d.Users[0]
 }
 
-// A login by a key that the helpdesk has put into the directory leads to the helpdesk, by what sshd itself logs; and so it does when
-// somebody else has taken the key out.
+// A login by a key that the helpdesk has put into the directory leads to the helpdesk; and when somebody else has taken the key out, to him.
 func TestExplainLogin(t *testing.T) {
 	testenv.Need(t, "slapd")
 	s := newSite(t)
@@ -143,4 +144,46 @@ func TestExplainLoginBesideDaemon(t *testing.T) {
 		t.Errorf("of a key that nobody registered: %+v", got)
 	}
 	d.stop()
+}
+
+// What a real sshd logs of a login is enough, by either hash, and of a certificate too: it names the key that was certified.
+func TestExplainWhatSSHDLogs(t *testing.T) {
+	testenv.Need(t, "root", "sshd")
+	s := newSite(t)
+	file, key := testenv.NewKey(t)
+	authority, ca := testenv.NewKey(t)
+	ada := guest(t, key)
+	s.put("registry.ldif", entries(ada))
+	s.configure("report", s.ldifRegistry())
+	ada.does(t, "mkdir .ssh", "")
+	if err := os.WriteFile(file+".pub", []byte(key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for hash, config := range map[string]string{"SHA256:": "", "MD5:": "FingerprintHash md5\n"} {
+		server := testenv.StartSSHD(t, config)
+		ada.does(t, "cat >.ssh/authorized_keys", key+"\n")
+		if err := server.Login(ada.name, file); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("ssh-keygen", "-q", "-s", authority, "-I", "SHA256:x, CA", "-n", ada.name, file+".pub").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		ada.does(t, "cat >.ssh/authorized_keys", "cert-authority "+ca+"\n")
+		if err := server.Login(ada.name, file); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(file + "-cert.pub"); err != nil {
+			t.Fatal(err)
+		}
+		logged := regexp.MustCompile(`Accepted publickey for `+ada.name+` from \S+ port \d+ ssh2: (ED25519\S*) (.*)`).FindAllStringSubmatch(strings.ReplaceAll(server.Log(t), "\r", ""), -1)
+		if len(logged) != 2 || logged[0][1] != "ED25519" || logged[1][1] != "ED25519-CERT" || !strings.HasPrefix(logged[1][2], hash) {
+			t.Fatalf("sshd logged %q", logged)
+		}
+		for _, of := range logged {
+			d, _ := s.explain(statusOK, of[1]+" "+of[2])
+			if got := d.only(t); got.User != ada.name || !strings.HasPrefix(d.Asked, hash) || got.Fingerprint != fingerprintOf(t, key) {
+				t.Errorf("%q: %+v", of, d)
+			}
+		}
+	}
 }
