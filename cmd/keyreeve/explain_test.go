@@ -40,7 +40,8 @@ func TestExplainLogin(t *testing.T) {
 	_, keys := vectors(t)
 	ada, bob := s.newMember(1), s.newMember(2, keys["D"])
 	const helpdesk = "cn=help\u202edesk,dc=example,dc=org"
-	server := testenv.StartSlapdWith(t, entries(ada, bob)+"dn: "+helpdesk+"\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\nuserPassword: let me\n",
+	mallory := strings.Replace(entries(s.newMember(3, keys["E256"])), "uid: user003\n", "uid: user003\nuid: "+ada.name+"\n", 1) // her name as well
+	server := testenv.StartSlapdWith(t, entries(ada, bob)+mallory+"dn: "+helpdesk+"\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\nuserPassword: let me\n",
 		testenv.SlapdSetup{Access: "access to attrs=sshPublicKey by users write by * read\n"})
 	change := func(how string, m member, key string) string {
 		return fmt.Sprintf("dn: uid=%s,ou=people,dc=example,dc=org\nchangetype: modify\n%s: sshPublicKey\nsshPublicKey: %s\n", m.name, how, key)
@@ -69,12 +70,17 @@ func TestExplainLogin(t *testing.T) {
 	s.keyreeve(statusOK, "apply")
 	server.Modify(change("delete", ada, keys["A"]+" \x1b[2Jada"))
 	d, stderr := s.explain(statusAttention, login)
-	of = d.only(t)
+	if len(d.Users) != 1 || len(d.Users[0].Entries) != 2 {
+		t.Fatalf("revoked: %+v", d)
+	}
+	of = d.Users[0]
 	if d.Found || stderr != "" || of.Reason != "no-longer-registered" || len(of.Records) != 0 || of.FirstSeen == nil || of.GoneSince == nil || of.FirstSeen.After(*of.GoneSince) {
 		t.Errorf("revoked: %+v, %q", d, stderr)
 	}
-	if e := of.Entries[0]; e.ModifiedBy != server.RootDN || e.DN != "uid="+ada.name+",ou=people,dc=example,dc=org" {
-		t.Errorf("it was taken out by %+v", e)
+	for _, e := range of.Entries {
+		if e.ModifiedBy != server.RootDN || e.DN != "uid="+ada.name+",ou=people,dc=example,dc=org" && e.DN != "uid=user003,ou=people,dc=example,dc=org" {
+			t.Errorf("it was taken out by %+v", e)
+		}
 	}
 }
 
