@@ -193,3 +193,26 @@ func TestExplainWhatSSHDLogs(t *testing.T) {
 		}
 	}
 }
+
+// While the registry cannot be read, a key that only its last reading did not have is told as the daemon has it: held, and not as gone for sure.
+func TestExplainLoginOfAHeldKey(t *testing.T) {
+	s := newSite(t)
+	_, keys := vectors(t)
+	ada := s.newMember(1, keys["A"], keys["B"])
+	ada.write(t, "authorized_keys", keys["A"]+"\n"+keys["B"]+"\n")
+	s.put("registry.ldif", entries(ada))
+	s.configure("report", s.ldifRegistry())
+	d := s.start()
+	d.await("registry read", 1)
+	ada.keys = ada.keys[:1]
+	s.put("registry.ldif", entries(ada))
+	d.await("registry read", 2)
+	d.stop()
+	if err := os.Remove(s.path("registry.ldif")); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := s.explain(statusError, fingerprintOf(t, keys["B"]))
+	if len(got.Users) != 1 || got.Found || got.Users[0].Reason != "held" || got.Users[0].GoneSince == nil || !got.Users[0].FirstSeen.Before(time.Now()) {
+		t.Errorf("%+v", got)
+	}
+}
