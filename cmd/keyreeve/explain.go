@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keyreeve/keyreeve/authkeys"
-	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/ldapsource"
 	"github.com/keyreeve/keyreeve/policy"
@@ -68,11 +67,15 @@ func explainLogin(ctx context.Context, p process, path, format string, wanted fi
 		}
 		snapshot, one.unread = good.Snapshot, err
 	}
+	read := time.Now()
+	if one.away() { // and so good is what counts
+		read = good.Read
+	}
 	if err := one.remember(p, snapshot, good); err != nil {
 		return err
 	}
 	e := explainer{pass: one, wanted: wanted, at: make(map[owned]int)}
-	e.describe(good)
+	e.describe(read)
 	e.locate(ctx)
 	e.trail()
 	if err := printDocument(p, format, e.document, func(out *bufio.Writer) { e.text(out) }); err != nil {
@@ -119,10 +122,10 @@ func (e *explainer) of(user string, uid int, key authkeys.Key) *explained {
 }
 
 // describe says what the reading that counts, the past and the exceptions know.
-func (e *explainer) describe(good *enforcer.Kept) {
+func (e *explainer) describe(read time.Time) {
 	e.document = document{Version: 1, Asked: e.wanted.text, Users: []explained{}, Trail: []trailDocument{}, Notes: []string{}}
 	snapshot := e.world.Snapshot
-	e.Reading = describeExplained(e.pass, good)
+	e.Reading = describeExplained(e.pass, read)
 	for user := range snapshot.Users() {
 		for _, r := range user.Records {
 			if e.wanted.is(r.Key) {
@@ -231,11 +234,8 @@ func describeExcepted(x policy.Excepted) exceptedDocument {
 }
 
 // describeExplained says what reading counts, and how old it is.
-func describeExplained(one *pass, good *enforcer.Kept) explainedReading {
-	r := explainedReading{Source: one.world.Snapshot.Source(), Read: time.Now().UTC().Truncate(time.Second), Live: !one.away()}
-	if one.away() { // of which good is the one that counts
-		r.Read = good.Read.UTC().Truncate(time.Second)
-	}
+func describeExplained(one *pass, read time.Time) explainedReading {
+	r := explainedReading{Source: one.world.Snapshot.Source(), Read: read.UTC().Truncate(time.Second), Live: !one.away()}
 	if one.unread != nil {
 		r.Error = one.unread.Error()
 	}
