@@ -156,8 +156,7 @@ func (s *SSHD) start(tb testing.TB) {
 	tb.Cleanup(func() {
 		s.stop()
 		if tb.Failed() {
-			text, err := os.ReadFile(s.log)
-			tb.Logf("log of sshd (%v):\n%s", err, text)
+			tb.Logf("log of sshd:\n%s", s.Log(tb))
 		}
 	})
 	end := time.Now().Add(sshdPatience)
@@ -191,6 +190,16 @@ func (s *SSHD) greets() error {
 		return fmt.Errorf("it greets with %q", greeting)
 	}
 	return nil
+}
+
+// Log is what the server has said so far.
+func (s *SSHD) Log(tb testing.TB) string {
+	tb.Helper()
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
 }
 
 // stop ends the server; the processes of logins under way end with their clients.
