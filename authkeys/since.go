@@ -2,6 +2,7 @@ package authkeys
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -10,6 +11,22 @@ type Version struct{ Major, Minor int }
 
 // String is the version as OpenSSH writes it, without the "p" of the portable release.
 func (v Version) String() string { return fmt.Sprintf("%d.%d", v.Major, v.Minor) }
+
+// ParseVersion reads what [Version.String] writes; "" is the zero Version.
+func ParseVersion(text string) (v Version, err error) {
+	if text == "" {
+		return v, nil
+	}
+	major, minor, _ := strings.Cut(text, ".")
+	v.Major, err = strconv.Atoi(major)
+	if err == nil {
+		v.Minor, err = strconv.Atoi(minor)
+	}
+	if err != nil || v.Major < 0 || v.Minor < 0 {
+		return Version{}, fmt.Errorf("%q is no version of OpenSSH", text)
+	}
+	return v, nil
+}
 
 // IsZero reports whether the version is not known.
 func (v Version) IsZero() bool { return v == Version{} }

@@ -69,10 +69,15 @@ func rsaLine(t *testing.T, bits, exponent int) string {
 }
 
 // Rules of a centre, as the daemon writes them.
-var someRules = []answer.Rule{{Type: "ed25519"}, {Type: "rsa", MinBits: 2048}}
+var someRules = answer.Rules{Keys: []answer.Rule{{Type: "ed25519"}, {Type: "rsa", MinBits: 2048}}}
 
 // putRules writes a file of answers with rules.
 func putRules(t *testing.T, end time.Time, users ...answer.User) string {
+	t.Helper()
+	return putRulesOf(t, end, someRules, users...)
+}
+
+func putRulesOf(t *testing.T, end time.Time, rules answer.Rules, users ...answer.User) string {
 	t.Helper()
 	data, err := answer.Make(func(yield func(answer.User) bool) {
 		for _, u := range users {
@@ -80,7 +85,7 @@ func putRules(t *testing.T, end time.Time, users ...answer.User) string {
 				return
 			}
 		}
-	}, end, someRules...)
+	}, end, rules)
 	path := filepath.Join(t.TempDir(), answer.Name)
 	if err := errors.Join(err, os.WriteFile(path, data, 0o640)); err != nil {
 		t.Fatal(err)
@@ -264,7 +269,7 @@ func TestAlsoWords(t *testing.T) {
 // Whatever a program says, what is printed is keys that the rules take, one a line, in canonical form.
 func FuzzForeign(f *testing.F) {
 	path := filepath.Join(f.TempDir(), answer.Name)
-	data, err := answer.Make(func(func(answer.User) bool) {}, time.Time{}, someRules...)
+	data, err := answer.Make(func(func(answer.User) bool) {}, time.Time{}, someRules)
 	if err := errors.Join(err, os.WriteFile(path, data, 0o600)); err != nil {
 		f.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func newAsks(t *testing.T, account testenv.Account) asks {
 // answers writes the file, which counts until a moment.
 func (a asks) answers(end time.Time) {
 	a.Helper()
-	data, err := answer.Make(slices.Values([]answer.User{{Name: "ada", UID: 2001}}), end)
+	data, err := answer.Make(slices.Values([]answer.User{{Name: "ada", UID: 2001}}), end, answer.Rules{})
 	if err != nil {
 		a.Fatal(err)
 	}
