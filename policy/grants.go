@@ -23,8 +23,8 @@ type Grant struct {
 	Label string
 	// Held says why a key that is no longer registered stays where it is; it is not written anew. Empty: it is registered.
 	Held string
-	// Withheld says why this host's sshd would ignore the line: it is neither told of it, nor is the line written anew. In a file it
-	// stays, which another host may read whose sshd is newer.
+	// Withheld says why this host's sshd would ignore all lines with the key: it is not told of them, and none is written anew. In a
+	// file they stay, which another host may read whose sshd is newer.
 	Withheld string
 	// Until is the moment at which time alone ends the grant, in UTC; the zero time is never.
 	Until time.Time
@@ -169,6 +169,19 @@ func (u *userGrants) add(grant Grant) {
 		at = i + 1
 	}
 	u.grants = slices.Insert(u.grants, at, grant)
+	u.unite(grant.Key)
+}
+
+// unite lets the lines of one key be written together, as they are in a file, where sshd takes one of them: those that it ignores do no harm.
+func (u *userGrants) unite(key authkeys.Key) {
+	if !slices.ContainsFunc(u.grants, func(g Grant) bool { return g.Key == key && g.Withheld == "" }) {
+		return
+	}
+	for i := range u.grants {
+		if u.grants[i].Key == key {
+			u.grants[i].Withheld = ""
+		}
+	}
 }
 
 // turn remembers the earliest moment after now at which a bound is crossed.

@@ -57,31 +57,32 @@ func TestOptionsOfRecords(t *testing.T) {
 		own   string
 		want  string
 	}{
-		"no rule, no option":           {withOptions(nil), ``, `[+]`},
-		"no rule":                      {withOptions(nil), `restrict,environment="A=b"`, `[restrict,environment="A=b"]`},
-		"allowed":                      {withOptions([]string{"RESTRICT", "pty"}), `restrict,pty`, `[restrict,pty]`},
-		"not allowed, narrows":         {withOptions([]string{"restrict"}), `restrict,from="10.0.0.1"`, `option-not-allowed`},
-		"none is allowed":              {withOptions([]string{}), `no-pty`, `option-not-allowed`},
-		"not allowed, widens":          {withOptions([]string{"restrict"}), `environment="A=b",restrict,pty,no-touch-required`, `[restrict] option-dropped option-dropped option-dropped`},
-		"not allowed, alone":           {withOptions([]string{"restrict"}), `tunnel="0"`, `[+] option-dropped`},
-		"forced":                       {withOptions(nil, everywhere("restrict,pty")), ``, `[restrict,pty+]`},
-		"forced behind own":            {withOptions(nil, everywhere("restrict")), `pty,command="ls"`, `[command="ls",restrict]`},
-		"forced needs no permission":   {withOptions([]string{}, everywhere("restrict")), ``, `[restrict+]`},
-		"for this host":                {withOptions(nil, here("restrict", "node*", "login?.example.org")), ``, `[restrict+]`},
-		"for its short name":           {withOptions(nil, here("restrict", "LOGIN1")), ``, `[restrict+]`},
-		"for other hosts":              {withOptions(nil, here("restrict", "login2*")), ``, `[+]`},
-		"several join":                 {withOptions(nil, everywhere("restrict"), here(`from="10.0.0.0/8"`, "login*")), `from="10.1.0.0/16"`, `[restrict,from="10.1.0.0/16"]`},
-		"from that cannot be":          {withOptions(nil, everywhere(`from="10.0.0.0/8"`)), `from="192.0.2.1"`, `option-conflict`},
-		"from by name":                 {withOptions(nil, everywhere(`from="10.0.0.0/8"`)), `from="*.example.org"`, `option-conflict`},
-		"sshd knows it":                {withOptions(nil), `expiry-time="20990101Z"`, `[expiry-time="20990101Z"]`},
-		"sshd is too old":              {on(old, withOptions(nil)), `expiry-time="20990101"`, `[expiry-time="20990101" withheld] option-unknown-to-sshd`},
-		"too old for the zone":         {on(authkeys.Version{Major: 9}, withOptions(nil)), `expiry-time="20990101Z"`, `[expiry-time="20990101Z" withheld] option-unknown-to-sshd`},
-		"old enough":                   {on(old, withOptions(nil, everywhere("restrict"))), `no-pty`, `[restrict]`},
-		"not known how old":            {on(authkeys.Version{}, withOptions(nil)), `verify-required`, `[verify-required]`},
-		"what is dropped is not asked": {on(old, withOptions([]string{"from"})), `no-touch-required`, `[+] option-dropped`},
+		"no rule, no option":              {withOptions(nil), ``, `[+]`},
+		"no rule":                         {withOptions(nil), `restrict,environment="A=b"`, `[restrict,environment="A=b"]`},
+		"allowed":                         {withOptions([]string{"RESTRICT", "pty"}), `restrict,pty`, `[restrict,pty]`},
+		"not allowed, narrows":            {withOptions([]string{"restrict"}), `restrict,from="10.0.0.1"`, `option-not-allowed`},
+		"none is allowed":                 {withOptions([]string{}), `no-pty`, `option-not-allowed`},
+		"not allowed, widens":             {withOptions([]string{"restrict"}), `environment="A=b",restrict,pty,no-touch-required`, `[restrict] option-dropped option-dropped option-dropped`},
+		"not allowed, alone":              {withOptions([]string{"restrict"}), `tunnel="0"`, `[+] option-dropped`},
+		"forced":                          {withOptions(nil, everywhere("restrict,pty")), ``, `[restrict,pty+]`},
+		"forced behind own":               {withOptions(nil, everywhere("restrict")), `pty,command="ls"`, `[command="ls",restrict]`},
+		"forced needs no permission":      {withOptions([]string{}, everywhere("restrict")), ``, `[restrict+]`},
+		"for this host":                   {withOptions(nil, here("restrict", "node*", "login?.example.org")), ``, `[restrict+]`},
+		"for its short name":              {withOptions(nil, here("restrict", "LOGIN1")), ``, `[restrict+]`},
+		"for other hosts":                 {withOptions(nil, here("restrict", "login2*")), ``, `[+]`},
+		"several join":                    {withOptions(nil, everywhere("restrict"), here(`from="10.0.0.0/8"`, "login*")), `from="10.1.0.0/16"`, `[restrict,from="10.1.0.0/16"]`},
+		"from that cannot be":             {withOptions(nil, everywhere(`from="10.0.0.0/8"`)), `from="192.0.2.1"`, `option-conflict`},
+		"from by name":                    {withOptions(nil, everywhere(`from="10.0.0.0/8"`)), `from="*.example.org"`, `option-conflict`},
+		"sshd knows it":                   {withOptions(nil), `expiry-time="20990101Z"`, `[expiry-time="20990101Z"]`},
+		"sshd is too old":                 {on(old, withOptions(nil)), `expiry-time="20990101"`, `[expiry-time="20990101" withheld] option-unknown-to-sshd`},
+		"too old for the zone":            {on(authkeys.Version{Major: 9}, withOptions(nil)), `expiry-time="20990101Z"`, `[expiry-time="20990101Z" withheld] option-unknown-to-sshd`},
+		"of several lines one is too new": {on(old, withOptions(nil)), `verify-required ` + lineA + "\n" + `no-pty`, `[verify-required] [no-pty] option-unknown-to-sshd`},
+		"old enough":                      {on(old, withOptions(nil, everywhere("restrict"))), `no-pty`, `[restrict]`},
+		"not known how old":               {on(authkeys.Version{}, withOptions(nil)), `verify-required`, `[verify-required]`},
+		"what is dropped is not asked":    {on(old, withOptions([]string{"from"})), `no-touch-required`, `[+] option-dropped`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := evaluate(t, c.rules, now, user(t, "alice", strings.TrimSpace(c.own+" "+lineA)))
+			g := evaluate(t, c.rules, now, user(t, "alice", strings.Split(strings.TrimSpace(c.own+" "+lineA), "\n")...))
 			if got := told(g, "alice"); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
