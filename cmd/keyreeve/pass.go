@@ -335,6 +335,9 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 		for _, remark := range u.Remarks {
 			r.Remarks = append(r.Remarks, report.Reject{User: u.Name, Reject: remark})
 		}
+		for _, d := range one.world.Grants.Dropped(u.Name) {
+			r.Remarks = append(r.Remarks, report.Reject{User: u.Name, Reject: registry.Reject{Code: string(d.Reason), Origin: d.Origin, Detail: d.Detail}})
+		}
 		for _, denial := range one.world.Grants.Denied(u.Name) {
 			r.Denied = append(r.Denied, report.Denied{User: u.Name, Denial: denial})
 		}

@@ -40,7 +40,7 @@ func openGated(p process, path string) (gated, error) {
 	if err != nil {
 		return gated{}, err
 	}
-	settings, err := compile(c, func(_ string, err error) { p.warn(fmt.Errorf("another server was asked: %w", err)) })
+	settings, err := compile(c, newSSHD(c.Homes.SSHD), func(_ string, err error) { p.warn(fmt.Errorf("another server was asked: %w", err)) })
 	if err != nil {
 		return gated{}, fmt.Errorf("%s: %w", path, err)
 	}
