@@ -105,10 +105,10 @@ func (w *writer) write(line authkeys.Line) policy.Verdict {
 	verdict := w.append(free, line)
 	switch {
 	case free.Options == line.Options:
-	case w.free[line.Key].Options.IsZero():
+	case line.Options.Narrowing() != line.Options:
 		return policy.Verdict{Reason: ReasonOptions, Detail: "options that widen what the registered key may do are taken out"}
 	default:
-		return policy.Verdict{Reason: ReasonOptions, Detail: "options that widen what the registered key may do are taken out, and those that the policy forces stand behind"}
+		return policy.Verdict{Reason: ReasonOptions, Detail: "the options that the policy forces stand behind the line's own"}
 	}
 	return verdict
 }
