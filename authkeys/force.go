@@ -151,6 +151,30 @@ func (f Forced) Over(own Options) (Options, error) {
 	return f.render(own, f.from)
 }
 
+// Lift is Over for a line whose own options may end with what was forced once: of such lists nothing stays. A list with which the present
+// ones end is forced still, and none of these.
+func (f Forced) Lift(own Options, lists ...Options) (lifted Options, err error) {
+	now := f.Options()
+	for i := 0; ; i++ {
+		for _, list := range lists {
+			for !list.IsZero() && !now.endsWith(list) && own.endsWith(list) {
+				own = Options{text: strings.TrimSuffix(strings.TrimSuffix(own.text, list.text), ",")}
+			}
+		}
+		// What is put behind may make such an end of what was none: then the next look would lift it.
+		if lifted, err = f.Over(own); err != nil || lifted == own || i == maxOptions {
+			return lifted, err
+		}
+		own = lifted
+	}
+}
+
+// endsWith reports whether the last options are those of a list.
+func (o Options) endsWith(list Options) bool {
+	rest, is := strings.CutSuffix(o.text, list.text)
+	return is && (rest == "" || strings.HasSuffix(rest, ","))
+}
+
 func (f Forced) render(own Options, from string) (Options, error) {
 	if f.IsZero() {
 		return own, nil

@@ -164,6 +164,17 @@ func TestForcedStand(t *testing.T) {
 		if _, err := authkeys.ParseOptions(got.String()); err != nil {
 			rt.Fatalf("%s over %s: sshd would refuse %s: %v", demand, own, got, err)
 		}
+		once := draw(rt, "lifted").Only(forcible)
+		lifted, err := f.Lift(own, once)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if again, err := f.Lift(lifted, once); err != nil || again != lifted {
+			rt.Fatalf("%s lifted from %s: %s becomes %s, %v", once, own, lifted, again, err)
+		}
+		if again, err := f.Over(lifted); err != nil || again != lifted {
+			rt.Fatalf("%s lifted from %s: %s lacks what is forced, %s", once, own, lifted, demand)
+		}
 		if again, err := f.Over(got); err != nil || again != got {
 			rt.Fatalf("%s over %s: %s becomes %s, %v", demand, own, got, again, err)
 		}
@@ -198,4 +209,27 @@ func demandSays(demand authkeys.Options, right string) bool {
 		return demand.Has(bare)
 	}
 	return true
+}
+
+func TestForcedLift(t *testing.T) {
+	for _, c := range []struct{ forced, own, want string }{
+		{``, `restrict,from="10.0.0.0/8"`, ``},
+		{``, `no-pty,restrict,from="10.0.0.0/8"`, `no-pty`},
+		{``, `from="10.0.0.0/8",restrict`, `from="10.0.0.0/8",restrict`},
+		{``, `from="10.0.0.0/8"`, `from="10.0.0.0/8"`},
+		{`from="10.0.0.0/8,192.0.2.7"`, `restrict,from="10.0.0.0/8"`, `from="10.0.0.0/8,192.0.2.7"`},
+		{`from="10.0.0.0/8"`, `restrict,from="10.0.0.0/8"`, `from="10.0.0.0/8"`},
+		{`restrict,pty,from="10.0.0.0/8"`, `restrict,from="10.0.0.0/8"`, `restrict,pty,from="10.0.0.0/8"`},
+		{`restrict,from="10.0.0.0/8"`, `pty,restrict,from="10.0.0.0/8"`, `restrict,from="10.0.0.0/8"`},
+		{``, `command="restrict,from=\"10.0.0.0/8\""`, `command="restrict,from=\"10.0.0.0/8\""`},
+	} {
+		f, err := authkeys.JoinForced(options(t, c.forced))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := f.Lift(options(t, c.own), options(t, `restrict,from="10.0.0.0/8"`))
+		if err != nil || got.String() != c.want {
+			t.Errorf("%s, now %s: got %s (%v), want %s", c.own, c.forced, got, err, c.want)
+		}
+	}
 }

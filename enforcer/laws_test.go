@@ -152,6 +152,8 @@ func demands() []string {
 func TestLaws(t *testing.T) {
 	registered := []string{"verify-required " + lineB, lineA, lineA + " label", "restrict " + lineA, `from="10.0.0.1" ` + lineA, lineB, "no-pty " + lineB}
 	rapid.Check(t, func(rt *rapid.T) {
+		by := rules(rapid.SampledFrom(demands()).Draw(rt, "forced"), rapid.SampledFrom([]int{0, 7, 10}).Draw(rt, "sshd"))
+		by.Options.Lift = rapid.SampledFrom([][]string{nil, {"restrict", `from="10.0.0.1"`}}).Draw(rt, "lifted")
 		lines := rapid.SliceOfN(rapid.SampledFrom(pieces()), 0, 12).Draw(rt, "lines")
 		text := strings.Join(lines, "\n") + rapid.SampledFrom([]string{"", "\n", "\r\n"}).Draw(rt, "end")
 		reg := rapid.SliceOfNDistinct(rapid.SampledFrom(registered), 0, 4, func(s string) string { return s }).Draw(rt, "registered")
@@ -168,7 +170,7 @@ func TestLaws(t *testing.T) {
 		}
 		checkLaws(rt, enforcer.Input{
 			Account: alice, Name: rapid.SampledFrom(enforcer.FileNames()).Draw(rt, "name"), File: regular(text),
-			Grants: judging(t, rules(rapid.SampledFrom(demands()).Draw(rt, "forced"), rapid.SampledFrom([]int{0, 7, 10}).Draw(rt, "sshd")), except, reg...).WithFormer(former), Install: rapid.Bool().Draw(rt, "install"),
+			Grants: judging(t, by, except, reg...).WithFormer(former), Install: rapid.Bool().Draw(rt, "install"),
 		})
 	})
 }

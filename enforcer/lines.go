@@ -21,8 +21,8 @@ type lineKey struct {
 // written, all of them, and the file's other lines with that key go. Bound line by line instead, several sets would
 // change places at every look.
 type writer struct {
+	own     func(authkeys.Options) (authkeys.Options, error)
 	grants  []policy.Grant
-	free    map[authkeys.Key]policy.Grant
 	bound   map[authkeys.Key]*group
 	written map[lineKey]bool // lines of free keys
 	present map[authkeys.Key]bool
@@ -36,10 +36,11 @@ type group struct {
 	written bool
 }
 
-func newWriter(lines []authkeys.Line, grants []policy.Grant) *writer {
+func newWriter(lines []authkeys.Line, in Input) *writer {
+	grants := in.Grants.For(in.Account.Name)
 	w := &writer{
+		own:     in.Grants.Own,
 		grants:  grants,
-		free:    make(map[authkeys.Key]policy.Grant),
 		bound:   make(map[authkeys.Key]*group),
 		written: make(map[lineKey]bool),
 		present: make(map[authkeys.Key]bool),
@@ -50,7 +51,6 @@ func newWriter(lines []authkeys.Line, grants []policy.Grant) *writer {
 	}
 	for key, set := range sets {
 		if len(set) == 1 && set[0].Free {
-			w.free[key] = set[0]
 			continue
 		}
 		w.bound[key] = newGroup(lines, set)
@@ -93,7 +93,7 @@ func (w *writer) write(line authkeys.Line) policy.Verdict {
 	}
 	free := line
 	var err error
-	if free.Options, err = w.free[line.Key].Own(line.Options); err != nil {
+	if free.Options, err = w.own(line.Options); err != nil {
 		// As one whose own options alone are too many, which is no line of ours either.
 		return policy.Verdict{Reason: authkeys.ReasonMalformedOptions, Detail: err.Error()}
 	}

@@ -17,6 +17,9 @@ type OptionRules struct {
 	Allow []string `yaml:"allow"`
 	// Force is what every line carries behind its own options. Several entries for a host join.
 	Force []Force `yaml:"force"`
+	// Lift are lists that were forced once, each as it stands in lines: keyreeve does not know them from a user's own options, and takes
+	// them out of the ends of lines whose options are their user's.
+	Lift []string `yaml:"lift"`
 }
 
 // Force are options for some hosts.
@@ -44,6 +47,7 @@ type optionRules struct {
 	listed  []string        // as they stood in the rules
 	forced  authkeys.Forced
 	options authkeys.Options // those of forced
+	lift    []authkeys.Options
 	host    Host
 }
 
@@ -75,6 +79,13 @@ func (r OptionRules) compile(host Host) (optionRules, error) {
 		if force.covers(host.Names) {
 			lists = append(lists, options)
 		}
+	}
+	for i, text := range r.Lift {
+		options, err := Force{Options: text}.check()
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("policy.options.lift[%d]: %w", i, err))
+		}
+		o.lift = append(o.lift, options)
 	}
 	forced, err := authkeys.JoinForced(lists...)
 	if err != nil {
@@ -176,18 +187,11 @@ func (o optionRules) grant(g Grant, own authkeys.Options) (grant Grant, dropped 
 	return g, dropped, v
 }
 
-// Own gives the options of a line with the key of a free grant, of which a user has made his own: those that narrow, with what every line
-// must carry behind them. With an error there are too many.
-func (g Grant) Own(line authkeys.Options) (authkeys.Options, error) {
-	narrow := line.Narrowing()
-	if g.Options.IsZero() {
-		return narrow, nil
-	}
-	forced, err := authkeys.JoinForced(g.Options)
-	if err != nil {
-		return authkeys.Options{}, err
-	}
-	return forced.Over(narrow)
+// Own gives the options of a line with the key of a free grant, of which a user has made his own: those that narrow, without what was forced
+// once, and with what every line must carry behind them. With an error there are too many.
+func (g *Grants) Own(line authkeys.Options) (authkeys.Options, error) {
+	o := g.policy.options
+	return o.forced.Lift(line.Narrowing(), o.lift...)
 }
 
 // Forced is what every line carries on this host.

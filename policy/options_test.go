@@ -97,6 +97,7 @@ func TestOptionRulesRefused(t *testing.T) {
 		`policy.options.allow[0]: a line with cert-authority admits any key`:         withOptions([]string{"cert-authority"}),
 		`policy.options.force[0]: environment cannot be forced`:                      withOptions(nil, policy.Force{Options: `environment="A=b"`}),
 		`policy.options.force[0]: malformed-options: unknown option`:                 withOptions(nil, policy.Force{Options: `nonsense`}),
+		`policy.options.lift[0]: tunnel cannot be forced`:                            {Keys: policy.DefaultRules().Keys, Options: policy.OptionRules{Lift: []string{`tunnel="0"`}}},
 		`policy.options.force[0]: it has no options`:                                 withOptions(nil, policy.Force{Options: ``}),
 		`policy.options.force[0]: the list of hosts is empty`:                        withOptions(nil, policy.Force{Hosts: []string{}, Options: "restrict"}),
 		`policy.options.force[0]: the host "[" is no pattern`:                        withOptions(nil, policy.Force{Hosts: []string{"["}, Options: "restrict"}),
@@ -178,23 +179,27 @@ func TestOptionsElsewhere(t *testing.T) {
 
 // What a user adds by himself is kept where it narrows, before what is forced.
 func TestOwnOptions(t *testing.T) {
-	g := evaluate(t, withOptions(nil, policy.Force{Options: `restrict,pty,from="10.0.0.0/8"`}), now, user(t, "alice", lineA))
-	grant := g.For("alice")[0]
+	rules := withOptions(nil, policy.Force{Options: `restrict,pty,from="10.0.0.0/8"`})
+	rules.Options.Lift = []string{`from="192.168.0.0/16,10.9.0.0/16"`, `restrict,command="gate"`, `from="10.0.0.0/8"`}
+	g := evaluate(t, rules, now, user(t, "alice", lineA))
 	for own, want := range map[string]string{
-		``:                                 `restrict,pty,from="10.0.0.0/8"`,
-		`restrict,pty,port-forwarding`:     `restrict,pty,from="10.0.0.0/8"`,
-		`no-pty,environment="A=b"`:         `restrict,from="10.0.0.0/8"`,
-		`command="ls",tunnel="0"`:          `command="ls",restrict,pty,from="10.0.0.0/8"`,
-		`from="10.1.2.3"`:                  `restrict,pty,from="10.1.2.3"`,
-		`from="*.example.org"`:             `restrict,pty,from="10.0.0.0/8"`,
-		`restrict,pty,from="10.0.0.0/8"`:   `restrict,pty,from="10.0.0.0/8"`,
-		`verify-required,permitopen="h:1"`: `verify-required,permitopen="h:1",restrict,pty,from="10.0.0.0/8"`,
+		``:                               `restrict,pty,from="10.0.0.0/8"`,
+		`restrict,pty,port-forwarding`:   `restrict,pty,from="10.0.0.0/8"`,
+		`no-pty,environment="A=b"`:       `restrict,from="10.0.0.0/8"`,
+		`command="ls",tunnel="0"`:        `command="ls",restrict,pty,from="10.0.0.0/8"`,
+		`from="10.1.2.3"`:                `restrict,pty,from="10.1.2.3"`,
+		`from="*.example.org"`:           `restrict,pty,from="10.0.0.0/8"`,
+		`restrict,pty,from="10.0.0.0/8"`: `restrict,pty,from="10.0.0.0/8"`,
+		`no-user-rc,from="192.168.0.0/16,10.9.0.0/16"`: `restrict,pty,from="10.0.0.0/8"`,
+		`verify-required,restrict,command="gate"`:      `verify-required,restrict,pty,from="10.0.0.0/8"`,
+		`command="gate",from="10.9.0.0/16"`:            `command="gate",restrict,pty,from="10.9.0.0/16"`, // nothing that was forced
+		`verify-required,permitopen="h:1"`:             `verify-required,permitopen="h:1",restrict,pty,from="10.0.0.0/8"`,
 	} {
 		options, err := authkeys.ParseOptions(own)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := grant.Own(options); err != nil || got.String() != want {
+		if got, err := g.Own(options); err != nil || got.String() != want {
 			t.Errorf("%s becomes %s, %v; want %s", own, got, err, want)
 		}
 	}

@@ -77,7 +77,19 @@ func TestForcedOptionsLogins(t *testing.T) {
 		lacks()
 		ada.does(t, "cat >.ssh/authorized_keys", own+"restrict,port-forwarding "+second+"\n")
 		lacks()
-		forcedFrom(t, s, d, server, ada.name, bound) // what was forced stays in a line whose options are its user's
+		// What was forced stays in a line whose options are its user's, until it is lifted.
+		forcedFrom(t, s, d, server, ada.name, bound)
+		if text := ada.read(t, "authorized_keys"); !strings.HasPrefix(text, `restrict,from="10.0.0.0/8" `+key) {
+			t.Errorf("the file has %q", text)
+		}
+		s.configure("enforce", s.ldifRegistry())
+		s.more("policy: {options: {lift: ['restrict,from=\"10.0.0.0/8\"']}}\n")
+		d = s.start()
+		eventually(t, "what is lifted", func() bool { return ada.read(t, "authorized_keys") == key+" mine\nport-forwarding "+second+"\n" })
+		if !forwards(t, server, ada.name, file) {
+			t.Error("what was lifted is in force")
+		}
+		d.stop()
 	})
 	t.Run("answers", func(t *testing.T) {
 		desk, s := newDesk(t), newSite(t)
