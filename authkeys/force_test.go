@@ -10,7 +10,7 @@ import (
 	"github.com/keyreeve/keyreeve/authkeys"
 )
 
-func options(t testing.TB, field string) authkeys.Options {
+func options(t *testing.T, field string) authkeys.Options {
 	t.Helper()
 	o, err := authkeys.ParseOptions(field)
 	if err != nil {
@@ -85,8 +85,14 @@ func TestForcedJoin(t *testing.T) {
 		{`from="!10.0.0.1"`, ``, `error`},
 		{`from="10.0.0.1, 10.0.0.2"`, ``, `error`},
 		{`from=""`, ``, `error`},
-		{`environment="A=b"`, ``, `error`}, {`tunnel="0"`, ``, `error`}, {`permitopen="h:1"`, ``, `error`}, {`permitlisten="1"`, ``, `error`},
-		{`no-touch-required`, ``, `error`}, {`no-verify-required`, ``, `error`}, {`cert-authority`, ``, `error`}, {`principals="a"`, ``, `error`},
+		{`environment="A=b"`, ``, `error`},
+		{`tunnel="0"`, ``, `error`},
+		{`permitopen="h:1"`, ``, `error`},
+		{`permitlisten="1"`, ``, `error`},
+		{`no-touch-required`, ``, `error`},
+		{`no-verify-required`, ``, `error`},
+		{`cert-authority`, ``, `error`},
+		{`principals="a"`, ``, `error`},
 		{`command="` + strings.Repeat("x", 1025) + `"`, ``, `error`},
 	}
 	for _, c := range cases {

@@ -146,6 +146,26 @@ func TestAlso(t *testing.T) {
 	}
 }
 
+// What the policy says of options holds for such a key as for a registered one.
+func TestAlsoOptions(t *testing.T) {
+	testenv.Need(t, "root")
+	other := lineOf(newSigner(t).PublicKey())
+	rules := someRules
+	rules.Allow, rules.Force, rules.SSHD = []string{"no-pty", "restrict", "verify-required"}, `restrict,from="10.0.0.0/8"`, "7.4"
+	file := putRulesOf(t, time.Time{}, rules)
+	for said, want := range map[string]string{
+		other:                                   rules.Force + " " + other,
+		"pty,restrict,port-forwarding " + other: rules.Force + " " + other,
+		`command="ls" ` + other:                 "", // not allowed
+		"verify-required " + other:              "", // sshd would ignore it
+	} {
+		stdout, stderr, status := ask(t, "--file="+file, "--also="+says(t, said), "--", "ada", "1001")
+		if stdout != want || stderr != "" || status != 0 {
+			t.Errorf("%q: status %d, %q, %q, want %q", said, status, stdout, stderr, want)
+		}
+	}
+}
+
 // Whatever another program does, the granted keys are printed, and nothing of it is.
 func TestAlsoFails(t *testing.T) {
 	testenv.Need(t, "root")

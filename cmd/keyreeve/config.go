@@ -29,12 +29,12 @@ func newConfig(p process, path *string) *cobra.Command {
 		Long: "Read the configuration and the files that it names, and say all that is wrong with them.\n" +
 			"Nothing is changed, and no server is asked, but for those of NSS if groups are named; sshd is asked for its version.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(*path)
 			if err != nil {
 				return err
 			}
-			settings, err := compile(c, newSSHD(c.Homes.SSHD), nil)
+			settings, err := compile(cmd.Context(), c, newSSHD(c.Homes.SSHD), nil)
 			if err != nil {
 				return fmt.Errorf("%s: %w", *path, err)
 			}

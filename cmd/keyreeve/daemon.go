@@ -92,7 +92,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 		return err
 	}
 	sshd := s.sshdOf(s.config.Homes.SSHD)
-	settings, err := compile(s.config, sshd, s.leftServer)
+	settings, err := compile(ctx, s.config, sshd, s.leftServer)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

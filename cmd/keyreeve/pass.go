@@ -170,7 +170,7 @@ type pass struct {
 
 // newPass reads the configuration and the registry and finds the accounts; no names means all.
 func newPass(ctx context.Context, p process, path string, users []string) (*pass, error) {
-	g, err := openGated(p, path)
+	g, err := openGated(ctx, p, path)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (s *service) tellOptions(p *policy.Policy) {
 // adopt puts a configuration in force.
 func (s *service) adopt(ctx context.Context, c config.Config) error {
 	sshd := s.sshdOf(c.Homes.SSHD)
-	settings, err := compile(c, sshd, s.leftServer)
+	settings, err := compile(ctx, c, sshd, s.leftServer)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,12 +24,12 @@ import (
 
 // compile makes of a configuration what can be made without touching a home or a server: settings that only report, for this host and its
 // sshd. left hears why a server of the registry was left for the next, and with a nil error that it is asked again.
-func compile(c config.Config, sshd *host.SSHD, left func(server string, err error)) (enforcer.Settings, error) {
+func compile(ctx context.Context, c config.Config, sshd *host.SSHD, left func(server string, err error)) (enforcer.Settings, error) {
 	blocklists, err := readBlocklist(c.Policy.Blocklist)
 	if err != nil {
 		return enforcer.Settings{}, err
 	}
-	c.Policy.Host = hostOf(sshd)
+	c.Policy.Host = hostOf(ctx, sshd)
 	rules, err := policy.Compile(c.Policy, blocklists...)
 	if errors.Is(err, policy.ErrSSHD) {
 		return enforcer.Settings{}, withHint(err, "leave the option out of policy.options.force for this host, or install a newer OpenSSH; nothing is changed until then")
@@ -52,9 +53,9 @@ func compile(c config.Config, sshd *host.SSHD, left func(server string, err erro
 }
 
 // hostOf is where the policy is to hold.
-func hostOf(sshd *host.SSHD) policy.Host {
+func hostOf(ctx context.Context, sshd *host.SSHD) policy.Host {
 	h := policy.Host{Names: host.Names()}
-	if r, ok := sshd.Release(); ok {
+	if r, ok := sshd.Release(ctx); ok {
 		h.SSHD = authkeys.Version(r)
 	}
 	return h

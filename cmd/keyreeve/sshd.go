@@ -108,7 +108,7 @@ func (f *follower) refresh(ctx context.Context) {
 		f.told = ""
 		f.log.Info("sshd says again which files it reads")
 	}
-	if hostOf(f.sshd).SSHD != *f.judged.Load() {
+	if hostOf(ctx, f.sshd).SSHD != *f.judged.Load() {
 		select {
 		case f.upgraded <- struct{}{}:
 		default:

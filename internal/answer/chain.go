@@ -72,7 +72,7 @@ func appendHead(dst []byte, end time.Time) []byte {
 
 // FindRules gives the rules of a file of size bytes at the moment now. A file without rules is an error: no key is judged by none.
 func FindRules(file io.ReaderAt, size int64, now time.Time) (rules Rules, err error) {
-	lines, _, err := findLines(file, size, rulesKey, now)
+	lines, err := findLines(file, size, rulesKey, now)
 	if err != nil {
 		return Rules{}, err
 	}
@@ -101,27 +101,27 @@ func FindRules(file io.ReaderAt, size int64, now time.Time) (rules Rules, err er
 
 // FindRefused gives the fingerprints of the keys that are not for a user, whoever says so.
 func FindRefused(file io.ReaderAt, size int64, name string, now time.Time) ([]string, error) {
-	lines, _, err := findLines(file, size, refusedKey+name, now)
-	return lines, err
+	return findLines(file, size, refusedKey+name, now)
 }
 
-func findLines(file io.ReaderAt, size int64, key string, now time.Time) (lines []string, found bool, err error) {
+// findLines gives the items of a record; none where it is not there.
+func findLines(file io.ReaderAt, size int64, key string, now time.Time) (lines []string, err error) {
 	value, found, err := cdbGet(file, size, []byte(key), maxValue)
 	if err != nil || !found {
-		return nil, false, err
+		return nil, err
 	}
 	text, whole := strings.CutSuffix(string(value), "\n")
 	lines = strings.Split(text, "\n")
 	moment, known := strings.CutPrefix(lines[0], version+" ")
 	if !whole || !known {
-		return nil, false, fmt.Errorf("the record %q is not whole, or in another format than %s: %w", key, version, errDamaged)
+		return nil, fmt.Errorf("the record %q is not whole, or in another format than %s: %w", key, version, errDamaged)
 	}
 	end, err := parseMoment(moment)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if ended(end, now) {
-		return nil, false, ErrStale
+		return nil, ErrStale
 	}
-	return lines[1:], true, nil
+	return lines[1:], nil
 }

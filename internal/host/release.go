@@ -41,7 +41,7 @@ type asked struct {
 
 // Release is the version of this host's sshd. It is asked once, and again when the program is another one; what was said last outlives a failure.
 // ok is false where nothing is known: nobody is asked, there is no sshd, or it did not say.
-func (s *SSHD) Release() (r Release, ok bool) {
+func (s *SSHD) Release(ctx context.Context) (r Release, ok bool) {
 	if len(s.servers) == 0 {
 		return Release{}, false
 	}
@@ -56,7 +56,7 @@ func (s *SSHD) Release() (r Release, ok bool) {
 	if a.ok && a.stamp.same(now) {
 		return a.r, true
 	}
-	if r, ok := askRelease(context.Background(), program); ok {
+	if r, ok := askRelease(ctx, program); ok {
 		a.stamp, a.r, a.ok = now, r, true
 	}
 	return a.r, a.ok
@@ -69,7 +69,7 @@ func Names() []string {
 	if err != nil || name == "" {
 		return nil
 	}
-	text, _ := os.ReadFile("/etc/hosts") //nolint:errcheck // a host may have none
+	text, _ := os.ReadFile("/etc/hosts") // a host may have none
 	return namesOf(name, string(text))
 }
 

@@ -28,7 +28,7 @@ func TestRelease(t *testing.T) {
 		if got := strings.Count(string(said), "x"); got != runs {
 			t.Errorf("%d runs, want %d", got, runs)
 		}
-		if got, is := s.Release(); got != want || is != ok {
+		if got, is := s.Release(t.Context()); got != want || is != ok {
 			t.Errorf("got %v, %v; want %v, %v", got, is, want, ok)
 		}
 	}
@@ -45,10 +45,10 @@ func TestRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(Release{10, 12}, true, 4)
-	if r, ok := NewSSHD("", nil).Release(); ok {
+	if r, ok := NewSSHD("", nil).Release(t.Context()); ok {
 		t.Errorf("nobody is to be asked, and says %v", r)
 	}
-	if r, ok := NewSSHD("", []string{f.path("sshd_config")}).Release(); !ok || r.Major < 7 {
+	if r, ok := NewSSHD("", []string{f.path("sshd_config")}).Release(t.Context()); !ok || r.Major < 7 {
 		t.Errorf("the real sshd says %v, %v", r, ok)
 	}
 }
