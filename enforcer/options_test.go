@@ -1,6 +1,7 @@
 package enforcer_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +82,18 @@ func TestWithheld(t *testing.T) {
 					t.Errorf("sshd is told %q", key.Line)
 				}
 			}
+		}
+	}
+}
+
+// A key of which sshd would ignore the line lets no administrator in.
+func TestCheckAdminsWithheld(t *testing.T) {
+	for sshd, want := range map[int]error{7: enforcer.ErrNoAdmin, 9: nil, 0: nil} {
+		grants := judging(t, rules("", sshd), nil, "verify-required "+lineA)
+		plan := enforcer.MakePlan(enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: regular("verify-required " + lineA + "\n"), Grants: grants})
+		admin := enforcer.Admin{Name: "alice", Kept: true, Result: enforcer.Result{Account: alice, Plans: []enforcer.Plan{plan}}}
+		if err := enforcer.CheckAdmins([]enforcer.Admin{admin}, grants); !errors.Is(err, want) {
+			t.Errorf("OpenSSH %d.7: got %v, want %v", sshd, err, want)
 		}
 	}
 }

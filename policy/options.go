@@ -190,8 +190,11 @@ func (o optionRules) grant(g Grant, own authkeys.Options) (grant Grant, dropped 
 // Own gives the options of a line with the key of a free grant, of which a user has made his own: those that narrow, without what was forced
 // once, and with what every line must carry behind them. With an error there are too many.
 func (g *Grants) Own(line authkeys.Options) (authkeys.Options, error) {
-	o := g.policy.options
-	return o.forced.Lift(line.Narrowing(), o.lift...)
+	o, narrow := g.policy.options, line.Narrowing()
+	if o.options.IsZero() && len(o.lift) == 0 {
+		return narrow, nil
+	}
+	return o.forced.Lift(narrow, o.lift...)
 }
 
 // Forced is what every line carries on this host.

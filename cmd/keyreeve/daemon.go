@@ -18,7 +18,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/config"
@@ -72,12 +71,12 @@ type service struct {
 	// unwatch ends the watch of the registry, unfollow that of sshd's configuration.
 	unwatch, unfollow context.CancelFunc
 	sshd              atomic.Pointer[host.SSHD]
-	// judged is the version of sshd by which keys are judged; upgraded tells that sshd has another one.
-	judged   atomic.Pointer[authkeys.Version]
-	upgraded chan struct{}
-	groups   *host.Groups
-	modes    atomic.Pointer[modes]
-	warner   *enforcer.Warner
+	// judged is the host for which keys are judged; moved tells that its name, or the version of its sshd, is another one.
+	judged atomic.Pointer[policy.Host]
+	moved  chan struct{}
+	groups *host.Groups
+	modes  atomic.Pointer[modes]
+	warner *enforcer.Warner
 	// unlatch ends what the latch of the last configuration does.
 	unlatch context.CancelFunc
 }
@@ -87,7 +86,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	s := &service{path: path, log: newLogger(p), metrics: newMetrics(), changes: make(chan string, waitingChanges), upgraded: make(chan struct{}, 1)}
+	s := &service{path: path, log: newLogger(p), metrics: newMetrics(), changes: make(chan string, waitingChanges), moved: make(chan struct{}, 1)}
 	if s.config, err = loadConfig(path); err != nil {
 		return err
 	}

@@ -57,17 +57,17 @@ func TestDaemonFollowsSSHDVersion(t *testing.T) {
 	has(false)
 	install("8.4p1")
 	has(true)
-	d.await("sshd is another version: keys are judged by it", 1)
+	d.await("another sshd: keys are judged by that", 1)
 	before := m.read(t, "authorized_keys")
 	install("6.6.1p1")
-	d.await("sshd is another version, but keys are judged by the one before", 1)
+	d.await("another sshd, but keys are judged as before", 1)
 	d.signal(syscall.SIGHUP)
 	d.await("configuration not taken; the old one stays in force", 1)
 	if after := m.read(t, "authorized_keys"); after != before {
 		t.Errorf("%q became %q", before, after)
 	}
 	install("9.2p1")
-	d.await("sshd is another version: keys are judged by it", 2)
+	d.await("another sshd: keys are judged by that", 2)
 	has(true)
 	d.stop()
 }

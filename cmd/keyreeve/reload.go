@@ -28,7 +28,7 @@ func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
 			s.trim()
 			trims.Reset(trimPeriod)
 			continue
-		case <-s.upgraded:
+		case <-s.moved:
 			s.judgeAnew(ctx)
 			continue
 		case <-hangups:
@@ -69,13 +69,14 @@ func (s *service) reload(ctx context.Context) error {
 	return s.adopt(ctx, c)
 }
 
-// judgeAnew has the keys judged by another version of sshd.
+// judgeAnew has the keys judged for the host as it is now. At a start it may not have its name yet.
 func (s *service) judgeAnew(ctx context.Context) {
 	if err := s.adopt(ctx, s.config); err != nil {
-		s.log.Error("sshd is another version, but keys are judged by the one before", zap.Error(err), zap.Stringer("before", s.judged.Load()))
+		s.log.Error("this host has another name or another sshd, but keys are judged as before", zap.Error(err), zap.Stringer("sshd", s.judged.Load().SSHD))
 		return
 	}
-	s.log.Info("sshd is another version: keys are judged by it", zap.Stringer("sshd", s.judged.Load()))
+	host := s.judged.Load()
+	s.log.Info("this host has another name or another sshd: keys are judged by that", zap.Strings("host", host.Names), zap.Stringer("sshd", host.SSHD))
 }
 
 // tellOptions says what every line carries on this host.

@@ -41,7 +41,7 @@ func (s *service) sshdOf(c config.SSHD) *host.SSHD {
 // askSSHD makes sshd say which files are kept. What it said last outlives a new configuration that names the same sshd.
 func (s *service) askSSHD(ctx context.Context, sshd *host.SSHD, h config.Homes, settings *enforcer.Settings) {
 	s.sshd.Store(sshd)
-	s.judged.Store(new(settings.Policy.Host().SSHD))
+	s.judged.Store(new(settings.Policy.Host()))
 	if s.unfollow != nil {
 		s.unfollow()
 	}
@@ -108,9 +108,9 @@ func (f *follower) refresh(ctx context.Context) {
 		f.told = ""
 		f.log.Info("sshd says again which files it reads")
 	}
-	if hostOf(ctx, f.sshd).SSHD != *f.judged.Load() {
+	if !reflect.DeepEqual(hostOf(ctx, f.sshd), *f.judged.Load()) {
 		select {
-		case f.upgraded <- struct{}{}:
+		case f.moved <- struct{}{}:
 		default:
 		}
 	}
