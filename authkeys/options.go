@@ -38,14 +38,37 @@ func (o Options) CertAuthority() bool {
 	return o.Has("cert-authority") || o.Has("principals")
 }
 
+// Widening reports whether an option of this name only adds to what a line may do without it, so that a key is not worth more when it is
+// taken out: those that add to what a plain line allows, and the switches that undo a restrict, or a no-, of the same line.
+func Widening(name string) bool {
+	switch name {
+	case "port-forwarding", "agent-forwarding", "x11-forwarding", "pty", "user-rc":
+		return true
+	}
+	return beyondPlain(name)
+}
+
+// beyondPlain reports whether an option adds to what a line without options allows.
+func beyondPlain(name string) bool {
+	switch name {
+	case "environment", "tunnel", "no-touch-required", "no-verify-required", "cert-authority", "principals":
+		return true
+	}
+	return false
+}
+
 // Narrowing gives the options that can only take rights away from a key which the registry grants without options: all but
 // those that add to what a plain line allows, which are environment, tunnel, no-touch-required, no-verify-required,
 // cert-authority and principals. Switches like pty stay, because they only undo a restrict of the same line.
 func (o Options) Narrowing() Options {
+	return o.Only(func(name string) bool { return !beyondPlain(name) })
+}
+
+// Only gives the options whose names are kept, in their order.
+func (o Options) Only(keep func(name string) bool) Options {
 	var kept []byte
 	for name, item := range o.items() {
-		switch name {
-		case "environment", "tunnel", "no-touch-required", "no-verify-required", "cert-authority", "principals":
+		if !keep(name) {
 			continue
 		}
 		if len(kept) > 0 {
@@ -54,6 +77,30 @@ func (o Options) Narrowing() Options {
 		kept = append(kept, item...)
 	}
 	return Options{text: string(kept)}
+}
+
+// Names yields the name of each option, in lower case and in their order; one that stands twice comes twice.
+func (o Options) Names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name := range o.items() {
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// OptionNames lists the names of all options that a line can have, in lower case: switches with their negations, then those with a value.
+func OptionNames() []string {
+	var names []string
+	for _, flag := range flags() {
+		names = append(names, flag.name)
+		if flag.negatable {
+			names = append(names, "no-"+flag.name)
+		}
+	}
+	values := valueOptions()
+	return append(names, values[:]...)
 }
 
 // items yields name and whole text of each item of the canonical text.

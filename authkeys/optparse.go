@@ -110,8 +110,20 @@ func (s *optionScanner) value(name string) *ParseError {
 		}
 	}
 	s.rest = rest
-	s.add(name + `="` + strings.ReplaceAll(value, `"`, `\"`) + `"`)
+	s.add(itemOf(name, value))
 	return nil
+}
+
+// itemOf is the canonical item of an option with a value.
+func itemOf(name, value string) string {
+	return name + `="` + strings.ReplaceAll(value, `"`, `\"`) + `"`
+}
+
+// valueOf is the value of a canonical item.
+func valueOf(item string) string {
+	_, text, _ := strings.Cut(item, "=")
+	value, _, _ := dequote(text) // it was made by itemOf
+	return value
 }
 
 // add appends one canonical item.

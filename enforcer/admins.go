@@ -57,7 +57,7 @@ func (a Admin) shut(grants *policy.Grants) error {
 		return a.Err
 	}
 	for _, p := range a.Result.Plans {
-		if p.opens(a.Kept) {
+		if p.opens(a.Kept, grants) {
 			return nil
 		}
 	}
@@ -76,7 +76,7 @@ func (a Admin) shut(grants *policy.Grants) error {
 
 // opens reports whether a file has a key for a shell once its plan was carried out, if it is to be: every key in a planned file is
 // granted.
-func (p Plan) opens(kept bool) bool {
+func (p Plan) opens(kept bool, grants *policy.Grants) bool {
 	text := p.Original
 	switch {
 	case p.Remark != "": // others may change it, and sshd does not read it then
@@ -90,7 +90,7 @@ func (p Plan) opens(kept bool) bool {
 	}
 	for _, line := range authkeys.Parse(text) {
 		o := line.Options
-		if line.Kind == authkeys.Entry && !o.CertAuthority() && !o.Has("command") && !o.Has("expiry-time") {
+		if line.Kind == authkeys.Entry && !o.CertAuthority() && !o.Has("command") && !o.Has("expiry-time") && grants.Taken(o) {
 			return true
 		}
 	}

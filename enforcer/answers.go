@@ -26,6 +26,9 @@ func (w *World) Answers() iter.Seq[answer.User] {
 			}
 			user := answer.User{Name: account.Name, UID: account.UID, Keys: make([]answer.Key, 0, len(grants)), Refused: refused}
 			for _, g := range grants {
+				if g.Withheld != "" {
+					continue
+				}
 				user.Keys = append(user.Keys, answer.Key{Fingerprint: g.Key.Fingerprint(), Line: string(g.Line().AppendTo(nil)), Until: g.Until})
 			}
 			if !yield(user) {
@@ -47,9 +50,17 @@ func (w *World) refused(user string) (fingerprints []string) {
 }
 
 // Rules are those by which the keys of such a program are judged.
-func (w *World) Rules() (list []answer.Rule) {
+func (w *World) Rules() (rules answer.Rules) {
 	for _, r := range w.Grants.Rules() {
-		list = append(list, answer.Rule(r))
+		rules.Keys = append(rules.Keys, answer.Rule(r))
 	}
-	return list
+	options, sshd := w.Grants.OptionRules()
+	rules.Allow = options.Allow
+	for _, force := range options.Force {
+		rules.Force = force.Options
+	}
+	if !sshd.IsZero() {
+		rules.SSHD = sshd.String()
+	}
+	return rules
 }

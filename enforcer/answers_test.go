@@ -65,7 +65,7 @@ func TestAnswersAreFiles(t *testing.T) {
 // saidOf is what sshd is told of a user at a moment.
 func saidOf(tb testing.TB, world *enforcer.World, user string, at time.Time) string {
 	tb.Helper()
-	data, err := answer.Make(world.Answers(), time.Time{})
+	data, err := answer.Make(world.Answers(), time.Time{}, answer.Rules{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestAnswersRefuse(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	if rules := w.Rules(); !slices.Equal(rules, []answer.Rule{{Type: "ed25519"}, {Type: "rsa", MinBits: 4096}, {Type: "sk-ed25519"}}) {
+	if rules := w.Rules().Keys; !slices.Equal(rules, []answer.Rule{{Type: "ed25519"}, {Type: "rsa", MinBits: 4096}, {Type: "sk-ed25519"}}) {
 		t.Errorf("the rules are %v", rules)
 	}
 }

@@ -42,10 +42,10 @@ func checkLaws(t interface {
 	if !bytes.Equal(enforcer.MakePlan(in).After, p.After) {
 		t.Fatalf("equal inputs gave different bytes")
 	}
-	granted, registered := make(map[authkeys.Key][]authkeys.Options), make(map[authkeys.Key]bool)
+	granted, registered := make(map[authkeys.Key][]policy.Grant), make(map[authkeys.Key]bool)
 	for _, g := range in.Grants.For(in.Account.Name) {
-		granted[g.Key] = append(granted[g.Key], g.Options)
-		registered[g.Key] = registered[g.Key] || g.Held == ""
+		granted[g.Key] = append(granted[g.Key], g)
+		registered[g.Key] = registered[g.Key] || g.Held == "" && g.Withheld == ""
 	}
 	kept := onlyGranted(t, p.After, granted)
 	for _, line := range authkeys.Parse(in.File.Data) {
@@ -80,7 +80,7 @@ func checkLaws(t interface {
 func onlyGranted(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, after []byte, granted map[authkeys.Key][]authkeys.Options,
+}, after []byte, granted map[authkeys.Key][]policy.Grant,
 ) map[authkeys.Key]bool {
 	t.Helper()
 	kept := make(map[authkeys.Key]bool)
@@ -102,9 +102,12 @@ func onlyGranted(t interface {
 		}
 		kept[key] = true
 		joined := strings.Join(options, ",")
-		bound := len(granted[key]) > 1 || !granted[key][0].IsZero()
-		if bound && !slices.ContainsFunc(granted[key], func(o authkeys.Options) bool { return o.String() == joined }) {
+		bound := len(granted[key]) > 1 || !granted[key][0].Free
+		if bound && !slices.ContainsFunc(granted[key], func(g policy.Grant) bool { return g.Options.String() == joined }) {
 			t.Fatalf("line %q has other options than those demanded, %v", text, granted[key])
+		}
+		if !bound {
+			forced(t, text, options, granted[key][0].Options)
 		}
 		for _, word := range []string{"cert-authority", "principals", "environment", "tunnel", "no-touch-required", "no-verify-required"} {
 			if !bound && strings.Contains(joined, word) {
@@ -115,9 +118,42 @@ func onlyGranted(t interface {
 	return kept
 }
 
+// forced holds a line of a user's own to what is forced: each switch stands in it, with nothing behind that undoes it.
+func forced(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, text string, has []string, demand authkeys.Options,
+) {
+	t.Helper()
+	from := 0
+	if at := slices.Index(has, "restrict"); demand.Has("restrict") {
+		if from = at; at < 0 {
+			t.Fatalf("line %q lacks the forced restrict", text)
+		}
+	}
+	for _, option := range has[from:] {
+		name, _, _ := strings.Cut(option, "=")
+		if authkeys.Widening(name) && demand.Has("restrict") && !demand.Has(name) {
+			t.Fatalf("line %q undoes the forced restrict by %s", text, name)
+		}
+	}
+	for _, name := range []string{"from", "command", "expiry-time", "no-agent-forwarding"} {
+		if demand.Has(name) && !slices.ContainsFunc(has, func(o string) bool { return o == name || strings.HasPrefix(o, name+"=") }) {
+			t.Fatalf("line %q lacks the forced %s", text, name)
+		}
+	}
+}
+
+// demands are options that a centre may force.
+func demands() []string {
+	return []string{"", "restrict", "restrict,pty", "no-agent-forwarding", `from="10.0.0.0/8"`, `restrict,from="10.0.0.1"`, `command="gate"`, `expiry-time="20990101"`}
+}
+
 func TestLaws(t *testing.T) {
-	registered := []string{lineA, lineA + " label", "restrict " + lineA, `from="10.0.0.1" ` + lineA, lineB, "no-pty " + lineB}
+	registered := []string{"verify-required " + lineB, lineA, lineA + " label", "restrict " + lineA, `from="10.0.0.1" ` + lineA, lineB, "no-pty " + lineB}
 	rapid.Check(t, func(rt *rapid.T) {
+		by := rules(rapid.SampledFrom(demands()).Draw(rt, "forced"), rapid.SampledFrom([]int{0, 7, 10}).Draw(rt, "sshd"))
+		by.Options.Lift = rapid.SampledFrom([][]string{nil, {"restrict", `from="10.0.0.1"`}}).Draw(rt, "lifted")
 		lines := rapid.SliceOfN(rapid.SampledFrom(pieces()), 0, 12).Draw(rt, "lines")
 		text := strings.Join(lines, "\n") + rapid.SampledFrom([]string{"", "\n", "\r\n"}).Draw(rt, "end")
 		reg := rapid.SliceOfNDistinct(rapid.SampledFrom(registered), 0, 4, func(s string) string { return s }).Draw(rt, "registered")
@@ -134,7 +170,7 @@ func TestLaws(t *testing.T) {
 		}
 		checkLaws(rt, enforcer.Input{
 			Account: alice, Name: rapid.SampledFrom(enforcer.FileNames()).Draw(rt, "name"), File: regular(text),
-			Grants: excepting(t, except, reg...).WithFormer(former), Install: rapid.Bool().Draw(rt, "install"),
+			Grants: judging(t, by, except, reg...).WithFormer(former), Install: rapid.Bool().Draw(rt, "install"),
 		})
 	})
 }
@@ -151,7 +187,7 @@ func FuzzMakePlan(f *testing.F) {
 		}
 		checkLaws(t, enforcer.Input{
 			Account: alice, Name: ".ssh/authorized_keys", File: regular(string(data)),
-			Grants: grants(t, sets[int(choice)%len(sets)]...), Install: choice&4 != 0,
+			Grants: judging(t, rules(demands()[int(choice>>3)%len(demands())], 0), nil, sets[int(choice)%len(sets)]...), Install: choice&4 != 0,
 		})
 	})
 }

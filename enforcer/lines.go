@@ -15,11 +15,13 @@ type lineKey struct {
 
 // writer renders the lines of one file that may stay.
 //
-// A key that is granted once and without options is free: its lines keep the user's own narrowing options. A key that
+// A key that is granted once and without options is free: its lines keep the user's own narrowing options, with those that are forced
+// behind them. A key that
 // is granted with options, or with several sets of them, is bound: where its first line stands the registry's lines are
 // written, all of them, and the file's other lines with that key go. Bound line by line instead, several sets would
 // change places at every look.
 type writer struct {
+	own     func(authkeys.Options) (authkeys.Options, error)
 	grants  []policy.Grant
 	bound   map[authkeys.Key]*group
 	written map[lineKey]bool // lines of free keys
@@ -34,8 +36,10 @@ type group struct {
 	written bool
 }
 
-func newWriter(lines []authkeys.Line, grants []policy.Grant) *writer {
+func newWriter(lines []authkeys.Line, in Input) *writer {
+	grants := in.Grants.For(in.Account.Name)
 	w := &writer{
+		own:     in.Grants.Own,
 		grants:  grants,
 		bound:   make(map[authkeys.Key]*group),
 		written: make(map[lineKey]bool),
@@ -46,7 +50,7 @@ func newWriter(lines []authkeys.Line, grants []policy.Grant) *writer {
 		sets[g.Key] = append(sets[g.Key], g)
 	}
 	for key, set := range sets {
-		if len(set) == 1 && set[0].Options.IsZero() {
+		if len(set) == 1 && set[0].Free {
 			continue
 		}
 		w.bound[key] = newGroup(lines, set)
@@ -88,15 +92,23 @@ func (w *writer) write(line authkeys.Line) policy.Verdict {
 		return w.writeBound(g, line)
 	}
 	free := line
-	free.Options = line.Options.Narrowing()
+	var err error
+	if free.Options, err = w.own(line.Options); err != nil {
+		// As one whose own options alone are too many, which is no line of ours either.
+		return policy.Verdict{Reason: authkeys.ReasonMalformedOptions, Detail: err.Error()}
+	}
 	at := lineKey{free.Key, free.Options}
 	if w.written[at] {
 		return duplicate()
 	}
 	w.written[at] = true
 	verdict := w.append(free, line)
-	if free.Options != line.Options {
+	switch {
+	case free.Options == line.Options:
+	case line.Options.Narrowing() != line.Options:
 		return policy.Verdict{Reason: ReasonOptions, Detail: "options that widen what the registered key may do are taken out"}
+	default:
+		return policy.Verdict{Reason: ReasonOptions, Detail: "the options that the policy forces stand behind the line's own"}
 	}
 	return verdict
 }
@@ -134,10 +146,10 @@ func (w *writer) writeBound(g *group, line authkeys.Line) policy.Verdict {
 	return policy.Verdict{Reason: ReasonOptions, Detail: "the line gets the options that the key registry demands"}
 }
 
-// bring writes lines whose key is granted, not only held, and not there, and returns them.
+// bring writes lines whose key is granted, neither only held nor withheld, and not there, and returns them.
 func (w *writer) bring(lines []authkeys.Line) (back []authkeys.Line) {
 	for _, line := range lines {
-		granted := slices.ContainsFunc(w.grants, func(g policy.Grant) bool { return g.Held == "" && loginKey(line, g.Key) })
+		granted := slices.ContainsFunc(w.grants, func(g policy.Grant) bool { return g.Held == "" && g.Withheld == "" && loginKey(line, g.Key) })
 		if granted && !w.present[line.Key] {
 			w.write(line)
 			back = append(back, line)
@@ -146,11 +158,12 @@ func (w *writer) bring(lines []authkeys.Line) (back []authkeys.Line) {
 	return back
 }
 
-// missing lists the grants of which the file has no line. What is held stays where it is, and comes nowhere else.
+// missing lists the grants of which the file has no line. What is held or withheld stays where it is, and
+// comes nowhere else.
 func (w *writer) missing() []policy.Grant {
 	var list []policy.Grant
 	for _, g := range w.grants {
-		if !w.present[g.Key] && g.Held == "" {
+		if !w.present[g.Key] && g.Held == "" && g.Withheld == "" {
 			list = append(list, g)
 		}
 	}

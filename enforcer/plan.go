@@ -111,16 +111,15 @@ func MakePlan(in Input) Plan {
 		return in.restore()
 	}
 	p := Plan{Account: in.Account, Name: in.Name, Others: in.Others, State: in.File.State, Before: in.File.Version, Original: in.File.Data, Remark: in.File.Remark}
-	grants := in.Grants.For(in.Account.Name)
 	switch in.File.State {
 	case homes.Missing:
 		// A missing file has a detail where none can be made, as behind a link to a file system that is not mounted.
 		p.Unresolved, p.Harmless = in.File.Detail, in.File.Detail != ""
 		if !p.Harmless {
-			p.install(in, grants)
+			p.install(in)
 		}
 	case homes.Regular:
-		p.lines(in, grants)
+		p.lines(in)
 	case homes.Symlink:
 		p.replace(in, ReasonSymlink, in.File.Detail)
 	case homes.Oversize:
@@ -137,7 +136,7 @@ func MakePlan(in Input) Plan {
 	case homes.Irregular:
 		// sshd opens nothing but regular files (auth2-pubkeyfile.c, auth_openfile), so no key gets in by this.
 		p.Unresolved, p.Harmless = in.File.Detail, true
-		p.install(in, grants)
+		p.install(in)
 	default:
 		p.Unresolved = fmt.Sprintf("unknown state %d of the file", in.File.State)
 	}
@@ -149,8 +148,8 @@ func MakePlan(in Input) Plan {
 }
 
 // install plans a file of all grants where none can be read and the centre wants one.
-func (p *Plan) install(in Input, grants []policy.Grant) {
-	missing := newWriter(nil, grants).missing()
+func (p *Plan) install(in Input) {
+	missing := newWriter(nil, in).missing()
 	if !in.Install || len(missing) == 0 {
 		return
 	}
@@ -166,7 +165,7 @@ func (p *Plan) replace(in Input, reason policy.Reason, detail string) {
 	p.Whole = policy.Verdict{Reason: reason, Detail: detail}
 	p.Keep, p.Rewrite, p.Remove = nil, nil, nil
 	lines := authkeys.Parse(firstLines(in.File.Data))
-	w := newWriter(lines, in.Grants.For(in.Account.Name))
+	w := newWriter(lines, in)
 	for _, line := range lines {
 		if line.Kind != authkeys.Entry {
 			continue
@@ -222,13 +221,13 @@ func (p *Plan) bound(in Input) {
 }
 
 // lines plans a file that was read whole.
-func (p *Plan) lines(in Input, grants []policy.Grant) {
+func (p *Plan) lines(in Input) {
 	if len(firstLines(in.File.Data)) < len(in.File.Data) {
 		p.replace(in, ReasonOversize, fmt.Sprintf("it has more than %d lines", maxLines))
 		return
 	}
 	lines := authkeys.Parse(in.File.Data)
-	w := newWriter(lines, grants)
+	w := newWriter(lines, in)
 	for i, line := range lines {
 		verdict := in.Grants.Judge(in.Account.Name, line)
 		if verdict.Stays() {

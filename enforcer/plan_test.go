@@ -33,6 +33,24 @@ func grants(tb testing.TB, lines ...string) *policy.Grants {
 // excepting is grants with exceptions.
 func excepting(tb testing.TB, exceptions []policy.Exception, lines ...string) *policy.Grants {
 	tb.Helper()
+	return judging(tb, policy.DefaultRules(), exceptions, lines...)
+}
+
+// rules force options, if they are not "", on a host with an OpenSSH of this major version; 0: it is not known.
+func rules(forced string, sshd int) policy.Rules {
+	r := policy.DefaultRules()
+	if forced != "" {
+		r.Options.Force = []policy.Force{{Options: forced}}
+	}
+	if sshd != 0 {
+		r.Host.SSHD = authkeys.Version{Major: sshd, Minor: 7}
+	}
+	return r
+}
+
+// judging is excepting by other rules.
+func judging(tb testing.TB, rules policy.Rules, exceptions []policy.Exception, lines ...string) *policy.Grants {
+	tb.Helper()
 	user := registry.User{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice"}
 	other := registry.User{Name: "zoe"}
 	for _, text := range append(lines, lineD) {
@@ -51,7 +69,7 @@ func excepting(tb testing.TB, exceptions []policy.Exception, lines ...string) *p
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p, err := policy.Compile(policy.DefaultRules())
+	p, err := policy.Compile(rules)
 	if err != nil {
 		tb.Fatal(err)
 	}

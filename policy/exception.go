@@ -47,6 +47,9 @@ func (p *Policy) NewException(e Exception, now time.Time) (Exception, error) {
 	if err := errors.Join(e.Check(), p.noException(e.Key)); err != nil {
 		return Exception{}, err
 	}
+	if _, _, verdict := p.options.demand(e.Options.Narrowing()); !verdict.Granted() {
+		return Exception{}, errors.New("there is no such exception: " + verdict.Detail)
+	}
 	if !e.Until.After(now) {
 		return Exception{}, fmt.Errorf("the exception would have ended at %s already", moment(e.Until))
 	}
@@ -136,7 +139,7 @@ func (g *Grants) except(users map[string]*userGrants, now time.Time, some func(u
 		}
 		idle := g.idle(e, of, now)
 		if idle == "" {
-			of.grants = slices.Concat(of.grants, []Grant{{Key: e.Key, Options: e.Options.Narrowing(), Label: e.Comment, Until: e.Until.UTC()}})
+			idle = of.grant(g.policy.options, Grant{Key: e.Key, Label: e.Comment, Until: e.Until.UTC()}, e.Options.Narrowing(), "exception "+e.ID).Detail
 		}
 		if now.Before(e.Until.Add(ExceptionShown)) {
 			g.excepted = append(g.excepted, numbered{Excepted{e, idle}, at})

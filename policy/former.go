@@ -10,7 +10,7 @@ import (
 // Former is a key that was registered to a user and no longer is, or whose account no longer counts.
 type Former struct {
 	User string
-	// Grant is what was granted last. If it is Held, lines with the key stay for the time being, by those options.
+	// Grant is what was granted last, with the options of the registry. If it is Held, lines with the key stay for the time being, by those options.
 	Grant
 	// Since is the time of the first reading that no longer had it.
 	Since time.Time
@@ -34,8 +34,11 @@ func (g *Grants) WithFormer(list []Former) *Grants {
 			users[f.User] = of
 		}
 		of.former = append(slices.Clip(of.former), f)
-		if f.Held != "" && !f.Options.CertAuthority() && g.policy.check(f.Key).Granted() {
-			of.add(f.Grant)
+		if f.Held == "" || f.Options.CertAuthority() || !g.policy.check(f.Key).Granted() {
+			continue
+		}
+		if grant, _, verdict := g.policy.options.grant(f.Grant, f.Options); verdict.Granted() {
+			of.add(grant)
 		}
 	}
 	with := *g

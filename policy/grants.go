@@ -14,13 +14,18 @@ import (
 // Grant is one key that works for one user now.
 type Grant struct {
 	Key authkeys.Key
-	// Options is what every line with this key must carry. None leaves the user his own narrowing options, unless the
-	// same key is granted with other options too.
+	// Options is what every line with this key must carry.
 	Options authkeys.Options
+	// Free is set where the key has no options of its own: then the user's own narrowing ones may stand before these (Own), unless the
+	// same key is granted with other options too.
+	Free bool
 	// Label is the comment of a line that is written for this grant.
 	Label string
 	// Held says why a key that is no longer registered stays where it is; it is not written anew. Empty: it is registered.
 	Held string
+	// Withheld says why this host's sshd would ignore all lines with the key: it is not told of them, and none is written anew. In a
+	// file they stay, which another host may read whose sshd is newer.
+	Withheld string
 	// Until is the moment at which time alone ends the grant, in UTC; the zero time is never.
 	Until time.Time
 }
@@ -30,7 +35,7 @@ func (g Grant) Line() authkeys.Line {
 	return authkeys.Line{Kind: authkeys.Entry, Key: g.Key, Options: g.Options, Comment: g.Label}
 }
 
-// Denial is a registered key that does not work now.
+// Denial is a registered key that does not work now, or, where it was dropped, an option of one that does.
 type Denial struct {
 	Key    authkeys.Key
 	Origin string
@@ -51,8 +56,10 @@ type userGrants struct {
 	away   Verdict // why the account has no keys; without a reason where it counts
 	grants []Grant
 	denied []Denial
-	former []Former
-	next   time.Time // when time alone changes this; zero: never
+	// dropped are options that were left out.
+	dropped []Denial
+	former  []Former
+	next    time.Time // when time alone changes this; zero: never
 }
 
 // Evaluate decides about every record of the snapshot, and about every exception, at the moment now. An exception may be for a
@@ -91,14 +98,34 @@ func (p *Policy) user(user registry.User, now time.Time) *userGrants {
 			verdict = p.judge(record, now)
 		}
 		if verdict.Granted() {
-			of.add(Grant{Key: record.Key, Options: record.Options, Label: record.Label, Until: earlier(record.NotAfter, user.Until)})
-		} else {
+			grant := Grant{Key: record.Key, Label: record.Label, Until: earlier(record.NotAfter, user.Until)}
+			verdict = of.grant(p.options, grant, record.Options, record.Origin)
+		}
+		if !verdict.Granted() {
 			of.denied = append(of.denied, Denial{Key: record.Key, Origin: record.Origin, Verdict: verdict})
 		}
 		of.turn(record.NotBefore, now)
 		of.turn(record.NotAfter, now)
 	}
 	return of
+}
+
+// grant adds what a key is granted that is good, or says why it is not.
+func (u *userGrants) grant(rules optionRules, g Grant, own authkeys.Options, origin string) Verdict {
+	g, dropped, verdict := rules.grant(g, own)
+	if !verdict.Granted() {
+		return verdict
+	}
+	u.add(g)
+	for _, name := range dropped {
+		u.dropped = append(u.dropped, Denial{Key: g.Key, Origin: origin, Verdict: Verdict{
+			ReasonDropped, "the key counts without its option " + name + ", which is not one of those that policy.options.allow lists",
+		}})
+	}
+	if g.Withheld != "" {
+		u.denied = append(u.denied, Denial{Key: g.Key, Origin: origin, Verdict: Verdict{ReasonSSHD, g.Withheld}})
+	}
+	return verdict
 }
 
 // away says why an account has no keys. One of an unknown status counts no more than a key of an unknown type.
@@ -136,11 +163,25 @@ func (u *userGrants) add(grant Grant) {
 			if !g.Until.IsZero() && (grant.Until.IsZero() || grant.Until.After(g.Until)) {
 				u.grants[i].Until = grant.Until
 			}
+			u.grants[i].Free = g.Free || grant.Free
 			return
 		}
 		at = i + 1
 	}
 	u.grants = slices.Insert(u.grants, at, grant)
+	u.unite(grant.Key)
+}
+
+// unite lets the lines of one key be written together, as they are in a file, where sshd takes one of them: those that it ignores do no harm.
+func (u *userGrants) unite(key authkeys.Key) {
+	if !slices.ContainsFunc(u.grants, func(g Grant) bool { return g.Key == key && g.Withheld == "" }) {
+		return
+	}
+	for i := range u.grants {
+		if u.grants[i].Key == key {
+			u.grants[i].Withheld = ""
+		}
+	}
 }
 
 // turn remembers the earliest moment after now at which a bound is crossed.
@@ -178,6 +219,9 @@ func (g *Grants) For(user string) []Grant { return g.of(user).grants }
 // Denied lists the registered keys of a user that do not work now.
 func (g *Grants) Denied(user string) []Denial { return g.of(user).denied }
 
+// Dropped lists the options that were left out of a user's registered keys.
+func (g *Grants) Dropped(user string) []Denial { return g.of(user).dropped }
+
 // Away says why an account of the registry has no keys, whatever its records say; without a reason where it counts.
 func (g *Grants) Away(user string) Verdict { return g.of(user).away }
 
@@ -207,14 +251,20 @@ func (g *Grants) judgeEntry(user string, line authkeys.Line) Verdict {
 		return certAuthority()
 	}
 	of := g.of(user)
+	withheld := ""
 	for _, grant := range of.grants {
 		switch {
 		case grant.Key != line.Key:
 		case grant.Held != "":
 			return Verdict{ReasonHeld, grant.Held}
+		case grant.Withheld != "":
+			withheld = grant.Withheld
 		default:
 			return Verdict{Reason: ReasonGranted}
 		}
+	}
+	if withheld != "" {
+		return Verdict{ReasonSSHD, withheld}
 	}
 	// Moduli are factored only where somebody stands for them: a file that is full of them would keep the daemon busy.
 	if verdict := g.policy.glance(line.Key); !verdict.Granted() {

@@ -33,6 +33,10 @@ type Rules struct {
 	Keys []Rule `yaml:"keys"`
 	// Blocklist is the path of a file for [ParseBlocklist], empty for none. Who compiles the rules reads it.
 	Blocklist string `yaml:"blocklist"`
+	// Options says which options a key may have, and which it must.
+	Options OptionRules `yaml:"options"`
+	// Host is where the rules are to hold. It is in no file: who compiles the rules finds it out.
+	Host Host `yaml:"-"`
 }
 
 // DefaultRules is what IPSL ESPRI's user documentation asks for, with hardware keys: ed25519, sk-ed25519, or RSA of at
@@ -74,6 +78,7 @@ type Policy struct {
 	smallOrderY [7][32]byte
 	moduli      *moduli
 	blocklists  []Blocklist
+	options     optionRules
 }
 
 // Compile checks the rules and returns all that is wrong with them at once. A list without a rule is an error: it is the
@@ -98,7 +103,9 @@ func Compile(rules Rules, blocklists ...Blocklist) (*Policy, error) {
 		p.accepts[wire] = rule
 		words = append(words, word)
 	}
-	if err := errors.Join(wrong...); err != nil {
+	var err error
+	p.options, err = rules.Options.compile(rules.Host)
+	if err := errors.Join(append(wrong, err)...); err != nil {
 		return nil, err
 	}
 	p.summary = enumerate(words)

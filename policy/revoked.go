@@ -49,7 +49,8 @@ func (g *Grants) Revoked() (list []Former) {
 func (g *Grants) Refused(user string) (keys []authkeys.Key) {
 	of := g.of(user)
 	add := func(key authkeys.Key) {
-		if !slices.ContainsFunc(of.grants, func(have Grant) bool { return have.Key == key }) && !slices.Contains(keys, key) {
+		usable := func(have Grant) bool { return have.Key == key && have.Withheld == "" }
+		if !slices.ContainsFunc(of.grants, usable) && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}

@@ -34,6 +34,15 @@ const (
 	ReasonBlocklisted Reason = "blocklisted"
 	// ReasonCertAuthority: a line with the option cert-authority or principals.
 	ReasonCertAuthority Reason = "cert-authority"
+	// ReasonOption: a registered key with an option that the policy does not allow, and that cannot be left out.
+	ReasonOption Reason = "option-not-allowed"
+	// ReasonDropped: an option that the policy does not allow was left out of what the key may do; the key counts.
+	ReasonDropped Reason = "option-dropped"
+	// ReasonForcedOption: a registered key whose options cannot be joined with those that are forced.
+	ReasonForcedOption Reason = "option-conflict"
+	// ReasonSSHD: a registered key with an option that this host's sshd does not know, so that it would ignore the line. Lines that are
+	// there stay: other hosts may read them.
+	ReasonSSHD Reason = "option-unknown-to-sshd"
 	// ReasonNotYet: registered, but only from a later moment on.
 	ReasonNotYet Reason = "not-yet-valid"
 	// ReasonExpired: registered until an earlier moment.
@@ -64,5 +73,5 @@ type Verdict struct {
 // Granted reports whether the key or line may be used.
 func (v Verdict) Granted() bool { return v.Reason == ReasonGranted }
 
-// Stays reports whether a line that is there may stay: it is granted or held.
-func (v Verdict) Stays() bool { return v.Granted() || v.Reason == ReasonHeld }
+// Stays reports whether a line that is there may stay: it is granted or held, or granted where sshd is newer.
+func (v Verdict) Stays() bool { return v.Granted() || v.Reason == ReasonHeld || v.Reason == ReasonSSHD }

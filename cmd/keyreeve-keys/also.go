@@ -112,13 +112,19 @@ func foreign(file io.ReaderAt, size int64, r request, text []byte, now time.Time
 }
 
 // accepted renders those lines that the rules take.
-func accepted(candidates []authkeys.Line, rules []answer.Rule) (lines []byte, err error) {
+func accepted(candidates []authkeys.Line, rules answer.Rules) (lines []byte, err error) {
 	if len(candidates) == 0 {
 		return nil, nil // compiling rules takes a millisecond
 	}
-	compiled := policy.Rules{Keys: make([]policy.Rule, 0, len(rules))}
-	for _, rule := range rules {
+	compiled := policy.Rules{Keys: make([]policy.Rule, 0, len(rules.Keys)), Options: policy.OptionRules{Allow: rules.Allow}}
+	for _, rule := range rules.Keys {
 		compiled.Keys = append(compiled.Keys, policy.Rule(rule))
+	}
+	if rules.Force != "" {
+		compiled.Options.Force = []policy.Force{{Options: rules.Force}}
+	}
+	if compiled.Host.SSHD, err = authkeys.ParseVersion(rules.SSHD); err != nil {
+		return nil, err
 	}
 	p, err := policy.Compile(compiled)
 	if err != nil {

@@ -66,10 +66,15 @@ func rsaLine(t *testing.T, bits, exponent int) string {
 }
 
 // Rules of a centre, as the daemon writes them.
-var someRules = []answer.Rule{{Type: "ed25519"}, {Type: "rsa", MinBits: 2048}}
+var someRules = answer.Rules{Keys: []answer.Rule{{Type: "ed25519"}, {Type: "rsa", MinBits: 2048}}}
 
 // putRules writes a file of answers with rules.
 func putRules(t *testing.T, end time.Time, users ...answer.User) string {
+	t.Helper()
+	return putRulesOf(t, end, someRules, users...)
+}
+
+func putRulesOf(t *testing.T, end time.Time, rules answer.Rules, users ...answer.User) string {
 	t.Helper()
 	data, err := answer.Make(func(yield func(answer.User) bool) {
 		for _, u := range users {
@@ -77,7 +82,7 @@ func putRules(t *testing.T, end time.Time, users ...answer.User) string {
 				return
 			}
 		}
-	}, end, someRules...)
+	}, end, rules)
 	path := filepath.Join(t.TempDir(), answer.Name)
 	if err := errors.Join(err, os.WriteFile(path, data, 0o640)); err != nil {
 		t.Fatal(err)
@@ -135,6 +140,26 @@ func TestAlso(t *testing.T) {
 				t.Errorf("got status %d, %q, %q, want %q", status, stdout, stderr, c.stdout)
 			}
 		})
+	}
+}
+
+// What the policy says of options holds for such a key as for a registered one.
+func TestAlsoOptions(t *testing.T) {
+	testenv.Need(t, "root")
+	other := lineOf(newSigner(t).PublicKey())
+	rules := someRules
+	rules.Allow, rules.Force, rules.SSHD = []string{"no-pty", "restrict", "verify-required"}, `restrict,from="10.0.0.0/8"`, "7.4"
+	file := putRulesOf(t, time.Time{}, rules)
+	for said, want := range map[string]string{
+		other:                                   rules.Force + " " + other,
+		"pty,restrict,port-forwarding " + other: rules.Force + " " + other,
+		`command="ls" ` + other:                 "", // not allowed
+		"verify-required " + other:              "", // sshd would ignore it
+	} {
+		stdout, stderr, status := ask(t, "--file="+file, "--also="+says(t, said), "--", "ada", "1001")
+		if stdout != want || stderr != "" || status != 0 {
+			t.Errorf("%q: status %d, %q, %q, want %q", said, status, stdout, stderr, want)
+		}
 	}
 }
 
@@ -239,7 +264,7 @@ func TestAlsoWords(t *testing.T) {
 // Whatever a program says, what is printed is keys that the rules take, one a line, in canonical form.
 func FuzzForeign(f *testing.F) {
 	path := filepath.Join(f.TempDir(), answer.Name)
-	data, err := answer.Make(func(func(answer.User) bool) {}, time.Time{}, someRules...)
+	data, err := answer.Make(func(func(answer.User) bool) {}, time.Time{}, someRules)
 	if err := errors.Join(err, os.WriteFile(path, data, 0o600)); err != nil {
 		f.Fatal(err)
 	}

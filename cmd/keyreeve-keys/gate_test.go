@@ -269,7 +269,7 @@ func FuzzJudge(f *testing.F) {
 		f.Fatal(err)
 	}
 	u := answer.User{Name: "ada", UID: 1001, Keys: []answer.Key{{Fingerprint: key.Fingerprint(), Line: key.String() + "\n"}}}
-	data, err := answer.Make(slices.Values([]answer.User{u}), time.Time{})
+	data, err := answer.Make(slices.Values([]answer.User{u}), time.Time{}, answer.Rules{})
 	if err := errors.Join(err, os.WriteFile(path, data, 0o600)); err != nil {
 		f.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func key(n int, until time.Time) answer.Key {
 // put writes a file of answers for these users.
 func put(t *testing.T, end time.Time, users ...answer.User) string {
 	t.Helper()
-	data, err := answer.Make(slices.Values(users), end)
+	data, err := answer.Make(slices.Values(users), end, answer.Rules{})
 	path := filepath.Join(t.TempDir(), answer.Name)
 	if err := errors.Join(err, os.WriteFile(path, data, 0o640)); err != nil {
 		t.Fatal(err)

@@ -110,7 +110,7 @@ func newAnswers(dir string, log *zap.Logger, m *metrics) *outlet {
 
 // replace writes the file, unless the one that it wrote last is there still, untouched, and says the same.
 func (a *answers) replace(s said) error {
-	data, err := answer.Make(s.world.Answers(), s.end, s.world.Rules()...)
+	data, err := answer.Make(s.world.Answers(), s.end, s.world.Rules())
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (o answerDir) file(t *testing.T) []byte {
 // says reports whether the file is what a world says.
 func (o answerDir) says(t *testing.T, world *enforcer.World) bool {
 	t.Helper()
-	want, err := answer.Make(world.Answers(), time.Time{}, world.Rules()...)
+	want, err := answer.Make(world.Answers(), time.Time{}, world.Rules())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestAnswersHeal(t *testing.T) {
 	if second, err := os.Lstat(path); err != nil || !os.SameFile(first, second) {
 		t.Errorf("written again: %v", err)
 	}
-	old, err := answer.Make(worldWith(t, "before").Answers(), time.Time{})
+	old, err := answer.Make(worldWith(t, "before").Answers(), time.Time{}, answer.Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,14 +27,15 @@ func newConfig(p process, path *string) *cobra.Command {
 		Use:   "check",
 		Short: "Read the configuration and say what is wrong with it",
 		Long: "Read the configuration and the files that it names, and say all that is wrong with them.\n" +
-			"Nothing is changed, and no server is asked, but for those of NSS if groups are named.",
+			"Nothing is changed, and no server is asked, but for those of NSS if groups are named; sshd is asked for its version.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(*path)
 			if err != nil {
 				return err
 			}
-			if _, err := compile(c, nil); err != nil {
+			settings, err := compile(cmd.Context(), c, newSSHD(c.Homes.SSHD), nil)
+			if err != nil {
 				return fmt.Errorf("%s: %w", *path, err)
 			}
 			if err := checkNamed(c); err != nil {
@@ -45,6 +47,9 @@ func newConfig(p process, path *string) *cobra.Command {
 			}
 			if len(c.Admins) == 0 {
 				p.say("note: admins is empty: nobody looks whether an administrator can log in when enforcing begins")
+			}
+			if forced := settings.Policy.Forced(); !forced.IsZero() {
+				p.say(fmt.Sprintf("note: on this host (%s) every line gets the options %s", strings.Join(settings.Policy.Host().Names, ", "), forced))
 			}
 			_, err = fmt.Fprintf(p.Stdout, "%s is good: mode %s, registry from %s (sha256 %s)\n", *path, c.Mode, c.Registry.Source, c.SHA256)
 			return err

@@ -9,9 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"reflect"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -74,9 +71,12 @@ type service struct {
 	// unwatch ends the watch of the registry, unfollow that of sshd's configuration.
 	unwatch, unfollow context.CancelFunc
 	sshd              atomic.Pointer[host.SSHD]
-	groups            *host.Groups
-	modes             atomic.Pointer[modes]
-	warner            *enforcer.Warner
+	// judged is the host for which keys are judged; moved tells that its name, or the version of its sshd, is another one.
+	judged atomic.Pointer[policy.Host]
+	moved  chan struct{}
+	groups *host.Groups
+	modes  atomic.Pointer[modes]
+	warner *enforcer.Warner
 	// unlatch ends what the latch of the last configuration does.
 	unlatch context.CancelFunc
 }
@@ -86,11 +86,12 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	s := &service{path: path, log: newLogger(p), metrics: newMetrics(), changes: make(chan string, waitingChanges)}
+	s := &service{path: path, log: newLogger(p), metrics: newMetrics(), changes: make(chan string, waitingChanges), moved: make(chan struct{}, 1)}
 	if s.config, err = loadConfig(path); err != nil {
 		return err
 	}
-	settings, err := compile(s.config, s.leftServer)
+	sshd := s.sshdOf(s.config.Homes.SSHD)
+	settings, err := compile(ctx, s.config, sshd, s.leftServer)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -107,7 +108,8 @@ func serve(ctx context.Context, p process, path string) (err error) {
 
 	s.log.Info("keyreeve starts", zap.String("mode", s.config.Mode), zap.String("policy", settings.Policy.String()),
 		zap.String("config", path), zap.String("sha256", s.config.SHA256))
-	s.askSSHD(ctx, s.config.Homes, &settings)
+	s.tellOptions(settings.Policy)
+	s.askSSHD(ctx, sshd, s.config.Homes, &settings)
 	s.rule(ctx, s.config, &settings)
 	s.watchRegistry(ctx, settings.Source)
 	inner, cancel := context.WithCancel(ctx)
@@ -269,70 +271,6 @@ func (s *service) publish(ctx context.Context) (end func()) {
 		cancel()
 		<-done
 	}
-}
-
-// reloads reads the configuration again at every SIGHUP, and drops old copies in between.
-func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
-	trims := time.NewTimer(0)
-	defer trims.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-trims.C:
-			s.trim()
-			trims.Reset(trimPeriod)
-			continue
-		case <-hangups:
-		}
-		s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
-		if err := s.reload(ctx); err != nil {
-			s.log.Error("configuration not taken; the old one stays in force", zap.Error(err))
-		} else {
-			s.log.Info("configuration read again", zap.String("mode", s.config.Mode), zap.String("sha256", s.config.SHA256))
-		}
-		s.notify(daemon.SdNotifyReady)
-	}
-}
-
-// fixedKeys names what a new configuration changes and a running daemon cannot.
-func fixedKeys(old, now config.Config) (keys []string) {
-	for key, changed := range map[string]bool{
-		"state_dir": now.StateDir != old.StateDir, "runtime_dir": now.RuntimeDir != old.RuntimeDir, "audit.file": now.Audit != old.Audit,
-		"metrics.textfile": now.Metrics != old.Metrics, "answer.dir": now.Answer != old.Answer, "deny": !reflect.DeepEqual(now.Deny, old.Deny), "homes.guard": now.Homes.Guard != old.Homes.Guard,
-	} {
-		if changed {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// reload takes a new configuration, whole or not at all.
-func (s *service) reload(ctx context.Context) error {
-	c, err := loadConfig(s.path)
-	if err != nil {
-		return err
-	}
-	if keys := fixedKeys(s.config, c); len(keys) > 0 {
-		return fmt.Errorf("a change of %s needs a restart of the daemon", strings.Join(keys, ", "))
-	}
-	settings, err := compile(c, s.leftServer)
-	if err != nil {
-		return err
-	}
-	settings.Policy.Remember(s.policy)
-	s.policy = settings.Policy
-	s.groups.Expire()
-	hand := *s.hand // what is under way goes on by the old bounds
-	hand.Quarantine = quarantineOf(c)
-	s.hand = &hand
-	s.askSSHD(ctx, c.Homes, &settings)
-	s.rule(ctx, c, &settings)
-	s.config = c
-	s.watchRegistry(ctx, settings.Source) // first, so that no change falls between the reading and the watch
-	return s.runner.Reload(ctx, settings)
 }
 
 // notify tells systemd; without systemd it does nothing.

@@ -116,7 +116,7 @@ func (d diagnosis) text(out *bufio.Writer) {
 
 // examine collects the facts.
 func examine(ctx context.Context, p process, path string, names []string) (doctor.Facts, error) {
-	g, err := openGated(p, path)
+	g, err := openGated(ctx, p, path)
 	if err != nil {
 		return doctor.Facts{}, err
 	}

@@ -173,7 +173,7 @@ func authorize(t *testing.T, a testenv.Account, key string) {
 // answers writes the file of answers as the daemon does.
 func (d desk) answers(t *testing.T, users ...answer.User) {
 	t.Helper()
-	data, err := answer.Make(slices.Values(users), time.Time{})
+	data, err := answer.Make(slices.Values(users), time.Time{}, answer.Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}

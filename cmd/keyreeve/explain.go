@@ -54,7 +54,7 @@ const (
 
 // explainLogin prints all that is known of the keys with a fingerprint.
 func explainLogin(ctx context.Context, p process, path, format string, wanted fingerprint) error {
-	g, err := openGated(p, path)
+	g, err := openGated(ctx, p, path)
 	if err != nil {
 		return err
 	}

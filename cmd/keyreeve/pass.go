@@ -174,7 +174,7 @@ type pass struct {
 
 // newPass reads the configuration and the registry and finds the accounts; no names means all.
 func newPass(ctx context.Context, p process, path string, users []string) (*pass, error) {
-	g, err := openGated(p, path)
+	g, err := openGated(ctx, p, path)
 	if err != nil {
 		return nil, err
 	}
@@ -322,6 +322,9 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 		}
 		for _, remark := range u.Remarks {
 			r.Remarks = append(r.Remarks, report.Reject{User: u.Name, Reject: remark})
+		}
+		for _, d := range one.world.Grants.Dropped(u.Name) {
+			r.Remarks = append(r.Remarks, report.Reject{User: u.Name, Reject: registry.Reject{Code: string(d.Reason), Origin: d.Origin, Detail: d.Detail}})
 		}
 		for _, denial := range one.world.Grants.Denied(u.Name) {
 			r.Denied = append(r.Denied, report.Denied{User: u.Name, Denial: denial})

@@ -35,12 +35,12 @@ type gated struct {
 	trouble error
 }
 
-func openGated(p process, path string) (gated, error) {
+func openGated(ctx context.Context, p process, path string) (gated, error) {
 	c, err := loadConfig(path)
 	if err != nil {
 		return gated{}, err
 	}
-	settings, err := compile(c, func(_ string, err error) { p.warn(fmt.Errorf("another server was asked: %w", err)) })
+	settings, err := compile(ctx, c, newSSHD(c.Homes.SSHD), func(_ string, err error) { p.warn(fmt.Errorf("another server was asked: %w", err)) })
 	if err != nil {
 		return gated{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -59,8 +59,8 @@ func newRegistryStatus(p process, path *string) *cobra.Command {
 			"is asked.\n\n" +
 			"Exit status: 0 all is well, 2 a reading is held or the last good one is stale, 1 an error.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			g, err := openGated(p, *path)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			g, err := openGated(cmd.Context(), p, *path)
 			if err != nil {
 				return err
 			}
@@ -237,7 +237,7 @@ func newRegistryFetch(p process, path *string) *cobra.Command {
 			"Exit status: 0 it would be accepted, 2 it would be held, 1 an error.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			g, err := openGated(p, *path)
+			g, err := openGated(cmd.Context(), p, *path)
 			if err != nil {
 				return err
 			}

@@ -27,7 +27,7 @@ func newRegistryAccept(p process, path *string) *cobra.Command {
 			"second word. With --past-brake, which needs DIGEST and --reason, both words are given at once, for exactly the keys of the\n" +
 			"people who lose them by this loss; everybody else counts for the brake as ever.",
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case !pastBrake && reason != "":
 				return errors.New("--reason is for --past-brake")
@@ -38,7 +38,7 @@ func newRegistryAccept(p process, path *string) *cobra.Command {
 					return err
 				}
 			}
-			g, err := openGated(p, *path)
+			g, err := openGated(cmd.Context(), p, *path)
 			if err != nil {
 				return err
 			}

@@ -19,8 +19,8 @@ func newRegistryShow(p process, path *string) *cobra.Command {
 		Short: "Print entries of the last good reading",
 		Long: "Print what the last good reading of the registry says of some users, or of all: account, keys, and the values that are\n" +
 			"not used. What the policy makes of it is not in there; \"keyreeve plan\" shows that.",
-		RunE: func(_ *cobra.Command, names []string) error {
-			g, err := openGated(p, *path)
+		RunE: func(cmd *cobra.Command, names []string) error {
+			g, err := openGated(cmd.Context(), p, *path)
 			if err != nil {
 				return err
 			}

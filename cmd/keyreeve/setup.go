@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,23 +11,29 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/host"
 	"github.com/keyreeve/keyreeve/internal/statefile"
 	"github.com/keyreeve/keyreeve/ldapsource"
 	"github.com/keyreeve/keyreeve/policy"
 )
 
-// compile makes of a configuration what can be made without touching a home or a server: settings that only report. left hears why a
-// server of the registry was left for the next, and with a nil error that it is asked again.
-func compile(c config.Config, left func(server string, err error)) (enforcer.Settings, error) {
+// compile makes of a configuration what can be made without touching a home or a server: settings that only report, for this host and its
+// sshd. left hears why a server of the registry was left for the next, and with a nil error that it is asked again.
+func compile(ctx context.Context, c config.Config, sshd *host.SSHD, left func(server string, err error)) (enforcer.Settings, error) {
 	blocklists, err := readBlocklist(c.Policy.Blocklist)
 	if err != nil {
 		return enforcer.Settings{}, err
 	}
+	c.Policy.Host = hostOf(ctx, sshd)
 	rules, err := policy.Compile(c.Policy, blocklists...)
+	if errors.Is(err, policy.ErrSSHD) {
+		return enforcer.Settings{}, withHint(err, "leave the option out of policy.options.force for this host, or install a newer OpenSSH; nothing is changed until then")
+	}
 	if err != nil {
 		return enforcer.Settings{}, err
 	}
@@ -43,6 +50,15 @@ func compile(c config.Config, left func(server string, err error)) (enforcer.Set
 		MaxStale: time.Duration(c.Registry.MaxStale), Refuse: c.Registry.Stale == config.Refuse,
 		Refresh: c.Registry.Refresh, Sweep: c.Homes.Sweep, FastCheck: c.Homes.FastCheck,
 	}, nil
+}
+
+// hostOf is where the policy is to hold.
+func hostOf(ctx context.Context, sshd *host.SSHD) policy.Host {
+	h := policy.Host{Names: host.Names()}
+	if r, ok := sshd.Release(ctx); ok {
+		h.SSHD = authkeys.Version(r)
+	}
+	return h
 }
 
 // blocklistBound is far above what badkeys publishes, 60 MB in 2026.

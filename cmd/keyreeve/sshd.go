@@ -30,11 +30,18 @@ func (k keyFiles) of(account homes.Account) (homes.KeyFiles, error) {
 	return files, errors.Join(err, wrong)
 }
 
-// askSSHD makes sshd say which files are kept. What it said last outlives a new configuration that names the same sshd.
-func (s *service) askSSHD(ctx context.Context, h config.Homes, settings *enforcer.Settings) {
-	if s.sshd.Load() == nil || !reflect.DeepEqual(h.SSHD, s.config.Homes.SSHD) {
-		s.sshd.Store(newSSHD(h.SSHD))
+// sshdOf is the sshd of a configuration: the one that was asked before, if it is named still.
+func (s *service) sshdOf(c config.SSHD) *host.SSHD {
+	if now := s.sshd.Load(); now != nil && reflect.DeepEqual(c, s.config.Homes.SSHD) {
+		return now
 	}
+	return newSSHD(c)
+}
+
+// askSSHD makes sshd say which files are kept. What it said last outlives a new configuration that names the same sshd.
+func (s *service) askSSHD(ctx context.Context, sshd *host.SSHD, h config.Homes, settings *enforcer.Settings) {
+	s.sshd.Store(sshd)
+	s.judged.Store(new(settings.Policy.Host()))
 	if s.unfollow != nil {
 		s.unfollow()
 	}
@@ -100,6 +107,12 @@ func (f *follower) refresh(ctx context.Context) {
 	case f.told != "":
 		f.told = ""
 		f.log.Info("sshd says again which files it reads")
+	}
+	if !reflect.DeepEqual(hostOf(ctx, f.sshd), *f.judged.Load()) {
+		select {
+		case f.moved <- struct{}{}:
+		default:
+		}
 	}
 	if changed {
 		f.log.Info("sshd was asked which files it reads; the homes are looked at", zap.Strings("watched", f.sshd.Folders()))

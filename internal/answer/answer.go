@@ -57,10 +57,11 @@ type User struct {
 }
 
 // Make gives the bytes of a file for these users, each of whom is named once. It does not count from the moment end on; the zero time is never.
-// Equal users in equal order give equal bytes. Rules are those by which the keys of other programs are judged.
-func Make(users iter.Seq[User], end time.Time, rules ...Rule) ([]byte, error) {
+// Equal users in equal order give equal bytes. Rules are those by which the keys of other programs are judged;
+// without keys there are none.
+func Make(users iter.Seq[User], end time.Time, rules Rules) ([]byte, error) {
 	m := newMaker()
-	if len(rules) > 0 {
+	if len(rules.Keys) > 0 {
 		if err := m.add([]byte(rulesKey), appendRules(nil, rules, end)); err != nil {
 			return nil, err
 		}

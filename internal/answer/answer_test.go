@@ -34,7 +34,7 @@ func key(user, n int, until time.Time) Key {
 
 func file(t *testing.T, end time.Time, users ...User) []byte {
 	t.Helper()
-	data, err := Make(slices.Values(users), end)
+	data, err := Make(slices.Values(users), end, Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestTooMuchOfOne(t *testing.T) {
 	if _, found, err := find(data, u.Name, now); found || !errors.Is(err, errDamaged) {
 		t.Errorf("found %v, %v", found, err)
 	}
-	if _, err := Make(slices.Values([]User{u}), time.Time{}); err == nil {
+	if _, err := Make(slices.Values([]User{u}), time.Time{}, Rules{}); err == nil {
 		t.Error("a user who would not be read back was written")
 	}
 }
@@ -180,7 +180,7 @@ func cdb(t *testing.T, program, input string, arguments ...string) string {
 
 // Whatever the file holds, a look-up ends, and every line that comes back stands in the file.
 func FuzzFind(f *testing.F) {
-	data, err := Make(slices.Values(people(3)), time.Time{})
+	data, err := Make(slices.Values(people(3)), time.Time{}, Rules{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -203,14 +203,14 @@ func FuzzFind(f *testing.F) {
 func BenchmarkMake(b *testing.B) {
 	users := people(100_000)
 	for b.Loop() {
-		if _, err := Make(slices.Values(users), time.Time{}); err != nil {
+		if _, err := Make(slices.Values(users), time.Time{}, Rules{}); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkFind(b *testing.B) {
-	data, err := Make(slices.Values(people(100_000)), time.Time{})
+	data, err := Make(slices.Values(people(100_000)), time.Time{}, Rules{})
 	if err != nil {
 		b.Fatal(err)
 	}

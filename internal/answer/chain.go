@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What the file says of keys that another program than keyreeve gives sshd: the rules by which they are judged, and for a user the
+// What the file says of keys that another program than keyreeve gives sshd: the rules by which they are judged, with those of options, and for a user the
 // fingerprints of those that are not for him, whoever says so. Both begin with the line "1 END", and have an item a line.
 const (
 	rulesKey   = "\x00rules"
@@ -24,10 +24,36 @@ type Rule struct {
 	MinBits int // of an RSA key; else 0
 }
 
-func appendRules(dst []byte, rules []Rule, end time.Time) []byte {
+// Rules are those by which a key of another program is judged.
+type Rules struct {
+	Keys []Rule
+	// Allow names the options that such a key may have; nil: all.
+	Allow []string
+	// Force are the options that stand behind its own, as in authorized_keys.
+	Force string
+	// SSHD is the version of this host's sshd, such as "9.2"; empty: it is not known.
+	SSHD string
+}
+
+// Words at the beginnings of lines that are no rules of keys.
+const (
+	allowWord = "allow"
+	forceWord = "force"
+	sshdWord  = "sshd"
+)
+
+func appendRules(dst []byte, rules Rules, end time.Time) []byte {
 	dst = appendHead(dst, end)
-	for _, r := range rules {
+	for _, r := range rules.Keys {
 		dst = fmt.Appendf(dst, "%s %d\n", r.Type, r.MinBits)
+	}
+	if rules.Allow != nil {
+		dst = fmt.Appendf(dst, "%s %s\n", allowWord, strings.Join(rules.Allow, " "))
+	}
+	for _, line := range [][2]string{{forceWord, rules.Force}, {sshdWord, rules.SSHD}} {
+		if line[1] != "" {
+			dst = fmt.Appendf(dst, "%s %s\n", line[0], line[1])
+		}
 	}
 	return dst
 }
@@ -45,49 +71,57 @@ func appendHead(dst []byte, end time.Time) []byte {
 }
 
 // FindRules gives the rules of a file of size bytes at the moment now. A file without rules is an error: no key is judged by none.
-func FindRules(file io.ReaderAt, size int64, now time.Time) ([]Rule, error) {
-	lines, found, err := findLines(file, size, rulesKey, now)
+func FindRules(file io.ReaderAt, size int64, now time.Time) (rules Rules, err error) {
+	lines, err := findLines(file, size, rulesKey, now)
 	if err != nil {
-		return nil, err
+		return Rules{}, err
 	}
-	if !found || len(lines) == 0 {
-		return nil, fmt.Errorf("there are no rules in it by which keys of other programs could be judged: %w", errDamaged)
-	}
-	rules := make([]Rule, 0, len(lines))
 	for _, line := range lines {
-		name, bits, _ := strings.Cut(line, " ")
-		least, err := strconv.Atoi(bits)
-		if err != nil {
-			return nil, fmt.Errorf("the rule %q: %w", line, errDamaged)
+		word, rest, _ := strings.Cut(line, " ")
+		switch word {
+		case allowWord:
+			rules.Allow = append([]string{}, strings.Fields(rest)...)
+		case forceWord:
+			rules.Force = rest
+		case sshdWord:
+			rules.SSHD = rest
+		default:
+			least, err := strconv.Atoi(rest)
+			if err != nil {
+				return Rules{}, fmt.Errorf("the rule %q: %w", line, errDamaged)
+			}
+			rules.Keys = append(rules.Keys, Rule{word, least})
 		}
-		rules = append(rules, Rule{name, least})
+	}
+	if len(rules.Keys) == 0 {
+		return Rules{}, fmt.Errorf("there are no rules in it by which keys of other programs could be judged: %w", errDamaged)
 	}
 	return rules, nil
 }
 
 // FindRefused gives the fingerprints of the keys that are not for a user, whoever says so.
 func FindRefused(file io.ReaderAt, size int64, name string, now time.Time) ([]string, error) {
-	lines, _, err := findLines(file, size, refusedKey+name, now)
-	return lines, err
+	return findLines(file, size, refusedKey+name, now)
 }
 
-func findLines(file io.ReaderAt, size int64, key string, now time.Time) (lines []string, found bool, err error) {
+// findLines gives the items of a record; none where it is not there.
+func findLines(file io.ReaderAt, size int64, key string, now time.Time) (lines []string, err error) {
 	value, found, err := cdbGet(file, size, []byte(key), maxValue)
 	if err != nil || !found {
-		return nil, false, err
+		return nil, err
 	}
 	text, whole := strings.CutSuffix(string(value), "\n")
 	lines = strings.Split(text, "\n")
 	moment, known := strings.CutPrefix(lines[0], version+" ")
 	if !whole || !known {
-		return nil, false, fmt.Errorf("the record %q is not whole, or in another format than %s: %w", key, version, errDamaged)
+		return nil, fmt.Errorf("the record %q is not whole, or in another format than %s: %w", key, version, errDamaged)
 	}
 	end, err := parseMoment(moment)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if ended(end, now) {
-		return nil, false, ErrStale
+		return nil, ErrStale
 	}
-	return lines[1:], true, nil
+	return lines[1:], nil
 }

@@ -3,23 +3,26 @@ package answer
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 )
 
 func TestFindRules(t *testing.T) {
-	rules := []Rule{{"ed25519", 0}, {"rsa", 4096}}
+	rules := Rules{
+		Keys: []Rule{{"ed25519", 0}, {"rsa", 4096}}, Allow: []string{"from", "restrict"}, Force: `restrict,from="10.0.0.0/8",command="ls \"a b\""`, SSHD: "9.2",
+	}
 	users := people(20)
 	users[3].Refused = []string{"SHA256:a", "SHA256:b"}
 	users[4].Refused, users[4].Keys = []string{Everything}, nil
 	end := now.Add(time.Minute)
-	data, err := Make(slices.Values(users), end, rules...)
+	data, err := Make(slices.Values(users), end, rules)
 	if err != nil {
 		t.Fatal(err)
 	}
 	file, size := bytes.NewReader(data), int64(len(data))
-	if got, err := FindRules(file, size, now); err != nil || !slices.Equal(got, rules) {
+	if got, err := FindRules(file, size, now); err != nil || !reflect.DeepEqual(got, rules) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for i, u := range users {
@@ -38,14 +41,20 @@ func TestFindRules(t *testing.T) {
 	}
 	for n := range data { // cut off, it says all or nothing
 		part, size := bytes.NewReader(data[:n]), int64(n)
-		if got, err := FindRules(part, size, now); err == nil && !slices.Equal(got, rules) {
+		if got, err := FindRules(part, size, now); err == nil && !reflect.DeepEqual(got, rules) {
 			t.Fatalf("%d of %d bytes: the rules %v", n, len(data), got)
 		}
 		if got, err := FindRefused(part, size, users[3].Name, now); err == nil && !slices.Equal(got, users[3].Refused) {
 			t.Fatalf("%d of %d bytes: refused are %v", n, len(data), got)
 		}
 	}
-	none, err := Make(slices.Values(users), end)
+	few := Rules{Keys: rules.Keys[:1], Allow: []string{}} // no option at all is another thing than any
+	if data, err := Make(slices.Values(users), end, few); err != nil {
+		t.Error(err)
+	} else if got, err := FindRules(bytes.NewReader(data), int64(len(data)), now); err != nil || !reflect.DeepEqual(got, few) {
+		t.Errorf("%v, %v", got, err)
+	}
+	none, err := Make(slices.Values(users), end, Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}

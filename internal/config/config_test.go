@@ -38,7 +38,10 @@ func TestValues(t *testing.T) {
 	c, err := config.Parse("k.yaml", []byte(small+`
 mode: enforce
 homes: {install: all, include: [root], sweep: 1h, fast_check: 0s, min_uid: 500, sshd: {program: /opt/sshd, configs: []}}
-policy: {keys: [{type: rsa, min_bits: 3072}], blocklist: /etc/keyreeve/blocklist.dat}
+policy:
+  keys: [{type: rsa, min_bits: 3072}]
+  blocklist: /etc/keyreeve/blocklist.dat
+  options: {allow: [], force: [{options: restrict}, {hosts: ["login*"], options: 'from="10.0.0.0/8"'}], lift: [no-pty]}
 brake: {people: 30, window: 2h}
 quarantine_full: remove
 quarantine_max_age: 36h
@@ -47,7 +50,11 @@ quarantine_max_size: 20MiB
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 3072}}, Blocklist: "/etc/keyreeve/blocklist.dat"}, c.Policy); diff != "" {
+	rules := policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 3072}}, Blocklist: "/etc/keyreeve/blocklist.dat", Options: policy.OptionRules{
+		Allow: []string{}, // none, and not the default
+		Force: []policy.Force{{Options: "restrict"}, {Hosts: []string{"login*"}, Options: `from="10.0.0.0/8"`}}, Lift: []string{"no-pty"},
+	}}
+	if diff := cmp.Diff(rules, c.Policy); diff != "" {
 		t.Errorf("a list in the file must replace the default one, not add to it: %s", diff)
 	}
 	if c.QuarantineFull != "remove" || c.QuarantineMaxAge != config.Age(36*time.Hour) || c.QuarantineMaxSize != 20<<20 {
@@ -146,7 +153,7 @@ func TestSchemas(t *testing.T) {
 
 // uncommented turns the example's optional keys, "#key: value" and "# ldif: ...", into keys.
 func uncommented(data []byte) []byte {
-	return regexp.MustCompile(`(?m)^( *)#( ?)(srv|ca_file|server_name|client_cert|client_key|bind_dn|password_file|gssapi|referrals|canary|ldif|groups|users):`).ReplaceAll(data, []byte("$1$3:"))
+	return regexp.MustCompile(`(?m)^( *)#( ?)(srv|ca_file|server_name|client_cert|client_key|bind_dn|password_file|gssapi|referrals|canary|ldif|groups|users|options):`).ReplaceAll(data, []byte("$1$3:"))
 }
 
 // paths lists the keys of a tree, with those above them.
@@ -208,6 +215,8 @@ func TestErrors(t *testing.T) {
 		"two at once":    {small + "mod: 1\nhome: 2\n", []string{"k.yaml:2: unknown key mod (did you mean mode?)", "k.yaml:3: unknown key home (did you mean homes?)"}},
 		"no value":       {small + "policy:\n  keys:\n", []string{"k.yaml:3: policy.keys has no value"}},
 		"number":         {small + "homes: {sweep: 10}\n", []string{"k.yaml:2: `10` is no time such as 90s, 10m or 24h"}},
+		"bad options":    {small + "policy: {options: {allow: [form], force: [{options: tunnel=\"0\"}]}}\n", []string{`k.yaml: policy.options.allow[0]: "form" is no option of authorized_keys`, "k.yaml: policy.options.force[0]: tunnel cannot be forced"}},
+		"forced option":  {small + "policy: {options: {force: [{host: [a], options: pty}]}}\n", []string{"k.yaml:2: unknown key policy.options.force[0].host (did you mean hosts?)"}},
 		"empty keys":     {small + "policy: {keys: []}\n", []string{"k.yaml: policy.keys: the list is empty, which would refuse every key"}},
 		"bad rules":      {small + "policy: {keys: [{type: dsa}, {type: rsa}]}\n", []string{`k.yaml: policy.keys[0]: the type "dsa" is not one of ed25519, sk-ed25519, rsa`, "k.yaml: policy.keys[1]: min_bits is 0; an rsa rule needs 2048 to 16384"}},
 		"stale, refuse":  {"registry: {source: ldif, ldif: {path: /r}, stale: refuse, refresh: 5m, max_stale: 9m}\n", []string{`k.yaml: registry.max_stale: with "stale: refuse", 9m0s is less than two of registry.refresh, 5m0s`}},

@@ -55,7 +55,7 @@ func newKey(t *testing.T) string {
 // answers writes the file, which counts until a moment.
 func (a asks) answers(end time.Time) {
 	a.Helper()
-	data, err := answer.Make(slices.Values([]answer.User{{Name: "ada", UID: 2001}}), end)
+	data, err := answer.Make(slices.Values([]answer.User{{Name: "ada", UID: 2001}}), end, answer.Rules{})
 	if err != nil {
 		a.Fatal(err)
 	}

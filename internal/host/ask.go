@@ -3,8 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -73,19 +71,9 @@ func parseSettings(out string) (Settings, error) {
 	return settings, nil
 }
 
-// expands reports whether sshd takes an entry of AuthorizedKeysFile for a pattern of glob(3): from OpenSSH 10.0 on. -V is
-// known since 9.2, and what does not know it is older. One that says something else is taken for a new one.
+// expands reports whether sshd takes an entry of AuthorizedKeysFile for a pattern of glob(3): from OpenSSH 10.0 on. One that does not say
+// its version is taken for a new one.
 func expands(ctx context.Context, program string) bool {
-	_, said, err := runBoth(ctx, program, "-V")
-	if err != nil {
-		said = err.Error() // the usage, which begins with the version
-	}
-	version := release.FindStringSubmatch(said)
-	if version == nil {
-		return true
-	}
-	major, err := strconv.Atoi(version[1])
-	return err != nil || major >= 10
+	r, ok := askRelease(ctx, program)
+	return !ok || r.Major >= 10
 }
-
-var release = regexp.MustCompile(`\bOpenSSH_([0-9]+)\.`)

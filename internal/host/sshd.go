@@ -27,6 +27,7 @@ const (
 // SSHD knows which files the sshd of this host read for an account. It is safe for concurrent use.
 type SSHD struct {
 	servers []*server
+	asked   asked
 }
 
 // NewSSHD takes the absolute path of sshd, or "" where it is to be looked for, and a configuration file for each sshd that
