@@ -88,7 +88,7 @@ func TestAlsoIsNotStrong(t *testing.T) {
 		t.Error(diff)
 	}
 	g := gated(t, account, "", func(gate string) string { return strings.Replace(debian, "GATE", gate, 1) })
-	g.put("drop/05.conf", text)
+	g.put("drop/05.conf", strings.ReplaceAll(text, a.below, g.below))
 	g.sshd(strings.ReplaceAll(string(config), a.below, g.below))
 	if diff := cmp.Diff([]string{"note keys-also", "note keys-also-program", "note strict-modes"}, codes(g.found())); diff != "" {
 		t.Error(diff)

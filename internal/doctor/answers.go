@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/answer"
 	"github.com/keyreeve/keyreeve/internal/host"
@@ -39,22 +40,32 @@ type use struct {
 	severity                   Severity // of its failure
 }
 
-// uses are all of them, each once. Where sshd reads files as well, a failure is told and locks nobody out.
+// uses are all of them, each once: those in force, and those of Match blocks that an answer does not show. Where sshd reads files as well, a failure is
+// told and locks nobody out.
 func (f Facts) uses() []use {
 	var list []use
+	note := func(s host.Settings, where string) {
+		if !ours(s) {
+			return
+		}
+		one := use{where, s.Words("AuthorizedKeysCommand")[0], askedBy(s).file, s.Text("AuthorizedKeysCommandUser"), Note}
+		if noFiles(s) {
+			one.severity = LocksOut
+		}
+		list = add(list, one)
+	}
 	for _, said := range f.Said {
 		for _, user := range slices.Sorted(maps.Keys(said.Users)) {
 			s := said.Users[user]
-			if !ours(s) {
-				continue
-			}
-			words := s.Words("AuthorizedKeysCommand")
-			one := use{place(said, "authorizedkeyscommand", s), words[0], askedBy(s).file, s.Text("AuthorizedKeysCommandUser"), Note}
-			if noFiles(s) {
-				one.severity = LocksOut
-			}
-			if !slices.Contains(list, one) {
-				list = append(list, one)
+			note(s, place(said, "authorizedkeyscommand", s))
+			for _, block := range blocks(said) {
+				first := slices.IndexFunc(block, func(line host.Line) bool { return strings.HasPrefix(line.Keyword, "authorizedkeyscommand") })
+				if first < 0 {
+					continue
+				}
+				if settings, other := within(said, block, user); other {
+					note(settings, at(block[first]))
+				}
 			}
 		}
 	}

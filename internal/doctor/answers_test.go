@@ -179,6 +179,26 @@ func TestAnswersAndWhoAsks(t *testing.T) {
 	wants("nobody asks, and there are no homes", "locks-out no-keys", "note answer-unused")
 }
 
+// Another file, program or user in a Match block is looked at as if it were in force.
+func TestAnswersInABlock(t *testing.T) {
+	account := testenv.NewAccount(t)
+	for block, want := range map[string][]string{
+		"AuthorizedKeysCommand PROGRAM --file=/gone " + words:                         {"locks-out answer-elsewhere"},
+		"AuthorizedKeysCommand /gone/keyreeve-keys --file=FILE " + words:              {"locks-out keys-program"},
+		"AuthorizedKeysCommandUser nobody":                                            {"locks-out answer-reader"},
+		"AuthorizedKeysFile .ssh/authorized_keys\n\tAuthorizedKeysCommandUser nobody": {"note answer-reader", "note key-file"},
+		"AuthorizedKeysCommand PROGRAM --file=FILE -- %u %U":                          nil,
+	} {
+		a := newAsks(t, account)
+		a.put("etc/passwd", "nobody:x:65534:65534::/:/bin/sh\n"+fmt.Sprintf("%s:x:%d:%d::/:/bin/sh\n", account.Name, account.UID, account.GID))
+		block = strings.NewReplacer("PROGRAM", a.program, "FILE", a.dir+"/keys.cdb").Replace(block)
+		a.sshd(narrowed + a.command(words) + "AuthorizedKeysFile none\n" + glass + "Match Address 198.51.100.0/24\n\t" + block + "\n")
+		if diff := cmp.Diff(want, codes(a.found())); diff != "" {
+			t.Errorf("%s: %s", block, diff)
+		}
+	}
+}
+
 // Where sshd takes keys from keyreeve alone, what a home could say is no danger, and a block that brings homes back is told.
 func TestStrong(t *testing.T) {
 	account := testenv.NewAccount(t)

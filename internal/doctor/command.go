@@ -197,7 +197,7 @@ func (f Facts) commands() []host.Settings {
 	return list
 }
 
-func add(list []string, one string) []string {
+func add[T comparable](list []T, one T) []T {
 	if slices.Contains(list, one) {
 		return list
 	}
