@@ -2,6 +2,7 @@ package authkeys
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 )
 
@@ -64,6 +65,21 @@ func Parse(text []byte) []Line {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// Keys are the keys of a text of lines, whatever their options say. A line that is neither blank nor a comment and holds no key is an error with its
+// number: what stood there is not known.
+func Keys(text []byte) ([]Key, error) {
+	var keys []Key
+	for _, line := range Parse(text) {
+		switch {
+		case !line.Key.IsZero():
+			keys = append(keys, line.Key)
+		case line.Kind == Malformed || line.Kind == Entry:
+			return nil, fmt.Errorf("line %d: %w", line.N, line.Err)
+		}
+	}
+	return keys, nil
 }
 
 // ParseValue reads the value of one key attribute of a registry: a line of authorized_keys with options and comment or

@@ -170,3 +170,17 @@ func TestErrorsAreHarmless(t *testing.T) {
 		}
 	}
 }
+
+// A line that holds no key, and is neither blank nor a comment, is an error with its number: nobody knows what it was meant for.
+func TestKeys(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "\n# x\n \t\n": 0, keyA: 1, keyA + "\r\ncert-authority " + keyA + " x\nodd-option " + keyA + "\n": 3} {
+		if keys, err := authkeys.Keys([]byte(text)); err != nil || len(keys) != want {
+			t.Errorf("%q: %d keys, %v; want %d", text, len(keys), err, want)
+		}
+	}
+	for _, line := range []string{"x", keyA[:50], "SHA256:x", "restrict", "@cert-authority * " + keyA} {
+		if keys, err := authkeys.Keys([]byte(keyA + "\n#\n" + line + "\n")); err == nil || !strings.HasPrefix(err.Error(), "line 3: ") || keys != nil {
+			t.Errorf("%q: %v, %v", line, keys, err)
+		}
+	}
+}

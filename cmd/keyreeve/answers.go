@@ -97,7 +97,7 @@ type answers struct {
 // newAnswers keeps that file.
 func newAnswers(dir string, log *zap.Logger, m *metrics) *outlet {
 	a := &answers{dir: dir}
-	if err := statefile.Tidy(dir); err != nil {
+	if err := statefile.Tidy(dir, 0); err != nil {
 		log.Warn("what an earlier daemon left half written stays", zap.String("dir", dir), zap.Error(err))
 	}
 	return newOutlet(a.replace, func(err error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,6 +203,42 @@ func TestAnswersOfTheEnd(t *testing.T) {
 			}
 		}
 	})
+}
+
+// So is what crashes left in the other directories, but for what another command may be writing there now.
+func TestDaemonTidies(t *testing.T) {
+	s := newSite(t)
+	s.put("registry.ldif", entries(s.newMember(1, newKeyLine(t))))
+	s.configure("report", s.ldifRegistry())
+	s.more(fmt.Sprintf("deny: {file: %s}\n", s.path("lists", "revoked.krl")))
+	var left, stay []string
+	for _, dir := range []string{"state", "state/registry", "state/refused", "lists"} {
+		old, young, named := s.path(dir, ".new-1"), s.path(dir, ".new-2"), s.path(dir, "new-3")
+		if err := os.MkdirAll(s.path(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{old, young, named} {
+			if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ago := time.Now().Add(-2 * leftAge)
+		if err := errors.Join(os.Chtimes(old, ago, ago), os.Chtimes(named, ago, ago)); err != nil {
+			t.Fatal(err)
+		}
+		left, stay = append(left, old), append(stay, young, named)
+	}
+	daemon := s.start()
+	daemon.await("registry read", 1)
+	for _, path := range left {
+		eventually(t, path+" is gone", func() bool { _, err := os.Lstat(path); return errors.Is(err, os.ErrNotExist) })
+	}
+	daemon.stop()
+	for _, path := range stay {
+		if _, err := os.Lstat(path); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // What a daemon that was killed left half written is gone when the next one begins; nothing else is.

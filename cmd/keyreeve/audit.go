@@ -52,15 +52,15 @@ func newRefused(p process, path *string) *cobra.Command {
 				return err
 			}
 			now := time.Now()
-			recorded, missed, err := countRefusal(c, user, now)
+			counted, wanted, err := countRefusal(c, user, now)
 			if err != nil {
 				p.warn(fmt.Errorf("count the refused sessions: %w", err))
 			}
-			if !recorded {
+			if !wanted {
 				return nil
 			}
-			if missed > 0 {
-				message += fmt.Sprintf(" (%d more of this user's were not recorded before it)", missed)
+			if counted.missed > 0 {
+				message += fmt.Sprintf(" (%d more of this user's were not recorded before it)", counted.missed)
 			}
 			trail, err := openTrail(c, p.warn)
 			if err != nil {
@@ -73,7 +73,13 @@ func newRefused(p process, path *string) *cobra.Command {
 			if line, err := authkeys.ParseValue([]byte(key)); err == nil {
 				record.Key = line.Key
 			}
-			return trail.Write(record)
+			if err := trail.Write(record); err != nil {
+				return err
+			}
+			if err := counted.recorded(); err != nil {
+				p.warn(fmt.Errorf("count the refused sessions: %w", err))
+			}
+			return nil
 		},
 	}
 	flags := cmd.Flags()

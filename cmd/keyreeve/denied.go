@@ -100,8 +100,13 @@ func (d *denied) spared() (map[authkeys.Key]bool, error) {
 		if err != nil {
 			return nil, fmt.Errorf("deny.except: %w", err)
 		}
-		for _, line := range authkeys.Parse(text) {
-			keys[line.Key] = true
+		// A key that is not read right would be refused as soon as somebody registers it and withdraws it.
+		list, err := authkeys.Keys(text)
+		if err != nil {
+			return nil, fmt.Errorf("deny.except: %s: %w", path, err)
+		}
+		for _, key := range list {
+			keys[key] = true
 		}
 	}
 	return keys, nil

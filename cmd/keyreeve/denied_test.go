@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,6 +129,33 @@ func TestDeniedWhileExceptIsUnread(t *testing.T) {
 	d.bad(t, 0, 2)
 	d.lists(t)
 	there()
+	d.good(t, 0)
+	d.lists(t, 1, 2)
+}
+
+// A line of such a file that holds no key, and could have been meant for one, is told with its number, and spares whom an unreadable file does.
+func TestDeniedWhileExceptIsNoKey(t *testing.T) {
+	spared := filepath.Join(t.TempDir(), "spared")
+	d := newDenying(t, spared)
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(spared, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := "# those of the authority\n\n \t\nno-such-option " + d.line
+	put(good)
+	d.good(t, 0, 1, 2, 3)
+	d.good(t, 0, 1, 3)
+	d.lists(t, 2)
+	for _, line := range []string{d.line[1:], d.line[:40] + "\n", "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU\n", "x\n"} {
+		put(good + line)
+		if err := d.read(t, 0); err == nil || !strings.Contains(err.Error(), spared+": line 5: ") {
+			t.Errorf("%q: %v", line, err)
+		}
+		d.lists(t, 2)
+	}
+	put(good)
 	d.good(t, 0)
 	d.lists(t, 1, 2)
 }

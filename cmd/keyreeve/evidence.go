@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
 // trimPeriod is how often the daemon drops copies that are too old.
@@ -57,8 +59,21 @@ func (s *service) teller(q *enforcer.Quarantine) func() {
 	}
 }
 
-// trim drops the copies that are too old, if homes may be changed at all.
+// leftAge is when a file that is being written is one that a crash left: no command takes as long.
+const leftAge = time.Hour
+
+// trim drops what crashes left in the daemon's directories, into which other commands write as well, and the copies that are too old, if homes may be
+// changed at all.
 func (s *service) trim() {
+	dirs := []string{s.config.StateDir, registryDir(s.config), refusedDir(s.config)}
+	if s.config.Deny.File != "" {
+		dirs = append(dirs, filepath.Dir(s.config.Deny.File))
+	}
+	for _, dir := range dirs {
+		if err := statefile.Tidy(dir, leftAge); err != nil {
+			s.log.Warn("what was left half written stays", zap.String("dir", dir), zap.Error(err))
+		}
+	}
 	if !s.config.Enforces() {
 		return
 	}

@@ -16,30 +16,40 @@ import (
 // sshd lets him log in.
 const refusalsPerMinute = 10
 
-// countRefusal counts a refused session in a file of its user's, and reports whether it is to be recorded, and how many were not since the last that
-// was. With an error it is. It takes no lock: of sessions that are refused at one moment a few more may be recorded, or fewer counted.
-func countRefusal(c config.Config, user string, now time.Time) (recorded bool, missed int, err error) {
-	dir := filepath.Join(c.StateDir, "refused")
-	if err := ready(c.StateDir, dir); err != nil {
-		return true, 0, err
-	}
+func refusedDir(c config.Config) string { return filepath.Join(c.StateDir, "refused") }
+
+// refusals are one user's refused sessions, as his file counts them.
+type refusals struct {
+	dir, name string
+	minute    int64
+	count     int
+	// missed are those that were not recorded before this one.
+	missed int
+}
+
+// countRefusal counts a refused session in a file of its user's, where it counts as missed until recorded is called, and reports whether it is to be
+// recorded. With an error it is. It takes no lock: of sessions that are refused at one moment a few more may be recorded, or fewer counted.
+func countRefusal(c config.Config, user string, now time.Time) (r refusals, wanted bool, err error) {
 	sum := sha256.Sum256([]byte(strings.ToLower(user))) // one account may have several spellings
-	name := hex.EncodeToString(sum[:])
-	var minute int64
-	var count int
-	data, err := statefile.Read(filepath.Join(dir, name), 100)
+	r = refusals{dir: refusedDir(c), name: hex.EncodeToString(sum[:])}
+	if err := ready(c.StateDir, r.dir); err != nil {
+		return r, true, err
+	}
+	data, err := statefile.Read(filepath.Join(r.dir, r.name), 100)
 	if err == nil {
-		_, err = fmt.Sscanf(string(data), "%d %d %d\n", &minute, &count, &missed)
+		_, err = fmt.Sscanf(string(data), "%d %d %d\n", &r.minute, &r.count, &r.missed)
 	}
-	if this := now.Unix() / 60; err != nil || minute != this { // what cannot be read begins anew
-		minute, count = this, 0
+	if this := now.Unix() / 60; err != nil || r.minute != this { // what cannot be read begins anew
+		r.minute, r.count = this, 0
 	}
-	count++
-	recorded = count <= refusalsPerMinute
-	left := 0
-	if !recorded {
-		left = missed + 1
-	}
-	err = statefile.Publish(dir, name, fmt.Appendf(nil, "%d %d %d\n", minute, count, left), 0o600)
-	return recorded || err != nil, missed, err
+	r.count++
+	err = r.write(r.missed + 1)
+	return r, r.count <= refusalsPerMinute || err != nil, err
+}
+
+// recorded says that the session is in the trail, with how many were missed before it.
+func (r refusals) recorded() error { return r.write(0) }
+
+func (r refusals) write(missed int) error {
+	return statefile.Publish(r.dir, r.name, fmt.Appendf(nil, "%d %d %d\n", r.minute, r.count, missed), 0o600)
 }

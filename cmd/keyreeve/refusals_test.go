@@ -18,9 +18,14 @@ func TestCountRefusal(t *testing.T) {
 	c, now := config.Config{StateDir: filepath.Join(t.TempDir(), "state")}, time.Unix(1_000_000_020, 0)
 	count := func(user string, at time.Time, want bool, wantMissed int) {
 		t.Helper()
-		recorded, missed, err := countRefusal(c, user, at)
-		if err != nil || recorded != want || recorded && missed != wantMissed {
-			t.Errorf("%s: recorded is %v with %d missed, %v; want %v and %d", user, recorded, missed, err, want, wantMissed)
+		counted, wanted, err := countRefusal(c, user, at)
+		if err != nil || wanted != want || wanted && counted.missed != wantMissed {
+			t.Errorf("%s: to be recorded is %v with %d missed, %v; want %v and %d", user, wanted, counted.missed, err, want, wantMissed)
+		}
+		if wanted {
+			if err := counted.recorded(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	for range refusalsPerMinute {
@@ -48,8 +53,34 @@ func TestCountRefusal(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(c.StateDir), os.WriteFile(c.StateDir, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if recorded, _, err := countRefusal(c, "ada", now); err == nil || !recorded {
-		t.Errorf("recorded is %v, %v, where it cannot be counted", recorded, err)
+	if _, wanted, err := countRefusal(c, "ada", now); err == nil || !wanted {
+		t.Errorf("to be recorded is %v, %v, where it cannot be counted", wanted, err)
+	}
+}
+
+// What the trail does not take is counted as missed, with those that were before, until a record has it.
+func TestRefusedWhileTheTrailFails(t *testing.T) {
+	testenv.Need(t, "root")
+	s := newSite(t)
+	s.put("registry.ldif", "")
+	s.configure("enforce", s.ldifRegistry())
+	refuse := func(status int) {
+		s.keyreeve(status, "audit", "refused", "--user=ada", "--reason=not-granted", "--message=no")
+	}
+	refuse(statusOK)
+	trail := s.path("log", "audit.jsonl")
+	if err := errors.Join(os.Rename(trail, trail+".away"), os.Mkdir(trail, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	refuse(statusError)
+	refuse(statusError)
+	if err := errors.Join(os.Remove(trail), os.Rename(trail+".away", trail)); err != nil {
+		t.Fatal(err)
+	}
+	refuse(statusOK)
+	refuse(statusOK)
+	if text := s.audit(); strings.Count(text, "refuse-session") != 3 || strings.Count(text, "no (2 more of this user's were not recorded before it)") != 1 || strings.Count(text, "more of this user's") != 1 {
+		t.Error(text)
 	}
 }
 

@@ -12,24 +12,6 @@ import (
 	"github.com/keyreeve/keyreeve/internal/host"
 )
 
-// command is how the drop-ins have sshd ask keyreeve.
-const (
-	program     = "/usr/libexec/keyreeve-keys"
-	command     = "AuthorizedKeysCommand " + program + " -- %u %U %h %f"
-	commandUser = "_keyreeve"
-)
-
-func foreignCommand(f Facts, s host.Settings) verdict {
-	if s.Text("AuthorizedKeysCommand") == "none" || ours(s) {
-		return verdict{}
-	}
-	severity := Defeats
-	if f.gated(s, "") {
-		severity = Note
-	}
-	return verdict{severity, "another program says which keys log in: " + s.Text("AuthorizedKeysCommand"), command}
-}
-
 func noKeys(f Facts, s host.Settings) verdict {
 	if !noFiles(s) || s.Text("AuthorizedKeysCommand") != "none" {
 		return verdict{}
@@ -52,65 +34,38 @@ func (f Facts) weighNone() Severity {
 	return Note
 }
 
-// commandWords looks at the words that keyreeve-keys is given (its package comment). Words without "--" take a user's name for a
-// flag, where one begins with "-"; without %U a local account of a name in the registry, with another uid, gets that user's keys.
-func commandWords(_ Facts, s host.Settings) verdict {
-	if !ours(s) {
-		return verdict{}
-	}
-	words := s.Words("AuthorizedKeysCommand")[1:]
-	end := slices.Index(words, "--")
-	said := words[end+1:]
-	for end < 0 && len(said) > 0 && strings.HasPrefix(said[0], "-") {
-		said = said[1:]
-	}
-	const what = "keyreeve-keys is asked by other words than %u %U %h %f: "
-	switch {
-	case len(said) == 0 || said[0] != "%u":
-		return verdict{LocksOut, what + "it needs the user's name first", command}
-	case len(said) < 2:
-		return verdict{Defeats, what + "without %U a local account of another uid gets the keys of the user of its name", command}
-	case said[1] != "%U":
-		return verdict{LocksOut, what + "the second is compared with the user's uid", command}
-	case len(said) > 3 && said[3] != "%f":
-		return verdict{LocksOut, what + "the fourth is compared with the key's fingerprint", command}
-	case end < 0:
-		return verdict{Note, what + "\"--\" is missing before the name", command}
-	}
-	return verdict{}
-}
-
 // use is one way in which sshd, or PAM, runs keyreeve-keys.
 type use struct {
 	where, program, file, user string
 	severity                   Severity // of its failure
 }
 
-func fileOf(words []string) string {
-	for _, word := range words {
-		if file, ok := strings.CutPrefix(word, "--file="); ok {
-			return file
-		}
-	}
-	return filepath.Join(answer.Dir, answer.Name)
-}
-
-// uses are all of them, each once. Where sshd reads files as well, a failure is told and locks nobody out.
+// uses are all of them, each once: those in force, and those of Match blocks that an answer does not show. Where sshd reads files as well, a failure is
+// told and locks nobody out.
 func (f Facts) uses() []use {
 	var list []use
+	note := func(s host.Settings, where string) {
+		if !ours(s) {
+			return
+		}
+		one := use{where, s.Words("AuthorizedKeysCommand")[0], askedBy(s).file, s.Text("AuthorizedKeysCommandUser"), Note}
+		if noFiles(s) {
+			one.severity = LocksOut
+		}
+		list = add(list, one)
+	}
 	for _, said := range f.Said {
 		for _, user := range slices.Sorted(maps.Keys(said.Users)) {
 			s := said.Users[user]
-			if !ours(s) {
-				continue
-			}
-			words := s.Words("AuthorizedKeysCommand")
-			one := use{place(said, "authorizedkeyscommand", s), words[0], fileOf(words[1:]), s.Text("AuthorizedKeysCommandUser"), Note}
-			if noFiles(s) {
-				one.severity = LocksOut
-			}
-			if !slices.Contains(list, one) {
-				list = append(list, one)
+			note(s, place(said, "authorizedkeyscommand", s))
+			for _, block := range blocks(said) {
+				first := slices.IndexFunc(block, func(line host.Line) bool { return strings.HasPrefix(line.Keyword, "authorizedkeyscommand") })
+				if first < 0 {
+					continue
+				}
+				if settings, other := within(said, block, user); other {
+					note(settings, at(block[first]))
+				}
 			}
 		}
 	}
@@ -129,7 +84,7 @@ func (f Facts) answers() []Finding {
 		list = append(list, Finding{"answer-unused", Note, "answer.dir", "a file of answers is kept, and neither sshd nor PAM asks keyreeve-keys", command})
 	}
 	for _, u := range uses {
-		if why := f.Programs[u.program]; why != "" {
+		if why := f.unusable(u.program, u.user); why != "" {
 			list = append(list, Finding{"keys-program", u.severity, u.where, u.program + ": " + why, "install -m 0755 bin/keyreeve-keys " + u.program})
 		}
 		switch {
@@ -144,29 +99,50 @@ func (f Facts) answers() []Finding {
 	return list
 }
 
-// answerFile looks at the file as keyreeve-keys does, which wants it to be root's alone to write, as the user that sshd runs it as: who
-// reads by the group.
+// answerFile looks at the file as keyreeve-keys does, which wants it to be root's alone to write, as the user that sshd runs it as.
 func (f Facts) answerFile(u use) []Finding {
 	file, known := f.Answer[u.file]
-	found := func(code, what, do string) []Finding { return []Finding{{code, u.severity, u.where, what, do}} }
-	gid, user := f.Groups[u.user]
+	var list []Finding
+	found := func(code, what, do string) { list = append(list, Finding{code, u.severity, u.where, what, do}) }
+	reader, user := f.Readers[u.user]
+	if why := f.Shut[Reach{u.user, u.file}]; why != "" {
+		found("answer-reader", u.file+" cannot be reached by "+u.user+": "+why, "answer: {dir: "+answer.Dir+"}, in the configuration of keyreeve, and no --file; or let "+u.user+" pass there")
+	}
 	switch {
 	case !known:
-		return nil
 	case file.Missing:
-		return found("answer-missing", u.file+" is not there", "systemctl start keyreeve; its log says why it cannot write")
-	case file.UID != 0 || file.Mode&0o022 != 0:
-		return found("answer-owner", fmt.Sprintf("%s belongs to uid %d, mode %04o: keyreeve-keys believes only what root alone can write", u.file, file.UID, file.Mode),
+		found("answer-missing", u.file+" is not there", "systemctl start keyreeve; its log says why it cannot write")
+	case file.Fault == "" && (file.UID != 0 || file.Mode&0o022 != 0):
+		found("answer-owner", fmt.Sprintf("%s belongs to uid %d, mode %04o: keyreeve-keys believes only what root alone can write", u.file, file.UID, file.Mode),
 			"rm "+u.file+"; systemctl restart keyreeve")
 	case u.user != "" && !user:
-		return found("answer-reader", "AuthorizedKeysCommandUser "+u.user+" is no account of this host", "AuthorizedKeysCommandUser "+commandUser)
-	case user && u.user != "root" && file.Mode&0o004 == 0 && (file.GID != gid || file.Mode&0o040 == 0):
-		return found("answer-reader", fmt.Sprintf("%s (group %d, mode %04o) cannot be read by %s (group %d)", u.file, file.GID, file.Mode, u.user, gid),
+		found("answer-reader", "AuthorizedKeysCommandUser "+u.user+" is no account of this host", "AuthorizedKeysCommandUser "+commandUser)
+	case file.Fault == "" && user && !reader.may(file.UID, file.GID, file.Mode, mayRead):
+		found("answer-reader", fmt.Sprintf("%s (group %d, mode %04o) cannot be read by %s (groups %v)", u.file, file.GID, file.Mode, u.user, reader.Groups),
 			fmt.Sprintf("chown root:%s %s; chmod 2750 %s; systemctl restart keyreeve", u.user, path.Dir(u.file), path.Dir(u.file)))
 	case file.Stale:
-		return found("answer-stale", u.file+" is older than registry.max_stale lets it count: nobody is let in by it", "look at the registry (keyreeve registry status), and at the daemon")
+		found("answer-stale", u.file+" is older than registry.max_stale lets it count: nobody is let in by it", "look at the registry (keyreeve registry status), and at the daemon")
 	case file.Fault != "":
-		return found("answer-damaged", u.file+": "+file.Fault, "rm "+u.file+"; systemctl restart keyreeve")
+		found("answer-damaged", u.file+": "+file.Fault, "rm "+u.file+"; systemctl restart keyreeve")
 	}
-	return nil
+	return list
+}
+
+// The bits of a mode, of those of others.
+const (
+	mayRead = 0o4
+	mayPass = 0o1 // a directory; or run a program
+)
+
+// may reports whether a file's mode gives a user a right: by the first class that he is in (path_resolution(7)). Root may all.
+func (r Reader) may(uid, gid int, mode, bit uint32) bool {
+	switch {
+	case r.UID == 0:
+		return true
+	case r.UID == uid:
+		return mode>>6&bit != 0
+	case slices.Contains(r.Groups, gid):
+		return mode>>3&bit != 0
+	}
+	return mode&bit != 0
 }

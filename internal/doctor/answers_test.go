@@ -1,11 +1,13 @@
 package doctor_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,7 +57,7 @@ func newKey(t *testing.T) string {
 // answers writes the file, which counts until a moment.
 func (a asks) answers(end time.Time) {
 	a.Helper()
-	data, err := answer.Make(slices.Values([]answer.User{{Name: "ada", UID: 2001}}), end, answer.Rules{})
+	data, err := answer.Make(slices.Values([]answer.User{{Name: "ada", UID: 2001}}), end, answer.Rules{Keys: []answer.Rule{{Type: "ed25519"}}})
 	if err != nil {
 		a.Fatal(err)
 	}
@@ -106,7 +108,28 @@ func TestChecksOfAnswers(t *testing.T) {
 		"no such user":                       {words, func(a asks) error { a.put("etc/passwd", "root:x:0:0::/root:/bin/sh\n"); return nil }, []string{"locks-out answer-reader"}},
 		"stale":                              {words, func(a asks) error { a.answers(time.Now().Add(-time.Second)); return nil }, []string{"locks-out answer-stale"}},
 		"not yet stale":                      {words, func(a asks) error { a.answers(time.Now().Add(time.Hour)); return nil }, nil},
-		"damaged":                            {words, func(a asks) error { return os.Truncate(file(a), 100) }, []string{"locks-out answer-damaged"}},
+		"a link": {words, func(a asks) error {
+			return errors.Join(os.Rename(file(a), file(a)+"x"), os.Symlink(file(a)+"x", file(a)))
+		}, []string{"locks-out answer-damaged"}},
+		"a FIFO": {words, func(a asks) error { return errors.Join(os.Remove(file(a)), syscall.Mkfifo(file(a), 0o644)) }, []string{"locks-out answer-damaged"}},
+		"stale, with nobody of the sample": {words, func(a asks) error {
+			a.accounts = append(a.accounts[:1:1], a.accounts[2])
+			a.answers(time.Now().Add(-time.Second))
+			return nil
+		}, []string{"locks-out answer-stale"}},
+		"a directory that is shut":       {words, func(a asks) error { return os.Chmod(a.dir, 0o700) }, []string{"locks-out answer-reader"}},
+		"one that is its user's group's": {words, func(a asks) error { return errors.Join(os.Chmod(a.dir, 0o750), os.Chown(a.dir, 0, a.account.GID)) }, nil},
+		"of another group":               {words, func(a asks) error { return errors.Join(os.Chmod(a.dir, 0o750), os.Chown(a.dir, 0, 4242)) }, []string{"locks-out answer-reader"}},
+		"of a group that he is in": {words, func(a asks) error {
+			a.put("etc/group", "others:x:4242:eve,"+a.account.Name+"\n")
+			return errors.Join(os.Chmod(a.dir, 0o750), os.Chown(a.dir, 0, 4242))
+		}, nil},
+		"below a directory that is shut": {words, func(a asks) error { return os.Chmod(a.below, 0o700) }, []string{"locks-out answer-reader", "locks-out keys-program"}},
+		"behind a link, below one": {words, func(a asks) error {
+			shut := filepath.Join(a.below, "state")
+			return errors.Join(os.Mkdir(shut, 0o700), os.Rename(a.dir, filepath.Join(shut, "answers")), os.Symlink(filepath.Join(shut, "answers"), a.dir))
+		}, []string{"locks-out answer-reader"}},
+		"damaged": {words, func(a asks) error { return os.Truncate(file(a), 100) }, []string{"locks-out answer-damaged"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAsks(t, account)
@@ -154,6 +177,26 @@ func TestAnswersAndWhoAsks(t *testing.T) {
 	wants("elsewhere", "locks-out answer-elsewhere")
 	a.sshd(narrowed + "AuthorizedKeysFile none\n" + glass)
 	wants("nobody asks, and there are no homes", "locks-out no-keys", "note answer-unused")
+}
+
+// Another file, program or user in a Match block is looked at as if it were in force.
+func TestAnswersInABlock(t *testing.T) {
+	account := testenv.NewAccount(t)
+	for block, want := range map[string][]string{
+		"AuthorizedKeysCommand PROGRAM --file=/gone " + words:                         {"locks-out answer-elsewhere"},
+		"AuthorizedKeysCommand /gone/keyreeve-keys --file=FILE " + words:              {"locks-out keys-program"},
+		"AuthorizedKeysCommandUser nobody":                                            {"locks-out answer-reader"},
+		"AuthorizedKeysFile .ssh/authorized_keys\n\tAuthorizedKeysCommandUser nobody": {"note answer-reader", "note key-file"},
+		"AuthorizedKeysCommand PROGRAM --file=FILE -- %u %U":                          nil,
+	} {
+		a := newAsks(t, account)
+		a.put("etc/passwd", "nobody:x:65534:65534::/:/bin/sh\n"+fmt.Sprintf("%s:x:%d:%d::/:/bin/sh\n", account.Name, account.UID, account.GID))
+		block = strings.NewReplacer("PROGRAM", a.program, "FILE", a.dir+"/keys.cdb").Replace(block)
+		a.sshd(narrowed + a.command(words) + "AuthorizedKeysFile none\n" + glass + "Match Address 198.51.100.0/24\n\t" + block + "\n")
+		if diff := cmp.Diff(want, codes(a.found())); diff != "" {
+			t.Errorf("%s: %s", block, diff)
+		}
+	}
 }
 
 // Where sshd takes keys from keyreeve alone, what a home could say is no danger, and a block that brings homes back is told.

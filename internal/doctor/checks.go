@@ -47,6 +47,8 @@ func checks() []check {
 		{"principals", []string{"authorizedprincipalsfile", "trustedusercakeys"}, everybody, principalsFile},
 		{"principals", []string{"authorizedprincipalscommand", "trustedusercakeys"}, everybody, principalsCommand},
 		{"keys-command", []string{"authorizedkeyscommand"}, everybody, foreignCommand},
+		{"keys-also", []string{"authorizedkeyscommand"}, everybody, keysAlso},
+		{"keys-also-program", []string{"authorizedkeyscommand", "authorizedkeyscommanduser"}, everybody, alsoProgram},
 		{"keys-command-words", []string{"authorizedkeyscommand"}, everybody, commandWords},
 		{"no-keys", []string{"authorizedkeysfile", "authorizedkeyscommand"}, everybody, noKeys},
 		{"no-keys", []string{"pubkeyauthentication"}, everybody, keysOff},
@@ -72,7 +74,7 @@ func checks() []check {
 }
 
 // strong: sshd takes keys from keyreeve alone.
-func strong(s host.Settings) bool { return noFiles(s) && ours(s) }
+func strong(s host.Settings) bool { return noFiles(s) && ours(s) && askedBy(s).also == "" }
 
 func noFiles(s host.Settings) bool { return allNone(s.Words("AuthorizedKeysFile")) }
 

@@ -152,6 +152,13 @@ func TestChecksOfSSHD(t *testing.T) {
 		"by an address":                       {"", narrowed + "Match Address 10.0.0.0/8\n\tTrustedUserCAKeys /etc/ssh/ca\n", []string{"defeats trusted-ca drop/10.conf:4"}},
 		"by a port, another file":             {"", narrowed + "Match LocalPort 2222\n\tAuthorizedKeysFile /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
 		"by an address, a weak type":          {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms +ssh-rsa\n", []string{"defeats algorithms drop/10.conf:4"}},
+		"by an address, all but one":          {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms -rsa-sha2-256\n", []string{"defeats algorithms drop/10.conf:4"}},
+		"by an address, one first":            {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms ^ssh-ed25519\n", []string{"defeats algorithms drop/10.conf:4"}},
+		"by an address, one more that it has": {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms +ssh-ed25519\n", []string{"defeats algorithms drop/10.conf:4"}},
+		"by an address, enough taken out":     {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms -*ecdsa*,*-cert-v01@openssh.com\n", nil},
+		"by an address, a type taken out":     {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms -*ecdsa*,*-cert-v01@openssh.com,ssh-ed25519\n", []string{"locks-out algorithms-missing drop/10.conf:4"}},
+		"by an old name":                      {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedKeyTypes +ecdsa-sha2-nistp256\n", []string{"defeats algorithms drop/10.conf:4"}},
+		"passwords by an old name":            {"doctor: {passwords: forbid}\n", narrowed + "PasswordAuthentication no\nKbdInteractiveAuthentication no\nMatch Address 10.0.0.0/8\n\tChallengeResponseAuthentication yes\n", []string{"defeats passwords drop/10.conf:6"}},
 		"by an address, less":                 {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms ssh-ed25519,sk-ssh-ed25519@openssh.com,rsa-sha2-512\n", nil},
 		"by a token that sshd does not know":  {"", narrowed + "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/keys/%k\n", []string{"defeats key-file drop/10.conf:3"}},
 		"by an address, but for some":         {"", narrowed + "Match User *,!ada,!bob,!root Address 10.0.0.0/8\n\tTrustedUserCAKeys /etc/ssh/ca\n", nil},
@@ -201,6 +208,20 @@ func TestLineOfAList(t *testing.T) {
 	p.put("drop/05.conf", "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms ssh-ed25519,sk-ssh-ed25519@openssh.com,rsa-sha2-512\n")
 	if diff := cmp.Diff([]string{"defeats algorithms drop/10.conf:1"}, p.found()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A list in a block of which sshd says nothing is one with more than the policy accepts, and no list of what is missing.
+func TestListThatSSHDDoesNotTell(t *testing.T) {
+	p := newPlace(t)
+	p.sshd(narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms -rsa-sha2-256\n")
+	facts := p.facts()
+	if len(facts.Said[0].Lists) != 1 {
+		t.Errorf("%v", facts.Said[0].Lists)
+	}
+	facts.Said[0].Lists = nil
+	if found := doctor.Diagnose(facts); len(found) != 1 || found[0].Code != "algorithms" || found[0].Severity != doctor.Defeats {
+		t.Errorf("%+v", found)
 	}
 }
 

@@ -2,12 +2,9 @@ package doctor
 
 import (
 	"fmt"
-	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/keyreeve/keyreeve/internal/answer"
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/host"
 )
@@ -79,18 +76,10 @@ func (f Facts) known(b *strings.Builder, keyword, value string) {
 
 // tooNarrow tells whom the lines keep out who gets in now and has to.
 func (f Facts) tooNarrow(b *strings.Builder, kinds [][]string, bits int) {
-	for _, said := range f.Said {
-		for _, account := range f.glass() {
-			s, known := said.Users[account.Name]
-			if !known || f.barred(account.Name) {
-				continue
-			}
-			s = maps.Clone(s)
-			s["pubkeyacceptedalgorithms"], s["requiredrsasize"] = []string{strings.Join(slices.Concat(kinds...), ",")}, []string{fmt.Sprint(bits)}
-			if file := noKey(account, s); file != "" {
-				fmt.Fprintf(b, "# BEFORE THIS: by these lines sshd takes no key of %s, and %s has to get in. Put one there that the policy accepts.\n", file, account.Name)
-			}
-		}
+	for _, file := range f.refused(host.Settings{
+		"pubkeyacceptedalgorithms": {strings.Join(slices.Concat(kinds...), ",")}, "requiredrsasize": {fmt.Sprint(bits)},
+	}) {
+		fmt.Fprintf(b, "# BEFORE THIS: by these lines sshd takes no key of %s, who has to get in. Put one there that the policy accepts.\n", file)
 	}
 }
 
@@ -103,11 +92,14 @@ func (f Facts) asking(b *strings.Builder, way string) {
 	if way == Strong {
 		b.WriteString("AuthorizedKeysFile none\n")
 	}
-	line := command
-	if dir := f.Config.Answer.Dir; dir != "" && dir != answer.Dir {
-		line = strings.Replace(command, " -- ", " --file="+filepath.Join(dir, answer.Name)+" -- ", 1)
+	also, alone := f.otherPrograms()
+	if len(also) > 1 {
+		alone = append(alone, also[1:]...)
 	}
-	fmt.Fprintf(b, "%s\nAuthorizedKeysCommandUser %s\n", line, commandUser)
+	for _, other := range alone {
+		fmt.Fprintf(b, "# BEFORE THIS: sshd hears of keys by %s now, which these lines do not ask. Who has no others is kept out by them; --also names one program (docs/sshd.md).\n", other)
+	}
+	fmt.Fprintf(b, "%s\nAuthorizedKeysCommandUser %s\n", f.commandLine(also), commandUser)
 	if way == Strong {
 		names, files := f.glassNames(","), "/etc/ssh/authorized_keys/%u"
 		if names == "root" { // anybody else's home is his own, and to be read no more

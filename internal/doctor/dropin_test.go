@@ -254,6 +254,16 @@ func TestDropInOfTheList(t *testing.T) {
 	}
 }
 
+func ecdsa(t *testing.T) string {
+	t.Helper()
+	kind := [2]string{"ecdsa", "256"}
+	text, err := os.ReadFile(kinds(t, kind)[kind] + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // Whoever has to get in, and would not by the narrowing, is named with it: without it sshd takes his key.
 func TestDropInNamesWhoItKeepsOut(t *testing.T) {
 	p := newPlace(t)
@@ -264,9 +274,28 @@ func TestDropInNamesWhoItKeepsOut(t *testing.T) {
 	const warning = "# BEFORE THIS: by these lines sshd takes no key of "
 	p.put("root/.ssh/authorized_keys", string(public))
 	p.sshd("")
-	if text := p.facts().DropIn(doctor.Homes); !strings.Contains(text, warning+p.path("root/.ssh/authorized_keys")+", and root has to get in.") {
+	if text := p.facts().DropIn(doctor.Homes); !strings.Contains(text, warning+p.path("root/.ssh/authorized_keys")+" (root), who has to get in.") {
 		t.Error(text)
 	}
+	// So does each line that doctor wants.
+	wants := func(warned ...string) {
+		t.Helper()
+		var got []string
+		for _, f := range doctor.Diagnose(p.facts()) {
+			if strings.Contains(f.Do, "; BEFORE THIS put a key there") && strings.Contains(f.Do, p.path("root/.ssh/authorized_keys")+" (root)") {
+				got = append(got, f.Code)
+			}
+		}
+		if diff := cmp.Diff(warned, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	wants("rsa-size")
+	p.put("root/.ssh/authorized_keys", ecdsa(t))
+	wants("algorithms")
+	p.put("root/.ssh/authorized_keys", ecdsa(t)+newKey(t)+"\n")
+	wants()
+	p.put("root/.ssh/authorized_keys", string(public))
 	p.sshd("PermitRootLogin no\n")
 	if text := p.facts().DropIn(doctor.Homes); strings.Contains(text, warning) {
 		t.Error(text)

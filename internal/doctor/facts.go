@@ -30,8 +30,9 @@ type Facts struct {
 	Programs map[string]string
 	// Answer is the file of answers, by path.
 	Answer map[string]AnswerFile
-	// Groups are the primary groups of the accounts that AuthorizedKeysCommandUser names.
-	Groups map[string]int
+	// Readers are the accounts that AuthorizedKeysCommandUser names, and Shut says what keeps one from a program or a file: a directory above it, say.
+	Readers map[string]Reader
+	Shut    map[Reach]string
 	// Revoked are the files for RevokedKeys that sshd's configuration names, and deny.file, by path.
 	Revoked map[string]RevokedFile
 	// Authorities are the files of TrustedUserCAKeys, by path; Hosts are those of keys of hosts that all users trust.
@@ -88,6 +89,15 @@ type PAMLine struct {
 	Module  string
 	Args    []string
 }
+
+// Reader is an account of this host as which keyreeve-keys runs, with its primary group and those of /etc/group.
+type Reader struct {
+	UID    int
+	Groups []int
+}
+
+// Reach is a file that somebody has to reach.
+type Reach struct{ User, Path string }
 
 // AnswerFile is what stat(2) and a reading say of the file of answers.
 type AnswerFile struct {

@@ -58,7 +58,11 @@ func (q Question) lists(ctx context.Context, f *Facts) {
 		if f.hidden(err) {
 			err = nil
 		}
-		f.Spared[name] = KeyFile{keysOf(text), err}
+		keys, wrong := authkeys.Keys(text)
+		if wrong != nil {
+			err = fmt.Errorf("%s: %w", name, wrong)
+		}
+		f.Spared[name] = KeyFile{keys, err}
 	}
 }
 

@@ -55,7 +55,7 @@ func within(said host.Said, block []host.Line, user string) (settings host.Setti
 	settings = maps.Clone(now)
 	for _, line := range slices.Backward(block) {
 		if !shadowed(said, line, user) {
-			settings[line.Keyword] = changed(now.Words(line.Keyword), line.Values)
+			settings[line.Keyword] = changed(said, now.Words(line.Keyword), line)
 		}
 	}
 	return settings, !maps.EqualFunc(settings, now, slices.Equal[[]string])

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,33 @@ func narrow(kinds [][]string) string {
 	return "PubkeyAcceptedAlgorithms " + strings.Join(slices.Concat(kinds...), ",")
 }
 
+// keptOut is a warning behind a line that is to be written, where those who have to get in do not by it.
+func (f Facts) keptOut(line host.Settings) string {
+	list := f.refused(line)
+	if len(list) == 0 {
+		return ""
+	}
+	return "; BEFORE THIS put a key there that the policy accepts, as by it sshd takes none of " + strings.Join(list, ", ")
+}
+
+// refused are the files of those who have to get in of which sshd takes no key by other settings than those in force, and whose each is.
+func (f Facts) refused(line host.Settings) (list []string) {
+	for _, said := range f.Said {
+		for _, account := range f.glass() {
+			s, known := said.Users[account.Name]
+			if !known || f.barred(account.Name) {
+				continue
+			}
+			s = maps.Clone(s)
+			maps.Copy(s, line)
+			if file := noKey(account, s); file != "" {
+				list = add(list, file+" ("+account.Name+")")
+			}
+		}
+	}
+	return list
+}
+
 // algorithms: what the policy refuses should not reach a login.
 func algorithms(f Facts, s host.Settings) verdict {
 	if !s.Has("PubkeyAcceptedAlgorithms") {
@@ -62,7 +90,10 @@ func algorithms(f Facts, s host.Settings) verdict {
 	if len(extra) == 0 {
 		return verdict{}
 	}
-	return verdict{f.weigh(s), "sshd takes keys and certificates that the policy refuses: " + some(extra), narrow(kinds)}
+	return verdict{
+		f.weigh(s), "sshd takes keys and certificates that the policy refuses: " + some(extra),
+		narrow(kinds) + f.keptOut(host.Settings{"pubkeyacceptedalgorithms": {strings.Join(wanted, ",")}}),
+	}
 }
 
 // algorithmsMissing: whose key the policy accepts should get in by it.
@@ -96,7 +127,10 @@ func rsaSize(f Facts, s host.Settings) verdict {
 	case err != nil:
 		return verdict{Unknown, fmt.Sprintf("sshd says RequiredRSASize %q", s.Text("RequiredRSASize")), ""}
 	case least < bits:
-		return verdict{f.weigh(s), fmt.Sprintf("sshd takes RSA keys of %d bits, and the policy wants %d", least, bits), "RequiredRSASize " + strconv.Itoa(bits)}
+		return verdict{
+			f.weigh(s), fmt.Sprintf("sshd takes RSA keys of %d bits, and the policy wants %d", least, bits),
+			"RequiredRSASize " + strconv.Itoa(bits) + f.keptOut(host.Settings{"requiredrsasize": {strconv.Itoa(bits)}}),
+		}
 	case least > bits:
 		return verdict{LocksOut, fmt.Sprintf("sshd refuses RSA keys of less than %d bits, and the policy accepts %d", least, bits), "RequiredRSASize " + strconv.Itoa(bits)}
 	}

@@ -1,11 +1,13 @@
 package doctor
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/keyreeve/keyreeve/internal/answer"
 	"github.com/keyreeve/keyreeve/internal/host"
 )
 
@@ -20,6 +22,35 @@ type gate struct {
 	file        string
 	allow       []string
 	authorities []string
+	// wrong is why the program fails by its words, and so refuses every session.
+	wrong string
+}
+
+// parse reads the words behind the program as it does (main and parseGate in cmd/keyreeve-keys).
+func (g *gate) parse(args []string) {
+	g.file = path.Join(answer.Dir, answer.Name)
+	wrong := ""
+	for i, word := range args {
+		flag, value, _ := strings.Cut(word, "=")
+		switch {
+		case i == 0 && word == "--pam":
+		case i == 0:
+			wrong = "--pam is not its first word, so that it takes itself for sshd's command"
+		case flag == "--file" && value != "":
+			g.file = value
+		case flag == "--record" && value != "":
+		case flag == "--allow" && value != "":
+			g.allow = append(g.allow, strings.Split(value, ",")...)
+		case flag == "--authority" && strings.HasPrefix(value, "SHA256:"):
+			g.authorities = append(g.authorities, value)
+		default:
+			wrong = cmp.Or(wrong, "it does not take the word "+word)
+		}
+	}
+	if slices.Contains(g.allow, "publickey") {
+		wrong = cmp.Or(wrong, "--allow=publickey would let in every key")
+	}
+	g.wrong = wrong
 }
 
 // gate finds it.
@@ -30,15 +61,8 @@ func (f Facts) gate() gate {
 		if line.Type != "session" || !line.is("pam_exec") || at < 0 || !slices.Contains(words[at+1:], "--pam") {
 			continue
 		}
-		g := gate{there: true, line: i, where: line.place(), program: words[at], file: fileOf(words[at+1:])}
-		for _, word := range words[at+1:] {
-			if list, ok := strings.CutPrefix(word, "--allow="); ok {
-				g.allow = append(g.allow, strings.Split(list, ",")...)
-			}
-			if key, ok := strings.CutPrefix(word, "--authority="); ok {
-				g.authorities = append(g.authorities, key)
-			}
-		}
+		g := gate{there: true, line: i, where: line.place(), program: words[at]}
+		g.parse(words[at+1:])
 		g.binds = !slices.ContainsFunc(f.beside(g), func(one Finding) bool { return one.Severity == Defeats })
 		return g
 	}
@@ -57,12 +81,18 @@ func (f Facts) beside(g gate) []Finding {
 	var list []Finding
 	line := f.PAM[g.line]
 	const own = "session requisite pam_exec.so quiet type=open_session " + program + " --pam"
-	if line.Control != "requisite" && line.Control != "required" {
+	if !line.binds() {
 		list = append(list, Finding{"gate-control", Defeats, g.where, "a session begins although the gate refuses it: its control is " + line.Control, own})
 	}
 	for _, word := range line.Args {
 		if phase, ok := strings.CutPrefix(word, "type="); ok && phase != "open_session" {
 			list = append(list, Finding{"gate-control", Defeats, g.where, "the gate is not run when a session begins: " + word, own})
+		}
+	}
+	// sshd has the variables of the auth stack set (pam_setcred) before any session begins.
+	for _, before := range f.PAM {
+		if before.Type == "auth" && before.readsUsersFile() {
+			list = append(list, Finding{"gate-order", Defeats, before.place(), "the user's own file of variables is read before the gate, and can say again what decides there, such as the key that he used", "user_readenv=0"})
 		}
 	}
 	distance := 0
@@ -72,13 +102,44 @@ func (f Facts) beside(g gate) []Finding {
 		}
 		distance++
 		switch {
-		case before.is("pam_env") && slices.Contains(before.Args, "user_readenv=1"):
+		case before.readsUsersFile():
 			list = append(list, Finding{"gate-order", Defeats, before.place(), "the user's own file of variables is read before the gate, and can name another key than he used", "move the lines of configs/pam.d/keyreeve before it"})
 		case before.skips(distance) && f.forAll(before):
 			list = append(list, Finding{"gate-order", Defeats, before.place(), "the stack can end here in favour of a session, before the gate: " + before.Control + " " + before.Module, "move the lines of configs/pam.d/keyreeve before it"})
 		}
 	}
 	return list
+}
+
+// readsUsersFile: pam_env(8) takes any number but 0 for yes.
+func (l PAMLine) readsUsersFile() bool {
+	return l.is("pam_env") && slices.ContainsFunc(l.Args, func(word string) bool {
+		value, ok := strings.CutPrefix(word, "user_readenv=")
+		return ok && strings.TrimLeft(value, "0") != ""
+	})
+}
+
+// binds reports whether the failure of a line fails the stack: requisite, required, or an action for each result that pam_exec(8) has for a failure
+// which does so (pam.conf(5)).
+func (l PAMLine) binds() bool {
+	if !strings.Contains(l.Control, "=") {
+		return l.Control == "requisite" || l.Control == "required"
+	}
+	actions := make(map[string]string)
+	for word := range strings.FieldsSeq(l.Control) {
+		result, action, _ := strings.Cut(word, "=")
+		actions[result] = action
+	}
+	for _, result := range []string{"system_err", "service_err", "conv_err", "incomplete", "buf_err", "abort"} {
+		action, given := actions[result]
+		if !given {
+			action = actions["default"]
+		}
+		if action != "die" && action != "bad" {
+			return false
+		}
+	}
+	return true
 }
 
 // skips reports whether a line that succeeds takes the stack past the gate, which is so many lines behind it: sufficient, or an action that
@@ -148,6 +209,9 @@ func (f Facts) gateFindings() []Finding {
 		return nil
 	}
 	list := f.beside(g)
+	if g.wrong != "" {
+		list = append(list, Finding{"gate-words", LocksOut, g.where, "the gate fails, and nobody begins a session: " + g.wrong, "session requisite pam_exec.so quiet type=open_session " + program + " --pam"})
+	}
 	if file := f.PAM[g.line].File; file != f.Stack {
 		list = append(list, Finding{
 			"gate-everywhere", LocksOut, g.where, "the gate stands in a file that other services than sshd have too: login, su and cron begin no session, as no sshd names a key to them",

@@ -5,28 +5,102 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/keyreeve/keyreeve/internal/answer"
 	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
-// programs looks at what sshd and PAM run of keyreeve's, and at the file that it reads.
+// programs looks at what sshd and PAM run of keyreeve's, at what that runs, and at the file that it reads.
 func (q Question) programs(f *Facts) {
-	f.Programs, f.Answer, f.Groups = make(map[string]string), make(map[string]AnswerFile), make(map[string]int)
-	for _, u := range f.uses() {
-		if err := unsafePath(u.program); err != nil && !f.hidden(err) {
-			f.Programs[u.program] = err.Error()
-		}
-		if file, err := q.answerFile(u.file, f.Accounts); err == nil {
-			f.Answer[u.file] = file
-		} else if !f.hidden(err) {
-			f.Answer[u.file] = AnswerFile{Fault: err.Error()}
-		}
-		if gid, err := q.group(u.user); err == nil {
-			f.Groups[u.user] = gid
+	f.Programs, f.Answer = make(map[string]string), make(map[string]AnswerFile)
+	f.Readers, f.Shut = make(map[string]Reader), make(map[Reach]string)
+	for _, user := range f.commandUsers() {
+		if reader, err := q.reader(user); err == nil {
+			f.Readers[user] = reader
 		}
 	}
+	var ran, read []string
+	for _, u := range f.uses() {
+		ran, read = add(ran, u.program), add(read, u.file)
+	}
+	for _, s := range f.commands() {
+		if a := askedBy(s); a.also != "" {
+			other, _ := a.other()
+			ran = add(ran, other)
+		}
+	}
+	for _, program := range ran {
+		if err := unsafePath(program); err != nil && !f.hidden(err) {
+			f.Programs[program] = err.Error()
+		}
+		f.reach(program, mayPass)
+	}
+	for _, name := range read {
+		if file, err := q.answerFile(name, f.Accounts); err == nil {
+			f.Answer[name] = file
+		} else if !f.hidden(err) {
+			f.Answer[name] = AnswerFile{Fault: err.Error()}
+		}
+		f.reach(name, 0)
+	}
+}
+
+// commandUsers are those as whom commands run, in force and in blocks.
+func (f *Facts) commandUsers() (list []string) {
+	for _, said := range f.Said {
+		for _, s := range said.Users {
+			list = append(list, s.Words("AuthorizedKeysCommandUser")...)
+		}
+		for _, line := range said.Lines {
+			if line.Keyword == "authorizedkeyscommanduser" {
+				list = append(list, line.Values...)
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// reach looks at what keeps each of the readers from a path: the file itself, if a bit is given, and all directories above it, also where links lead.
+func (f *Facts) reach(path string, bit uint32) {
+	var above []string
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		target = path // it is told elsewhere
+	}
+	for _, name := range []string{filepath.Clean(path), target} {
+		for name != "/" && name != "." {
+			name = filepath.Dir(name)
+			above = add(above, name)
+		}
+	}
+	for user, reader := range f.Readers {
+		for _, dir := range above {
+			if why := reader.barred(dir, mayPass); why != "" {
+				f.Shut[Reach{user, path}] = why
+			}
+		}
+		if bit != 0 && f.Shut[Reach{user, path}] == "" {
+			f.Shut[Reach{user, path}] = reader.barred(path, bit)
+		}
+	}
+}
+
+// barred says how a mode keeps somebody out. What is not there keeps nobody: it is told as that.
+func (r Reader) barred(path string, bit uint32) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	uid, gid := statefile.Owner(info)
+	if mode := uint32(info.Mode().Perm()); !r.may(uid, gid, mode, bit) {
+		return fmt.Sprintf("%s (uid %d, group %d, mode %04o) is shut to uid %d, groups %v", path, uid, gid, mode, r.UID, r.Groups)
+	}
+	return ""
 }
 
 // unsafePath says why sshd would not run a program: it, and every directory above it, must be root's alone to write (auth_secure_path
@@ -51,10 +125,12 @@ func unsafePath(path string) error {
 
 // answerFile looks at the file of answers, and asks it for each of the sample.
 func (q Question) answerFile(path string, accounts []Account) (AnswerFile, error) {
-	file, err := os.Open(path) //nolint:gosec // the configuration of sshd names it
-	if errors.Is(err, fs.ErrNotExist) {
+	if info, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return AnswerFile{Missing: true}, nil
+	} else if err == nil && !info.Mode().IsRegular() { // as open in cmd/keyreeve-keys; a FIFO would hold this up
+		return AnswerFile{}, errors.New("it is a link, or no regular file: keyreeve-keys does not open it")
 	}
+	file, err := os.Open(path) //nolint:gosec // the configuration of sshd names it
 	if err != nil {
 		return AnswerFile{}, err
 	}
@@ -66,8 +142,7 @@ func (q Question) answerFile(path string, accounts []Account) (AnswerFile, error
 	var a AnswerFile
 	a.UID, a.GID = statefile.Owner(info)
 	a.Mode = uint32(info.Mode().Perm())
-	for _, account := range accounts {
-		_, _, err := answer.Find(file, info.Size(), account.Name, q.Now)
+	note := func(err error) {
 		switch {
 		case errors.Is(err, answer.ErrStale):
 			a.Stale = true
@@ -75,15 +150,38 @@ func (q Question) answerFile(path string, accounts []Account) (AnswerFile, error
 			a.Fault = err.Error()
 		}
 	}
+	// The rules are in every file, whomever it has.
+	_, err = answer.FindRules(file, info.Size(), q.Now)
+	note(err)
+	for _, account := range accounts {
+		_, _, err := answer.Find(file, info.Size(), account.Name, q.Now)
+		note(err)
+	}
 	return a, nil
 }
 
-func (q Question) group(user string) (gid int, err error) {
+// reader is an account with its groups, of the files of this host.
+func (q Question) reader(user string) (r Reader, err error) {
 	err = fs.ErrNotExist
 	wrong := q.fields("/etc/passwd", func(fields []string) {
 		if len(fields) >= 4 && fields[0] == user && err != nil {
-			gid, err = strconv.Atoi(fields[3])
+			var gid int
+			var bad error
+			r.UID, err = strconv.Atoi(fields[2])
+			gid, bad = strconv.Atoi(fields[3])
+			r.Groups, err = []int{gid}, errors.Join(err, bad)
 		}
 	})
-	return gid, errors.Join(wrong, err)
+	more := q.fields("/etc/group", func(fields []string) {
+		if len(fields) < 4 || !slices.Contains(strings.Split(fields[3], ","), user) {
+			return
+		}
+		if gid, err := strconv.Atoi(fields[2]); err == nil && !slices.Contains(r.Groups, gid) {
+			r.Groups = append(r.Groups, gid)
+		}
+	})
+	if errors.Is(more, fs.ErrNotExist) {
+		more = nil
+	}
+	return r, errors.Join(wrong, err, more)
 }

@@ -80,19 +80,17 @@ func (f Facts) inBlocks(said host.Said, c check) []Finding {
 	return list
 }
 
-// changed is a value after a line; a list may be told by what is added to it (PubkeyAcceptedAlgorithms in sshd_config(5)).
-func changed(now, line []string) []string {
-	if len(line) != 1 || line[0] == "" || !strings.ContainsAny(line[0][:1], "+-^") {
-		return line
+// changed is a value after a line of a Match block. A list that is told by "+", "-" or "^" is sshd's own default, changed, whatever is in force outside
+// of the block; where sshd does not say what it comes to, it is taken for one with more than the policy accepts.
+func changed(said host.Said, now []string, line host.Line) []string {
+	values := line.Values
+	if line.Keyword != "pubkeyacceptedalgorithms" || len(values) != 1 || !host.IsChange(values[0]) {
+		return values
 	}
-	more := strings.Split(line[0][1:], ",")
-	list := strings.Split(strings.Join(now, ","), ",")
-	if line[0][0] == '-' {
-		list = slices.DeleteFunc(list, func(name string) bool { return slices.Contains(more, name) })
-	} else {
-		list = append(list, more...)
+	if list, known := said.Lists[values[0]]; known {
+		return list
 	}
-	return []string{strings.Join(list, ",")}
+	return []string{strings.Join(append(slices.Clone(now), "whatever sshd takes by default, "+values[0]), ",")}
 }
 
 func at(line host.Line) string { return line.File + ":" + strconv.Itoa(line.Number) }

@@ -25,9 +25,14 @@ func ask(ctx context.Context, program, config, user string) ([]string, error) {
 
 // askAll is ask for everything that sshd prints.
 func askAll(ctx context.Context, program, config, user string) (Settings, error) {
+	return askFed(ctx, "", program, config, user)
+}
+
+// askFed is askAll for a configuration that may be this text, by the name of stdin.
+func askFed(ctx context.Context, text, program, config, user string) (Settings, error) {
 	var first error
 	for _, mode := range [][]string{{"-T"}, {"-G", "-T"}} {
-		out, err := run(ctx, program, append(mode, "-C", "user="+user+","+nowhere, "-f", config)...)
+		out, _, err := runFed(ctx, text, program, append(mode, "-C", "user="+user+","+nowhere, "-f", config)...)
 		if err == nil {
 			return parseSettings(out)
 		}
@@ -38,8 +43,22 @@ func askAll(ctx context.Context, program, config, user string) (Settings, error)
 	return nil, first
 }
 
+// askList asks what a list of PubkeyAcceptedAlgorithms comes to that a Match block tells by "+", "-" or "^": not what is in force outside of it, changed,
+// but what sshd was compiled with (measured with 9.2; sshd_config(5) says "the default set"). It is asked with a configuration of that block alone,
+// beside the host keys without which sshd -T says nothing, and what is in force otherwise.
+func askList(ctx context.Context, program string, now Settings, list string) ([]string, error) {
+	var text strings.Builder
+	for _, key := range now.Words("HostKey") {
+		fmt.Fprintf(&text, "HostKey %s\n", key)
+	}
+	fmt.Fprintf(&text, "PubkeyAcceptedAlgorithms %s\nMatch all\n\tPubkeyAcceptedAlgorithms %s\n", now.Text("PubkeyAcceptedAlgorithms"), list)
+	settings, err := askFed(ctx, text.String(), program, "/dev/stdin", "root")
+	return settings.Words("PubkeyAcceptedAlgorithms"), err
+}
+
 // Settings are what sshd -T prints: the values of each keyword, which is in lower case here, a line of them behind the other. 9.2 prints
-// keywords in lower case, 10.5 as they are spelt in the manual page; for some whose value is "none" 10.5 prints no line.
+// keywords in lower case, 10.5 as they are spelt in the manual page; for some whose value is "none" 10.5 prints no line. Commands, which it prints with
+// their quotes, are parted as sshd does before it runs them.
 type Settings map[string][]string
 
 // Words are the words of a keyword's values; none where sshd does not print it.
@@ -60,10 +79,15 @@ func (s Settings) Has(keyword string) bool { return len(s.Words(keyword)) > 0 }
 func parseSettings(out string) (Settings, error) {
 	settings := make(Settings)
 	for line := range strings.Lines(out) {
-		if words := strings.Fields(line); len(words) > 0 {
-			keyword := strings.ToLower(words[0])
-			settings[keyword] = append(settings[keyword], words[1:]...)
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
 		}
+		keyword := strings.ToLower(words[0])
+		if keyword == "authorizedkeyscommand" || keyword == "authorizedprincipalscommand" {
+			words = argv(strings.TrimSpace(line), false)
+		}
+		settings[keyword] = append(settings[keyword], words[1:]...)
 	}
 	if !settings.Has("Port") {
 		return nil, fmt.Errorf("sshd -T printed no configuration, but %d bytes of something else", len(out))

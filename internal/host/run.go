@@ -70,12 +70,20 @@ func run(ctx context.Context, program string, args ...string) (string, error) {
 
 // runBoth is run, and returns what the program printed on stderr, too.
 func runBoth(ctx context.Context, program string, args ...string) (stdout, stderr string, err error) {
+	return runFed(ctx, "", program, args...)
+}
+
+// runFed is runBoth for a program that reads a text from its stdin; without a text it has /dev/null there.
+func runFed(ctx context.Context, input, program string, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // an absolute path, and arguments as the package comment says
 	cmd.Dir = "/"
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + searchPath}
 	cmd.WaitDelay = time.Second // a child of the program may hold the pipes open
+	if input != "" {
+		cmd.Stdin = strings.NewReader(input)
+	}
 	var out, said bounded
 	cmd.Stdout, cmd.Stderr = &out, &said
 	err = cmd.Run()

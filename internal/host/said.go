@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -11,7 +13,7 @@ type Line struct {
 	File    string
 	Number  int      // from 1
 	Match   string   // what the Match block around it asks for; empty outside of blocks
-	Keyword string   // in lower case
+	Keyword string   // in lower case, of several that mean the same the one that sshd prints
 	Values  []string // without quotes
 }
 
@@ -22,6 +24,9 @@ type Said struct {
 	Users map[string]Settings
 	// Lines are those of the configuration's files in the order in which sshd reads them, with all that they include.
 	Lines []Line
+	// Lists are what PubkeyAcceptedAlgorithms comes to in a Match block, by what stands there: what begins with "+", "-" or "^". One that sshd did not say
+	// is not there.
+	Lists map[string][]string
 	Err   error
 }
 
@@ -33,7 +38,7 @@ func (s *SSHD) Ask(ctx context.Context, users []string) []Said {
 		if program == "" {
 			continue
 		}
-		said := Said{Config: server.config, Users: make(map[string]Settings)}
+		said := Said{Config: server.config, Users: make(map[string]Settings), Lists: make(map[string][]string)}
 		reader := scanner{each: func(line Line) { said.Lines = append(said.Lines, line) }}
 		reader.file(server.config, "", always, 0)
 		wrong := reader.wrong
@@ -46,11 +51,34 @@ func (s *SSHD) Ask(ctx context.Context, users []string) []Said {
 			}
 			said.Users[user] = settings
 		}
+		said.askLists(ctx, program)
 		said.Err = errors.Join(wrong...)
 		list = append(list, said)
 	}
 	return list
 }
+
+// askLists fills Lists. What one user is told otherwise makes no difference to them.
+func (s *Said) askLists(ctx context.Context, program string) {
+	users := slices.Sorted(maps.Keys(s.Users))
+	if len(users) == 0 {
+		return
+	}
+	for _, line := range s.Lines {
+		if line.Match == "" || line.Keyword != "pubkeyacceptedalgorithms" || len(line.Values) != 1 || !IsChange(line.Values[0]) {
+			continue
+		}
+		if _, asked := s.Lists[line.Values[0]]; asked {
+			continue
+		}
+		if list, err := askList(ctx, program, s.Users[users[0]], line.Values[0]); err == nil {
+			s.Lists[line.Values[0]] = list
+		}
+	}
+}
+
+// IsChange reports whether a list of algorithms is told by what is added to sshd's default one, taken from it, or put before it.
+func IsChange(list string) bool { return list != "" && strings.ContainsAny(list[:1], "+-^") }
 
 // joinMatch is what a Match line asks for, in the block that includes its file: both have to be so (Include in sshd_config(5)).
 func joinMatch(around string, criteria []string) string {

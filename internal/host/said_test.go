@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,5 +45,33 @@ func TestAsk(t *testing.T) {
 	}
 	if list := NewSSHD("/nowhere/sshd", nil).Ask(t.Context(), nil); len(list) > 0 {
 		t.Errorf("without a configuration: %+v", list)
+	}
+}
+
+// A list that a Match block tells by "+", "-" or "^" is asked of sshd, which changes its own default there, whatever is in force outside of the block; a
+// keyword's old name is the one that sshd prints, and a command has the words that sshd gives it.
+func TestAskLists(t *testing.T) {
+	f := newFolder(t)
+	users := []string{"nobody-a", "nobody-b", "nobody-c"}
+	blocks := "PubkeyAcceptedKeyTypes rsa-sha2-512\nAuthorizedKeysCommand /bin/x \"--also=/y  %%u\" -- %u #1\nAuthorizedKeysCommandUser nobody\n"
+	changes := []string{"-*-cert-v01@openssh.com,*ecdsa*", "+ssh-dss", "^rsa-sha2-256"}
+	for i, user := range users {
+		blocks += "Match User " + user + "\n\tPubkeyAcceptedAlgorithms " + changes[i] + "\n"
+	}
+	f.config(blocks)
+	said := NewSSHD("", []string{f.path("sshd_config")}).Ask(t.Context(), append(users, "root"))[0]
+	if len(said.Users) != 4 || said.Err != nil {
+		t.Fatalf("%+v", said)
+	}
+	for i, user := range users {
+		if got, want := strings.Join(said.Lists[changes[i]], " "), said.Users[user].Text("PubkeyAcceptedAlgorithms"); got != want || got == "none" || !strings.Contains(got, "ssh-ed25519") {
+			t.Errorf("%s: %s, and for a user for whom the block holds %s", changes[i], got, want)
+		}
+	}
+	if slices.ContainsFunc(said.Lines, func(line Line) bool { return line.Keyword == "pubkeyacceptedkeytypes" }) {
+		t.Error("an old name stays")
+	}
+	if diff := cmp.Diff([]string{"/bin/x", "--also=/y  %%u", "--", "%u", "#1"}, said.Users["root"].Words("AuthorizedKeysCommand")); diff != "" {
+		t.Error(diff)
 	}
 }

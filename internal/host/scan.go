@@ -92,7 +92,7 @@ func (s *scanner) file(name, match string, around kind, depth int) {
 	now, block, number := around, match, 0
 	for line := range strings.Lines(data) {
 		keyword, values := split(line)
-		keyword = strings.ToLower(keyword)
+		keyword = canonical(strings.ToLower(keyword))
 		if number++; s.each != nil && keyword != "" {
 			s.each(Line{File: name, Number: number, Match: block, Keyword: keyword, Values: values})
 		}
@@ -205,8 +205,20 @@ func matchKind(criteria []string) kind {
 	return found
 }
 
-// split parts a line into its keyword and its words (strdelim and argv_split in misc.c): blanks or one "=" behind the keyword,
-// quotes of both kinds, backslash before a quote, a backslash or a blank, and "#" for a comment.
+// canonical is the keyword that sshd prints for another one of the same meaning (keywords in servconf.c).
+func canonical(keyword string) string {
+	switch keyword {
+	case "pubkeyacceptedkeytypes":
+		return "pubkeyacceptedalgorithms"
+	case "challengeresponseauthentication", "skeyauthentication":
+		return "kbdinteractiveauthentication"
+	case "dsaauthentication":
+		return "pubkeyauthentication"
+	}
+	return keyword
+}
+
+// split parts a line into its keyword and its words (strdelim in misc.c): blanks or one "=" behind the keyword.
 func split(line string) (keyword string, words []string) {
 	line = strings.Trim(line, " \t\r\n\f")
 	if rest, quoted := strings.CutPrefix(line, `"`); quoted {
@@ -223,6 +235,12 @@ func split(line string) (keyword string, words []string) {
 	if strings.HasPrefix(keyword, "#") {
 		return "", nil
 	}
+	return keyword, argv(line, true)
+}
+
+// argv parts a text into words (argv_split in misc.c): quotes of both kinds, backslash before a quote, a backslash or a blank, and in a configuration "#"
+// for a comment.
+func argv(line string, comments bool) (words []string) {
 	var word []byte
 	var quote byte
 	open := false // a word has begun, which may be empty
@@ -241,8 +259,8 @@ func split(line string) (keyword string, words []string) {
 				words = append(words, string(word))
 			}
 			word, open = nil, false
-		case quote == 0 && c == '#' && !open:
-			return keyword, words
+		case comments && quote == 0 && c == '#' && !open:
+			return words
 		default:
 			word, open = append(word, c), true
 		}
@@ -250,5 +268,5 @@ func split(line string) (keyword string, words []string) {
 	if open {
 		words = append(words, string(word))
 	}
-	return keyword, words
+	return words
 }

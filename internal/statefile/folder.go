@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // Entry is a file of a folder of the daemon's.
@@ -65,11 +66,18 @@ func Remove(path string) error {
 // Full reports whether an error says that the disk, or a quota on it, has no room.
 func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
-// Tidy removes what a crash left of files that were being written into dir, whose only writer the caller is.
-func Tidy(dir string) error {
+// Tidy removes what a crash left of files that were being written into dir: those that nobody has written to for so long, which may be 0 where the
+// caller is the only writer.
+func Tidy(dir string, age time.Duration) error {
 	list, err := filepath.Glob(filepath.Join(dir, temporary))
 	for _, path := range list {
-		err = errors.Join(err, os.Remove(path))
+		info, wrong := os.Lstat(path)
+		if wrong == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) >= age {
+			wrong = os.Remove(path)
+		}
+		if !errors.Is(wrong, fs.ErrNotExist) { // it has its name by now
+			err = errors.Join(err, wrong)
+		}
 	}
 	return err
 }
