@@ -53,12 +53,13 @@ func TestAsk(t *testing.T) {
 func TestAskLists(t *testing.T) {
 	f := newFolder(t)
 	users := []string{"nobody-a", "nobody-b", "nobody-c"}
-	blocks := "PubkeyAcceptedKeyTypes rsa-sha2-512\nAuthorizedKeysCommand /bin/x \"--also=/y  %%u\" -- %u #1\nAuthorizedKeysCommandUser nobody\n"
+	var blocks strings.Builder
+	blocks.WriteString("PubkeyAcceptedKeyTypes rsa-sha2-512\nAuthorizedKeysCommand /bin/x \"--also=/y  %%u\" -- %u #1\nAuthorizedKeysCommandUser nobody\n")
 	changes := []string{"-*-cert-v01@openssh.com,*ecdsa*", "+ssh-dss", "^rsa-sha2-256"}
 	for i, user := range users {
-		blocks += "Match User " + user + "\n\tPubkeyAcceptedAlgorithms " + changes[i] + "\n"
+		blocks.WriteString("Match User " + user + "\n\tPubkeyAcceptedAlgorithms " + changes[i] + "\n")
 	}
-	f.config(blocks)
+	f.config(blocks.String())
 	said := NewSSHD("", []string{f.path("sshd_config")}).Ask(t.Context(), append(users, "root"))[0]
 	if len(said.Users) != 4 || said.Err != nil {
 		t.Fatalf("%+v", said)
