@@ -89,7 +89,7 @@ func TestRevokedIsNobodys(t *testing.T) {
 			}
 			for _, text := range lines {
 				key := record(t, text).Key
-				if on := slices.Contains(revoked, key); on != (was[key] && !somebodys[key]) {
+				if on := slices.Contains(revoked, key.Sum()); on != (was[key] && !somebodys[key]) {
 					rt.Fatalf("%s is on the list: %v; it was somebody's: %v, it is: %v", key.Fingerprint(), on, was[key], somebodys[key])
 				}
 			}
@@ -97,8 +97,8 @@ func TestRevokedIsNobodys(t *testing.T) {
 	})
 }
 
-func sameKeys(a, b []authkeys.Key) bool {
-	compare := func(a, b authkeys.Key) int { return strings.Compare(a.String(), b.String()) }
+func sameKeys(a, b []authkeys.Sum) bool {
+	compare := func(a, b authkeys.Sum) int { return strings.Compare(a.String(), b.String()) }
 	return slices.Equal(slices.SortedFunc(slices.Values(a), compare), slices.SortedFunc(slices.Values(b), compare))
 }
 
@@ -141,7 +141,7 @@ func TestRevokedSpares(t *testing.T) {
 			}
 			w := p.read(t, []registry.User{someone(1, b), someone(2, b)}, c.exceptions...)
 			revoked, _ := p.memory.Revoked(w, p.now)
-			if on := slices.Contains(revoked, a.Key); on != c.on || len(revoked) > 1 {
+			if on := slices.Contains(revoked, a.Key.Sum()); on != c.on || len(revoked) > 1 {
 				t.Errorf("on the list %v of %d, want %v", on, len(revoked), c.on)
 			}
 		})
@@ -167,13 +167,13 @@ func TestRevokedInACrowd(t *testing.T) {
 			continue
 		}
 		p.memory.Ledger.Settle("user1", func(authkeys.Key) bool { return false })
-		if revoked, _ := p.memory.Revoked(w, p.now); !slices.Equal(revoked, []authkeys.Key{key(1).Key}) {
+		if revoked, _ := p.memory.Revoked(w, p.now); !slices.Equal(revoked, []authkeys.Sum{key(1).Key.Sum()}) {
 			t.Errorf("one that is settled: %d on the list", len(revoked))
 		}
 		p.now = p.now.Add(2 * time.Hour)
 		fewer[0] = someone(9, key(90))
 		w = p.read(t, fewer)
-		if revoked, _ := p.memory.Revoked(w, p.now); len(revoked) != 2 || !slices.Contains(revoked, key(91).Key) {
+		if revoked, _ := p.memory.Revoked(w, p.now); len(revoked) != 2 || !slices.Contains(revoked, key(91).Key.Sum()) {
 			t.Errorf("one that went alone: %d on the list", len(revoked))
 		}
 	}
@@ -197,7 +197,7 @@ func TestRevokedIsBounded(t *testing.T) {
 	if len(revoked) != enforcer.MaxRevoked || leftOut != many*each+1-enforcer.MaxRevoked {
 		t.Errorf("%d on the list, %d left out", len(revoked), leftOut)
 	}
-	if !slices.Contains(revoked, record(t, ed25519(t, 0)).Key) {
+	if !slices.Contains(revoked, record(t, ed25519(t, 0)).Key.Sum()) {
 		t.Error("who lost one key is left out")
 	}
 }

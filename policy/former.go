@@ -14,6 +14,23 @@ type Former struct {
 	Grant
 	// Since is the time of the first reading that no longer had it.
 	Since time.Time
+	// Sum is what is left of a key that is not remembered whole: its Key is none, and it is not held.
+	Sum authkeys.Sum
+}
+
+func (f Former) is(key authkeys.Key) bool {
+	if f.Key.IsZero() {
+		return f.Sum == key.Sum()
+	}
+	return f.Key == key
+}
+
+// ID is the sum of the key.
+func (f Former) ID() authkeys.Sum {
+	if f.Key.IsZero() {
+		return f.Sum
+	}
+	return f.Key.Sum()
 }
 
 // WithFormer returns grants that tell keys which were registered from those that never were, and that hold those which are to
@@ -24,7 +41,7 @@ func (g *Grants) WithFormer(list []Former) *Grants {
 	}
 	users := make(map[string]*userGrants)
 	for _, f := range list {
-		if slices.ContainsFunc(g.of(f.User).grants, func(have Grant) bool { return have.Key == f.Key }) {
+		if slices.ContainsFunc(g.of(f.User).grants, func(have Grant) bool { return f.is(have.Key) }) {
 			continue
 		}
 		of := users[f.User]
@@ -73,7 +90,7 @@ func (g *Grants) Without(left map[string]time.Time) *Grants {
 // formerly says since when a key is no longer registered to a user.
 func (g *Grants) formerly(user string, key authkeys.Key) (Verdict, bool) {
 	for _, f := range g.of(user).former {
-		if f.Key == key {
+		if f.is(key) {
 			if verdict := g.policy.check(key); !verdict.Granted() {
 				return verdict, true
 			}
