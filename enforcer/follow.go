@@ -107,7 +107,7 @@ func (l *Ledger) follow(snapshot *registry.Snapshot, users iter.Seq[registry.Use
 	for _, user := range come {
 		m, to := l.members[user.Name], moved[user.UID]
 		if m != nil && m.uid >= 0 && (to != nil || !m.left.IsZero()) {
-			l.rename(snapshot, user.Name, now, a)
+			l.rename(snapshot, user.Name, a)
 		} else if m != nil && to != nil { // the name was nobody's account
 			to.keys, to.faded = slices.Concat(to.keys, m.keys), slices.Concat(to.faded, m.faded)
 		}
@@ -143,11 +143,8 @@ func (l *Ledger) unite(names []string, user registry.User, now time.Time) *enrol
 const nameBound = 32
 
 // rename gives who left, and whose name is another's now, one that nobody has.
-func (l *Ledger) rename(snapshot *registry.Snapshot, name string, now time.Time, a *Accepted) {
+func (l *Ledger) rename(snapshot *registry.Snapshot, name string, a *Accepted) {
 	m := l.members[name]
-	if m.left.IsZero() {
-		l.miss(name, m, false, now, a)
-	}
 	l.strike(name)
 	for n := range len(l.members) + snapshot.Len() + 1 {
 		tail := "." + strconv.Itoa(m.uid)

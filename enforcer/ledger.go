@@ -167,6 +167,11 @@ func (l *Ledger) AcceptUsers(snapshot *registry.Snapshot, now time.Time, names, 
 	defer l.mu.Unlock()
 	now = now.UTC().Round(0)
 	l.follow(snapshot, those(snapshot, distinct(names, read)), now, &a)
+	for _, move := range a.Moved {
+		if move.Taken {
+			l.miss(move.To, l.members[move.To], false, now, &a)
+		}
+	}
 	l.acceptUsers(snapshot, names, false, now, &a)
 	l.acceptUsers(snapshot, read, true, now, &a)
 	l.closeBook(&a)

@@ -22,6 +22,8 @@ type past struct {
 	brake  enforcer.Brake
 	now    time.Time
 	source string
+
+	accepted enforcer.Accepted // of the last reading
 }
 
 func newPast(tb testing.TB, people int) *past {
@@ -30,7 +32,7 @@ func newPast(tb testing.TB, people int) *past {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &past{enforcer.Memory{Ledger: enforcer.NewLedger()}, rules, enforcer.Brake{People: people, Window: time.Hour}, answerNow, "test"}
+	return &past{enforcer.Memory{Ledger: enforcer.NewLedger()}, rules, enforcer.Brake{People: people, Window: time.Hour}, answerNow, "test", enforcer.Accepted{}}
 }
 
 // read is a complete reading, a minute after the last one.
@@ -41,7 +43,7 @@ func (p *past) read(tb testing.TB, users []registry.User, exceptions ...policy.E
 		tb.Fatal(err)
 	}
 	p.now = p.now.Add(time.Minute)
-	p.memory.Ledger.Accept(snapshot, p.source, true, p.now)
+	p.accepted = p.memory.Ledger.Accept(snapshot, p.source, true, p.now)
 	return p.memory.World(snapshot, p.rules.Evaluate(snapshot, p.now, exceptions...), enforcer.Scope{}, p.brake, false)
 }
 
