@@ -507,3 +507,82 @@ func resum(text string) string {
 	body := text[:strings.LastIndex(strings.TrimSuffix(text, "\n"), "\n")+1]
 	return fmt.Sprintf("%s{\"sha256\":\"%x\"}\n", body, sha256.Sum256([]byte(body)))
 }
+
+// What is remembered of all is bounded: of what was seen to be gone the sums stay, then of what happened longest ago; who left longest ago is
+// forgotten first, loudly, and what is registered never. Below the bounds nothing changes. The file is no larger, and is read again.
+func TestLedgerIsBounded(t *testing.T) {
+	const each = 10
+	fill := func() *book {
+		b := newBook(t)
+		var all []registry.User
+		for n := range 20 {
+			u := someone(n)
+			for k := range each {
+				r := record(t, `command="`+strings.Repeat(`\"`, 200)+`" `+ed25519(t, n*each+k))
+				u.Records = append(u.Records, r)
+			}
+			all = append(all, u)
+		}
+		b.accept(0, "one", all...)
+		for n := range 10 { // one leaves after the other
+			b.accept(n+1, "one", all[n+1:]...)
+		}
+		all[15].Records = nil
+		b.accept(11, "one", all[10:]...)
+		b.ledger.Settle("user15", func(authkeys.Key) bool { return false })
+		return b
+	}
+	whole := func(b *book) (whole, sums int) {
+		for _, f := range b.ledger.Former(func(enforcer.Loss) string { return "" }) {
+			if f.Key.IsZero() {
+				sums++
+			} else {
+				whole++
+			}
+		}
+		return whole, sums
+	}
+	b := fill()
+	b.ledger.Fit(0, 0)
+	registered := b.size()
+	for name, c := range map[string]struct {
+		left, bytes, whole, sums, gone int
+		dropped                        []string
+	}{
+		"within":                  {10, 1 << 20, 110, 0, 10, nil},
+		"a few bytes too many":    {10, 118_000, 100, 10, 10, nil},
+		"many bytes too many":     {10, 60_000, 50, 60, 10, nil},
+		"more than sums have":     {10, 5_000, 0, 70, 6, []string{"user0", "user1", "user2", "user3"}},
+		"more people than may be": {8, 1 << 20, 90, 0, 8, []string{"user0", "user1"}},
+		"nothing":                 {0, 0, 0, 0, 0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := fill()
+			b.ledger.Fit(c.left, c.bytes)
+			w, s := whole(b)
+			if n := len(b.ledger.Departed()); n != c.gone || w != c.whole || s != c.sums {
+				t.Errorf("%d left, %d keys are whole, %d are sums", n, w, s)
+			}
+			if size := b.size(); size > int64(c.bytes)+registered {
+				t.Errorf("%d bytes, %d of them of what is registered", size, registered)
+			}
+			b.reopens()
+			a := b.accept(12, "one", someone(11, record(t, `command="`+strings.Repeat(`\"`, 200)+`" `+ed25519(t, 110))))
+			if c.dropped != nil && !slices.Equal(a.Dropped, c.dropped) || name == "within" && len(a.Dropped) > 0 {
+				t.Errorf("%+v", a)
+			}
+			if list := b.ledger.Losses("user11"); len(list) != each-1 {
+				t.Errorf("what was registered: %v", list)
+			}
+		})
+	}
+	b = newBook(t)
+	for n := range 80 {
+		ghost := called(entry(t, "ghost", ed25519(t, n)), fmt.Sprint("ghost", n))
+		ghost.UID, ghost.Home = -1, ""
+		b.accept(n, "one", ghost)
+	}
+	if gone := b.departed(); len(gone) != 64 || gone[0] != "ghost78" || gone[63] != "ghost15" {
+		t.Errorf("of one without a uid %d names are known, %v", len(gone), gone)
+	}
+}

@@ -18,13 +18,6 @@ type Former struct {
 	Sum authkeys.Sum
 }
 
-func (f Former) is(key authkeys.Key) bool {
-	if f.Key.IsZero() {
-		return f.Sum == key.Sum()
-	}
-	return f.Key == key
-}
-
 // ID is the sum of the key.
 func (f Former) ID() authkeys.Sum {
 	if f.Key.IsZero() {
@@ -40,17 +33,25 @@ func (g *Grants) WithFormer(list []Former) *Grants {
 		return g
 	}
 	users := make(map[string]*userGrants)
+	granted := make(map[string]map[authkeys.Sum]bool) // one user may have thousands of both
 	for _, f := range list {
-		if slices.ContainsFunc(g.of(f.User).grants, func(have Grant) bool { return f.is(have.Key) }) {
+		have, of := granted[f.User], users[f.User]
+		if have == nil {
+			have = make(map[authkeys.Sum]bool)
+			for _, grant := range g.of(f.User).grants {
+				have[grant.Key.Sum()] = true
+			}
+			granted[f.User] = have
+		}
+		if have[f.ID()] {
 			continue
 		}
-		of := users[f.User]
 		if of == nil {
 			of = new(g.of(f.User))
-			of.grants = slices.Clip(of.grants) // it is that of g as well
+			of.grants, of.former = slices.Clip(of.grants), slices.Clip(of.former) // they are those of g as well
 			users[f.User] = of
 		}
-		of.former = append(slices.Clip(of.former), f)
+		of.former = append(of.former, f)
 		if f.Held != "" && !f.Options.CertAuthority() && g.policy.check(f.Key).Granted() {
 			of.add(f.Grant)
 		}
@@ -89,8 +90,13 @@ func (g *Grants) Without(left map[string]time.Time) *Grants {
 
 // formerly says since when a key is no longer registered to a user.
 func (g *Grants) formerly(user string, key authkeys.Key) (Verdict, bool) {
-	for _, f := range g.of(user).former {
-		if f.is(key) {
+	former := g.of(user).former
+	if len(former) == 0 {
+		return Verdict{}, false
+	}
+	sum := key.Sum()
+	for _, f := range former {
+		if f.Key == key || f.Key.IsZero() && f.Sum == sum {
 			if verdict := g.policy.check(key); !verdict.Granted() {
 				return verdict, true
 			}
