@@ -203,3 +203,72 @@ func TestRevokedIsBounded(t *testing.T) {
 		t.Error("who lost one key is left out")
 	}
 }
+
+// One person who renames himself makes no crowd; nor does one whose names are from before the ledger knew people by their uids.
+func TestRevokedCrowdOfOnePerson(t *testing.T) {
+	stolen, own, mine := record(t, ed25519(t, 1)), record(t, ed25519(t, 2)), record(t, ed25519(t, 3))
+	mallory := func(n int) registry.User {
+		return called(someone(1, mine, record(t, ed25519(t, 100+n))), fmt.Sprint("mallory", n))
+	}
+	p := newPast(t, 3)
+	for n := range 12 {
+		p.read(t, []registry.User{mallory(n), someone(50, stolen, own)})
+	}
+	w := p.read(t, []registry.User{mallory(12), someone(50, own)})
+	if revoked, _ := p.memory.Revoked(w, p.now); !slices.Contains(revoked, stolen.Key.Sum()) {
+		t.Errorf("what another one has withdrawn is not on the list (%d are)", len(revoked))
+	}
+	state := enforcer.BrakeState{Tripped: answerNow.Add(time.Second)} // and were it on for another reason
+	for _, held := range p.brake.Holds(state, p.memory.Ledger.AllLosses(), p.now) {
+		if held.Key == stolen.Key {
+			t.Error("the brake holds it")
+		}
+	}
+}
+
+// A directory that lost many people's keys and is mended one by one: the others are no fewer for that, until the window is over.
+func TestRevokedCrowdThatIsMended(t *testing.T) {
+	var all, some []registry.User
+	for n := range 5 {
+		all, some = append(all, someone(n, record(t, ed25519(t, n)))), append(some, someone(n))
+	}
+	rest := someone(50, record(t, ed25519(t, 50)))
+	p := newPast(t, 4)
+	with := func(users []registry.User) []registry.User { return append(slices.Clone(users), rest) }
+	p.read(t, with(all))
+	w := p.read(t, with(some))
+	on := func(want int, when string) {
+		t.Helper()
+		if revoked, _ := p.memory.Revoked(w, p.now); len(revoked) != want {
+			t.Errorf("%s: %d keys on the list, want %d", when, len(revoked), want)
+		}
+	}
+	on(0, "many")
+	for n := range 3 {
+		some[n] = all[n]
+		w = p.read(t, with(some))
+		on(0, fmt.Sprint(n+1, " are mended"))
+	}
+	p.now = p.now.Add(time.Hour)
+	w = p.read(t, with(some))
+	on(2, "after the window")
+}
+
+// A list that is written late, by a world of before the directory recovered, has nobody's key on it.
+func TestRevokedByALateWorld(t *testing.T) {
+	var all, none []registry.User
+	for n := range 5 {
+		all, none = append(all, someone(n, record(t, ed25519(t, n)))), append(none, someone(n))
+	}
+	rest := someone(50, record(t, ed25519(t, 50)))
+	p := newPast(t, 10)
+	p.read(t, append(slices.Clone(all), rest))
+	late := p.read(t, append(slices.Clone(none), rest))
+	if revoked, _ := p.memory.Revoked(late, p.now); len(revoked) != 5 {
+		t.Fatalf("%d on the list", len(revoked))
+	}
+	p.read(t, append(slices.Clone(all), rest))
+	if revoked, _ := p.memory.Revoked(late, p.now); len(revoked) != 0 {
+		t.Errorf("%d keys are on the list that are registered again", len(revoked))
+	}
+}
