@@ -32,9 +32,17 @@ func (k Key) Fingerprint() string {
 	if k.IsZero() {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(k.wire))
-	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
+	return k.Sum().String()
 }
+
+// Sum is the SHA-256 of a key's wire encoding, by which a key is known that need not be shown any more.
+type Sum [sha256.Size]byte
+
+// Sum is that of the key.
+func (k Key) Sum() Sum { return sha256.Sum256([]byte(k.wire)) }
+
+// String is the fingerprint.
+func (s Sum) String() string { return "SHA256:" + base64.RawStdEncoding.EncodeToString(s[:]) }
 
 // String is the type and the base64 of the wire encoding with one space between, as in an authorized_keys line; "" for the
 // zero Key.

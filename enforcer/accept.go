@@ -90,7 +90,7 @@ func (g *Gate) promote(now time.Time) error {
 		}
 	}
 	g.used, g.dirty.accepted = word, true
-	g.notes.Users, g.notes.Keys, g.renamed = nil, nil, nil
+	g.notes.Users, g.notes.Keys, g.known, g.away = nil, nil, nil, nil
 	g.take(&held.Kept)
 	return nil
 }

@@ -90,7 +90,7 @@ func (g *Gate) Amend(a Amendment) error {
 	if g.judge(&v, a.Hold, now); v.Held {
 		return fmt.Errorf("%w: it lost too much: %s", ErrWhole, v.Summary())
 	}
-	g.lost(v, now)
+	g.lost(v, those(derived, []string{a.Name}), now)
 	g.good, g.dirty.good, g.dirty.notes = &v.Kept, true, true
 	g.note(a)
 	return nil

@@ -44,7 +44,7 @@ func (w *World) refused(user string) (fingerprints []string) {
 		return []string{answer.Everything}
 	}
 	for _, key := range w.Grants.Refused(user) {
-		fingerprints = append(fingerprints, key.Fingerprint())
+		fingerprints = append(fingerprints, key.String())
 	}
 	return fingerprints
 }

@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,7 +27,10 @@ type Brake struct {
 // Loss is a key that the registry listed for a user and no longer does.
 type Loss struct {
 	User string
-	Key  authkeys.Key
+	// Person is the same for all names that one person has had, and no other's; empty: the name says it.
+	Person string
+	// Key is none where the registry lists it again: that it was lost counts still, within the window.
+	Key authkeys.Key
 	// Since is the time of the first accepted reading without it.
 	Since time.Time
 	// Confirmed: a second complete reading did not have it either. Settled: the user's files were seen without it since, so
@@ -34,10 +38,14 @@ type Loss struct {
 	Confirmed, Settled bool
 }
 
+func (l Loss) person() string { return cmp.Or(l.Person, l.User) }
+
 // BrakeState is what the brake has counted.
 type BrakeState struct {
-	// Counted are the people who lost a registered key from their files, and when.
+	// Counted are the users who lost a registered key from their files, one for each person, and when.
 	Counted map[string]time.Time
+	// Persons says which persons they are; those who are not in it are told by their names.
+	Persons map[string]string
 	// Tripped is when the brake stopped removal; zero: it did not. People are those who tripped it, in the order of their names.
 	Tripped time.Time
 	People  []string
@@ -51,7 +59,7 @@ type BrakeState struct {
 func (s BrakeState) On() bool { return !s.Tripped.IsZero() }
 
 func (s BrakeState) equal(o BrakeState) bool {
-	return maps.Equal(s.Counted, o.Counted) && s.Tripped.Equal(o.Tripped) && slices.Equal(s.People, o.People) && s.Released.Equal(o.Released) &&
+	return maps.Equal(s.Counted, o.Counted) && maps.Equal(s.Persons, o.Persons) && s.Tripped.Equal(o.Tripped) && slices.Equal(s.People, o.People) && s.Released.Equal(o.Released) &&
 		slices.EqualFunc(s.Expected, o.Expected, Expected.equal)
 }
 
@@ -82,8 +90,9 @@ func (b Brake) released(s BrakeState, loss Loss, now time.Time) bool {
 // Admit counts what a user is about to lose at the moment now, and gives the state with it. The error wraps ErrBraked when it
 // is not to be carried out; the state is the new one then too.
 func (b Brake) Admit(s BrakeState, user string, losses []Loss, now time.Time) (BrakeState, error) {
-	fresh := false
+	fresh, person := false, user
 	for _, loss := range s.unexpected(losses) {
+		person = loss.person()
 		switch {
 		case loss.Settled, b.released(s, loss, now):
 		case s.On() && b.before(s, loss):
@@ -92,22 +101,37 @@ func (b Brake) Admit(s BrakeState, user string, losses []Loss, now time.Time) (B
 			fresh = true
 		}
 	}
-	if _, counted := s.Counted[user]; !fresh || s.On() || counted && now.Sub(s.Counted[user]).Abs() <= b.Window {
+	if !fresh || s.On() || s.counted(user, person, now, b.Window) {
 		return s, nil
 	}
-	s.Counted = maps.Clone(s.Counted)
+	s.Counted, s.Persons = maps.Clone(s.Counted), maps.Clone(s.Persons)
 	maps.DeleteFunc(s.Counted, func(_ string, at time.Time) bool { return now.Sub(at).Abs() > b.Window })
+	maps.DeleteFunc(s.Persons, func(name, _ string) bool { return s.Counted[name].IsZero() })
 	if len(s.Counted) < b.People {
 		if s.Counted == nil {
 			s.Counted = make(map[string]time.Time)
 		}
-		s.Counted[user] = now
+		if s.Persons == nil {
+			s.Persons = make(map[string]string)
+		}
+		s.Counted[user], s.Persons[user] = now, person
 		return s, nil
 	}
 	s.Tripped, s.People = now, slices.Sorted(maps.Keys(s.Counted))
 	s.People = append(s.People, user)
 	slices.Sort(s.People)
 	return s, fmt.Errorf("%s: %w: more than %d people within %v", user, ErrBraked, b.People, b.Window)
+}
+
+// counted reports whether a person has been counted within the window, by whatever name.
+func (s BrakeState) counted(user, person string, now time.Time, window time.Duration) bool {
+	for name, at := range s.Counted {
+		who, known := s.Persons[name]
+		if now.Sub(at).Abs() <= window && (known && who == person || !known && name == user) {
+			return true
+		}
+	}
+	return false
 }
 
 // before reports whether a key went within the window before the brake tripped.
@@ -125,7 +149,7 @@ func (b Brake) Holds(s BrakeState, losses []Loss, now time.Time) (held []Loss) {
 	losses = s.unexpected(losses)
 	var recent []Loss
 	for _, loss := range losses {
-		if !b.released(s, loss, now) {
+		if over := loss.Key.IsZero() && now.Sub(loss.Since).Abs() > b.Window; !over && !b.released(s, loss, now) {
 			recent = append(recent, loss)
 		}
 	}
@@ -134,11 +158,11 @@ func (b Brake) Holds(s BrakeState, losses []Loss, now time.Time) (held []Loss) {
 	first, next := 0, 0
 	for _, loss := range recent {
 		for ; next < len(recent) && !recent[next].Since.After(loss.Since); next++ {
-			people[recent[next].User]++
+			people[recent[next].person()]++
 		}
 		for ; loss.Since.Sub(recent[first].Since) > b.Window; first++ {
-			if people[recent[first].User]--; people[recent[first].User] == 0 {
-				delete(people, recent[first].User)
+			if people[recent[first].person()]--; people[recent[first].person()] == 0 {
+				delete(people, recent[first].person())
 			}
 		}
 		after := loss.Since.After(s.Tripped) || s.Tripped.After(now)

@@ -243,3 +243,40 @@ func TestBrakeAfterAClockAhead(t *testing.T) {
 		t.Errorf("as many as may, and held are %v", got)
 	}
 }
+
+// The brake counts people, not names; and everybody who is another one.
+func TestBrakeCountsPersons(t *testing.T) {
+	p := play(t)
+	named := func(name, person string, minute int) enforcer.Loss {
+		loss := p.loss(name, minute)
+		loss.Person = person
+		return loss
+	}
+	for i := range 10 {
+		if p.admit(named(fmt.Sprint("mallory", i), "uid 7", i), i) != nil {
+			t.Error("refused")
+		}
+	}
+	if len(p.state.Counted) != 1 {
+		t.Errorf("counted are %v", p.state.Counted)
+	}
+	for i := range 2 {
+		if p.admit(named(fmt.Sprint("u", i), fmt.Sprint("uid ", 20+i), 10), 10) != nil {
+			t.Error("as many as may, and one is refused")
+		}
+	}
+	if p.admit(named("u2", "uid 22", 11), 11) == nil || !p.state.On() {
+		t.Errorf("one more was let through: %v", p.state)
+	}
+	// While it is on: what one person lost by many names is no crowd, and what as many people lost is.
+	var many, crowd []enforcer.Loss
+	for i := range 5 {
+		many, crowd = append(many, named(fmt.Sprint("m", i), "uid 7", 300+i)), append(crowd, named(fmt.Sprint("m", i), fmt.Sprint("uid ", i), 300+i))
+	}
+	if got := p.holds(many...); got != nil {
+		t.Errorf("of one person are held %v", got)
+	}
+	if got := p.holds(crowd...); !slices.Equal(got, []string{"m3", "m4"}) {
+		t.Errorf("of five people are held %v", got)
+	}
+}

@@ -91,6 +91,7 @@ type brakeDocument struct {
 	versioned
 
 	Counted  map[string]time.Time `json:"counted"`
+	Persons  map[string]string    `json:"persons,omitempty"`
 	Tripped  *time.Time           `json:"tripped,omitempty"`
 	People   []string             `json:"people,omitempty"`
 	Released *time.Time           `json:"released,omitempty"`
@@ -104,11 +105,11 @@ func readBrake(path string) (state BrakeState, found bool, err error) {
 	if found, err := readDocument(path, brakeBound, brakeVersion, &d); err != nil || !found {
 		return BrakeState{}, false, err
 	}
-	return BrakeState{Counted: d.Counted, Tripped: moment(d.Tripped), People: d.People, Released: moment(d.Released), Expected: d.Expected}, true, nil
+	return BrakeState{Counted: d.Counted, Persons: d.Persons, Tripped: moment(d.Tripped), People: d.People, Released: moment(d.Released), Expected: d.Expected}, true, nil
 }
 
 func (b *Brakes) write(s BrakeState) error {
-	d := brakeDocument{versioned: versioned{brakeVersion}, Counted: s.Counted, Tripped: stamp(s.Tripped), People: s.People, Released: stamp(s.Released), Expected: s.Expected}
+	d := brakeDocument{versioned: versioned{brakeVersion}, Counted: s.Counted, Persons: s.Persons, Tripped: stamp(s.Tripped), People: s.People, Released: stamp(s.Released), Expected: s.Expected}
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err == nil && len(text) >= brakeBound {
 		err = fmt.Errorf("%d bytes are more than %d", len(text), brakeBound)

@@ -1,6 +1,7 @@
 package enforcer_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -91,4 +92,63 @@ func TestRunnerContested(t *testing.T) {
 		}
 		d.end()
 	})
+}
+
+// For the hold of a reading, one whose entry has no uid is one person by whatever names, and two who contest one name after the other are two; as
+// many as are really gone count.
+func TestGateCountsPersons(t *testing.T) {
+	rename := func(n int) func(round int) *registry.Snapshot {
+		return func(round int) *registry.Snapshot {
+			return people(t, 20, func(i int, u *registry.User) bool {
+				if i < n {
+					u.Name, u.UID = fmt.Sprintf("none%d-%d", i, round), -1
+				}
+				return true
+			})
+		}
+	}
+	contest := func(round int) *registry.Snapshot {
+		var others []registry.User
+		var claims []registry.Claim
+		name := fmt.Sprint("name", round)
+		for u := range people(t, 20, nil).Users() {
+			if u.UID == 2000 || u.UID == 2001 {
+				claims = append(claims, registry.Claim{Origin: "cn=" + u.Name, User: called(u, name)})
+				continue
+			}
+			others = append(others, u)
+		}
+		if round%2 == 0 { // they go back between
+			return people(t, 20, nil)
+		}
+		s, err := registry.NewContested(others, map[string][]registry.Claim{name: claims}, "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for name, c := range map[string]struct {
+		reading func(round int) *registry.Snapshot
+		users   int
+		held    bool
+	}{
+		"one without a uid": {rename(1), 1, false}, "three": {rename(3), 3, false}, "four": {rename(4), 4, true},
+		"two who contest": {contest, 2, false},
+		"one after the other": {func(round int) *registry.Snapshot {
+			return people(t, 20, func(i int, u *registry.User) bool { u.UID = -1; return i >= min(round, 4) })
+		}, 4, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := openGate(t, t.TempDir())
+			var v enforcer.Verdict
+			for round := range 8 {
+				if v = offerTo(t, g, c.reading(round)); v.Held {
+					break
+				}
+			}
+			if v.Held != c.held || v.Users != c.users && len(v.Loss.Users) > 0 {
+				t.Errorf("held %v: %d users of %d are lost", v.Held, v.Users, v.MostUsers)
+			}
+		})
+	}
 }

@@ -14,7 +14,7 @@ func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, s
 	if len(departed) == 0 {
 		return
 	}
-	uids, dirs := make(map[int]string), make(map[string][]homes.Account, len(departed))
+	uids, dirs := make(map[int]bool), make(map[string][]homes.Account, len(departed))
 	for _, gone := range departed {
 		dirs[gone.Home] = nil
 	}
@@ -24,15 +24,16 @@ func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, s
 		}
 	}
 	for user := range snapshot.Users() {
-		uids[user.UID] = user.Name
+		uids[user.UID] = true
 		add(accountOf(user))
 	}
 	for _, name := range scope.Include { // the registry may not have them
 		if a, kept := w.accounts[name]; kept {
-			uids[a.UID] = name
+			uids[a.UID] = true
 			add(a)
 		}
 	}
+	// Of whom it is by now is not told: he may rename himself again and again, and each of these lines would be another one.
 	for _, gone := range departed {
 		if _, kept := w.accounts[gone.Name]; kept {
 			continue // included by name
@@ -42,10 +43,10 @@ func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, s
 		}
 		others := dirs[gone.Home]
 		why := local.claims(gone.Account)
-		if uid := uids[gone.UID]; uid != "" {
-			why = fmt.Sprintf("its uid %d is now that of %s", gone.UID, uid)
-		} else if at := slices.IndexFunc(others, func(other homes.Account) bool { return other.UID == gone.UID }); at >= 0 {
-			why = fmt.Sprintf("its home %s is that of %s too", gone.Home, others[at].Name)
+		if uids[gone.UID] {
+			why = fmt.Sprintf("its uid %d is now another's", gone.UID)
+		} else if slices.ContainsFunc(others, func(other homes.Account) bool { return other.UID == gone.UID }) {
+			why = fmt.Sprintf("its home %s is another's too", gone.Home)
 		}
 		if why != "" {
 			w.skip(gone.Name, "its user left the registry, and "+why)

@@ -3,7 +3,9 @@ package enforcer
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,8 +48,9 @@ type Gate struct {
 	amendments map[string]amendment
 	amended    uint64
 	counted    census
-	// renamed has, by uid, as whom those count who are lost under another name than the one by which they were lost first.
-	renamed map[int]string
+	// known says as whom users count who have been lost by other names within the window, away has, by uid, as whom those do who are gone.
+	known map[string]string
+	away  map[int][]string
 
 	writing sync.Mutex // held by who brings to the disk what has changed
 }
@@ -136,7 +139,7 @@ func (g *Gate) Offer(r Reading) (Verdict, error) {
 		g.held = &v
 		return v, err
 	}
-	g.lost(v, now)
+	g.lost(v, v.Snapshot.Users(), now)
 	g.take(&v.Kept)
 	return v, err
 }
@@ -179,8 +182,8 @@ func (g *Gate) judge(v *Verdict, hold Hold, now time.Time) {
 	v.Held = len(v.Loss.Users) > 0 && v.Users > v.MostUsers || len(v.Loss.Keys) > 0 && v.Keys > v.MostKeys
 }
 
-// lost notes what was lost by what is let through.
-func (g *Gate) lost(v Verdict, now time.Time) {
+// lost notes what was lost by what is let through, by which nobody has come but some users.
+func (g *Gate) lost(v Verdict, come iter.Seq[registry.User], now time.Time) {
 	g.forget(now)
 	for list, names := range map[*map[string]time.Time][]string{&g.notes.Users: v.Loss.Users, &g.notes.Keys: v.Loss.Keys} {
 		for _, name := range g.people(names) {
@@ -190,7 +193,7 @@ func (g *Gate) lost(v Verdict, now time.Time) {
 			(*list)[name] = now
 		}
 	}
-	g.follow(v)
+	g.follow(v, come)
 }
 
 // recent counts the people of a list and those who lost something within the window.
@@ -215,7 +218,14 @@ func (g *Gate) forget(now time.Time) {
 	old := func(_ string, at time.Time) bool { return !within(at, now) }
 	maps.DeleteFunc(g.notes.Users, old)
 	maps.DeleteFunc(g.notes.Keys, old)
-	maps.DeleteFunc(g.renamed, func(_ int, first string) bool { return g.notes.Users[first].IsZero() })
+	maps.DeleteFunc(g.known, func(_, first string) bool { return g.notes.Users[first].IsZero() })
+	for uid, list := range g.away {
+		if list = slices.DeleteFunc(list, func(first string) bool { return g.notes.Users[first].IsZero() }); len(list) == 0 {
+			delete(g.away, uid)
+		} else {
+			g.away[uid] = list
+		}
+	}
 }
 
 // take makes a reading the last good one. Nothing is held any more, and an acceptance that was not used is void.

@@ -4,20 +4,17 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"iter"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/homes"
-	"github.com/keyreeve/keyreeve/policy"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
-// The bounds of what is remembered. Who wants his old keys forgotten gains nothing: they are unknown then, and go.
 const (
-	// ledgerKeys is how many keys of one user are remembered that are no longer registered, the last ones.
-	ledgerKeys = 64
 	// ledgerAge is how long such a key is remembered, and a user who left. A clock that is wrong once ages nobody: the registry must
 	// have been read on ledgerDays days since.
 	ledgerAge  = 400 * 24 * time.Hour
@@ -37,15 +34,20 @@ type Ledger struct {
 	days    int                  // on which a snapshot was accepted
 	day     time.Time            // when the last of them began
 	changed bool                 // since it was written
+	seats   map[seat]bool        // taken by who is there; nil: not asked for since the last change
+	dropped []string             // whose former keys were forgotten, and that was not told
 }
 
 // enrolled is a user. Keys that are registered come first, in the registry's order, then former ones, the last first.
 type enrolled struct {
 	uid, gid int
+	seat     int // which of those who have had the uid side by side
 	home     string
 	left     time.Time // zero: the last snapshot has him
 	leftDay  int       // the count of days then
 	keys     []known   // not written to: a copy takes their place
+	faded    []faded   // the last first; not written to
+	mended   []time.Time
 }
 
 // known is a key with its options.
@@ -88,6 +90,10 @@ type Accepted struct {
 	Left, Forgotten []string
 	// Others are users of another registry that was read before. What becomes of them is not known: they did not leave.
 	Others []string
+	// Moved says under which names people are known by now who had others.
+	Moved []Move
+	// Dropped are people of whom former keys were forgotten, since there were more than are remembered.
+	Dropped []string
 }
 
 // Accept takes an accepted snapshot into the ledger. Complete says that all of the registry was read for it: what two such
@@ -108,25 +114,44 @@ func (l *Ledger) Accept(snapshot *registry.Snapshot, sourceID string, complete b
 	if now.Sub(l.day).Abs() >= 24*time.Hour {
 		l.days, l.day, l.changed = l.days+1, now, true
 	}
-	for user := range snapshot.Users() {
-		l.accept(user, complete, now)
+	if !other {
+		l.follow(snapshot, snapshot.Users(), now, &a)
 	}
 	for name, m := range l.members {
 		switch _, there := snapshot.User(name); {
 		case there:
 		case m.left.IsZero() && other:
-			delete(l.members, name)
-			delete(l.lossy, name)
+			l.strike(name)
 			a.Others = append(a.Others, name)
-			l.changed = true
 		default:
 			l.miss(name, m, complete, now, &a)
 		}
 	}
-	for _, list := range [][]string{a.Left, a.Forgotten, a.Others} {
-		slices.Sort(list)
+	for user := range snapshot.Users() {
+		l.accept(user, complete, now)
 	}
+	l.closeBook(&a)
 	return a
+}
+
+// closeBook ends the change of the ledger by a snapshot.
+func (l *Ledger) closeBook(a *Accepted) {
+	l.seats = nil
+	if len(a.Left) > 0 {
+		l.thin(a)
+	}
+	a.Dropped, l.dropped = l.dropped, nil
+	for _, list := range []*[]string{&a.Left, &a.Forgotten, &a.Others, &a.Dropped} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
+}
+
+// strike forgets a user.
+func (l *Ledger) strike(name string) {
+	delete(l.members, name)
+	delete(l.lossy, name)
+	l.changed = true
 }
 
 // old reports whether what happened at a moment, on a day, is to be forgotten.
@@ -143,17 +168,38 @@ func (l *Ledger) AcceptUsers(snapshot *registry.Snapshot, now time.Time, names, 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now = now.UTC().Round(0)
+	l.follow(snapshot, those(snapshot, distinct(names, read)), now, &a)
+	for _, move := range a.Moved {
+		if move.Taken {
+			l.miss(move.To, l.members[move.To], false, now, &a)
+		}
+	}
 	l.acceptUsers(snapshot, names, false, now, &a)
 	l.acceptUsers(snapshot, read, true, now, &a)
+	l.closeBook(&a)
 	return a
 }
 
 func (l *Ledger) acceptUsers(snapshot *registry.Snapshot, names []string, complete bool, now time.Time, a *Accepted) {
-	for _, name := range names { // in order, as the lists are to be
-		if user, there := snapshot.User(name); there {
-			l.accept(user, complete, now)
-		} else if m := l.members[name]; m != nil {
+	for _, name := range names {
+		if m := l.members[name]; m == nil {
+			continue
+		} else if _, there := snapshot.User(name); !there {
 			l.miss(name, m, complete, now, a)
+		}
+	}
+	for user := range those(snapshot, names) {
+		l.accept(user, complete, now)
+	}
+}
+
+// those yields the users of a snapshot whom some names name.
+func those(snapshot *registry.Snapshot, names []string) iter.Seq[registry.User] {
+	return func(yield func(registry.User) bool) {
+		for _, name := range names {
+			if user, there := snapshot.User(name); there && !yield(user) {
+				return
+			}
 		}
 	}
 }
@@ -162,17 +208,15 @@ func (l *Ledger) acceptUsers(snapshot *registry.Snapshot, names []string, comple
 func (l *Ledger) miss(name string, m *enrolled, complete bool, now time.Time, a *Accepted) {
 	switch {
 	case !m.left.IsZero() && l.old(m.left, m.leftDay, now):
-		delete(l.members, name)
-		delete(l.lossy, name)
+		l.strike(name)
 		a.Forgotten = append(a.Forgotten, name)
-		l.changed = true
 		return
 	case m.left.IsZero():
 		m.left, m.leftDay = now, l.days
 		a.Left = append(a.Left, name)
 		l.changed = true
 	}
-	l.renew(m, nil, complete, now)
+	l.renew(name, m, nil, complete, now)
 	l.mark(name, m)
 }
 
@@ -182,19 +226,21 @@ func (l *Ledger) accept(user registry.User, complete bool, now time.Time) {
 	if m == nil {
 		m = &enrolled{}
 		l.members[user.Name] = m
-		l.changed = true
+		l.sit(m, user.UID)
+	} else if m.uid != user.UID || !m.left.IsZero() {
+		l.sit(m, user.UID)
 	}
 	if m.uid != user.UID || m.gid != user.GID || m.home != user.Home || !m.left.IsZero() {
 		m.uid, m.gid, m.home, m.left, m.leftDay = user.UID, user.GID, user.Home, time.Time{}, 0
 		l.changed = true
 	}
-	l.renew(m, counting(user, now), complete, now)
+	l.renew(user.Name, m, counting(user, now), complete, now)
 	l.mark(user.Name, m)
 }
 
 // mark notes whether a user has former keys, which come last.
 func (l *Ledger) mark(name string, m *enrolled) {
-	if n := len(m.keys); n > 0 && m.keys[n-1].former() {
+	if n := len(m.keys); n > 0 && m.keys[n-1].former() || len(m.faded)+len(m.mended) > 0 {
 		l.lossy[name] = m
 	} else {
 		delete(l.lossy, name)
@@ -221,138 +267,6 @@ func counting(user registry.User, now time.Time) []known {
 }
 
 func ended(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
-
-// renew compares the keys that count now with those that are known. A key that came to the end that the registry had given it was
-// not taken: nobody wonders that it goes.
-func (l *Ledger) renew(m *enrolled, now []known, complete bool, at time.Time) {
-	m.date(now, at)
-	if slices.Equal(m.keys, now) {
-		return
-	}
-	keys := slices.Clone(now)
-	for _, k := range m.keys {
-		if slices.ContainsFunc(now, func(n known) bool { return n.key == k.key }) {
-			continue
-		}
-		switch {
-		case !k.former():
-			k.since, k.day = at, l.days
-			k.settled = ended(k.end, at)
-		case l.old(k.since, k.day, at):
-			continue
-		case complete:
-			k.confirmed = true
-		}
-		keys = append(keys, k)
-	}
-	slices.SortStableFunc(keys[len(now):], func(a, b known) int { return b.since.Compare(a.since) })
-	keys = slices.Clip(keys[:min(len(keys), len(now)+ledgerKeys)])
-	if !slices.Equal(m.keys, keys) {
-		m.keys = keys
-		l.changed = true
-	}
-}
-
-// date says of keys that count at a moment since when they are known: one time for a key, whatever its options, and however often it
-// came back.
-func (m *enrolled) date(now []known, at time.Time) {
-	for i, n := range now {
-		before := i
-		if i >= len(m.keys) || m.keys[i].key != n.key { // as nearly never
-			before = slices.IndexFunc(m.keys, func(k known) bool { return k.key == n.key })
-		}
-		if before >= 0 {
-			now[i].seen = m.keys[before].seen
-		} else {
-			now[i].seen = at.Truncate(time.Second)
-		}
-	}
-}
-
-// Losses lists what the registry does not list any more of one user's keys.
-func (l *Ledger) Losses(user string) []Loss {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if m := l.members[user]; m != nil {
-		return m.losses(user)
-	}
-	return nil
-}
-
-func (m *enrolled) losses(user string) (list []Loss) {
-	for i, k := range m.keys {
-		if k.former() && !slices.ContainsFunc(m.keys[:i], func(o known) bool { return o.key == k.key }) { // once for all of its options
-			list = append(list, Loss{User: user, Key: k.key, Since: k.since, Confirmed: k.confirmed, Settled: k.settled})
-		}
-	}
-	return list
-}
-
-// AllLosses lists those of all users, in the order of their names.
-func (l *Ledger) AllLosses() (list []Loss) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for user, m := range l.lossy {
-		list = append(list, m.losses(user)...)
-	}
-	slices.SortStableFunc(list, func(a, b Loss) int { return cmp.Compare(a.User, b.User) })
-	return list
-}
-
-// Former lists the former keys for the policy. Held says why a key is to stay; empty: it is not.
-func (l *Ledger) Former(held func(Loss) string) (list []policy.Former) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for user, m := range l.lossy {
-		list = m.former(list, user, held)
-	}
-	return list
-}
-
-// FormerOf lists those of some users.
-func (l *Ledger) FormerOf(held func(Loss) string, names ...string) (list []policy.Former) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, name := range names {
-		if m := l.members[name]; m != nil {
-			list = m.former(list, name, held)
-		}
-	}
-	return list
-}
-
-func (m *enrolled) former(list []policy.Former, user string, held func(Loss) string) []policy.Former {
-	for _, k := range m.keys {
-		if !k.former() {
-			continue
-		}
-		list = append(list, policy.Former{User: user, Since: k.since, Grant: policy.Grant{
-			Key: k.key, Options: k.options,
-			Held: held(Loss{User: user, Key: k.key, Since: k.since, Confirmed: k.confirmed, Settled: k.settled}),
-		}})
-	}
-	return list
-}
-
-// Settle notes that a user's files were seen without some of his former keys: all but those that are still there. It reports whether
-// that is news.
-func (l *Ledger) Settle(user string, there func(authkeys.Key) bool) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	m := l.members[user]
-	if m == nil {
-		return false
-	}
-	keys := slices.Clone(m.keys)
-	for i, k := range keys {
-		keys[i].settled = k.settled || k.former() && !there(k.key)
-	}
-	if slices.Equal(m.keys, keys) {
-		return false
-	}
-	m.keys, l.changed = keys, true
-	return true
-}
 
 // Gone is a user who is in the registry no more.
 type Gone struct {

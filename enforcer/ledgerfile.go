@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,13 +27,22 @@ type (
 		Day     *time.Time `json:"day,omitempty"`
 	}
 	ledgerUser struct {
-		User    string      `json:"user"`
-		UID     int         `json:"uid"`
-		GID     int         `json:"gid"`
-		Home    string      `json:"home"`
-		Left    *time.Time  `json:"left,omitempty"`
-		LeftDay int         `json:"left_day,omitempty"`
-		Keys    []ledgerKey `json:"keys,omitempty"`
+		User    string        `json:"user"`
+		UID     int           `json:"uid"`
+		GID     int           `json:"gid"`
+		Seat    int           `json:"seat,omitempty"` // since version 2, as Faded and Mended
+		Home    string        `json:"home"`
+		Left    *time.Time    `json:"left,omitempty"`
+		LeftDay int           `json:"left_day,omitempty"`
+		Keys    []ledgerKey   `json:"keys,omitempty"`
+		Faded   []ledgerFades `json:"faded,omitempty"`
+		Mended  []time.Time   `json:"mended,omitempty"`
+	}
+	// ledgerFades are former keys of which one reading was the first without them, by their sums one after the other.
+	ledgerFades struct {
+		Since time.Time `json:"since"`
+		Day   int       `json:"day,omitempty"`
+		Sums  []byte    `json:"sums"`
 	}
 	ledgerKey struct {
 		Line      string     `json:"line"` // options and key, as in a key file
@@ -49,8 +59,8 @@ type (
 )
 
 const (
-	ledgerVersion = 1
-	// ledgerBound is how many bytes the file may have: more than two million users with keys.
+	ledgerVersion = 2 // 1 is read as well
+	// ledgerBound is how many bytes the file may have: more than two million users with keys. Nothing is written that is not read again.
 	ledgerBound = 1 << 30
 )
 
@@ -90,6 +100,7 @@ func (l *Ledger) Save() error {
 		l.mu.Unlock()
 		return nil
 	}
+	l.fit(ledgerLeft, ledgerPast)
 	now := Ledger{source: l.source, days: l.days, day: l.day, members: make(map[string]*enrolled, len(l.members))}
 	for name, m := range l.members {
 		same := *m // its keys are not written to again
@@ -98,6 +109,9 @@ func (l *Ledger) Save() error {
 	l.changed = false
 	l.mu.Unlock()
 	text, err := now.text()
+	if err == nil && len(text) >= ledgerBound {
+		err = fmt.Errorf("%s: %d bytes are more than %d", l.path, len(text), ledgerBound)
+	}
 	if err == nil {
 		err = statefile.Replace(filepath.Dir(l.path), filepath.Base(l.path), text)
 	}
@@ -125,7 +139,14 @@ func (l *Ledger) text() ([]byte, error) {
 }
 
 func (m *enrolled) entry(name string) ledgerUser {
-	u := ledgerUser{User: name, UID: m.uid, GID: m.gid, Home: m.home, Left: stamp(m.left), LeftDay: m.leftDay, Keys: make([]ledgerKey, len(m.keys))}
+	u := ledgerUser{User: name, UID: m.uid, GID: m.gid, Home: m.home, Left: stamp(m.left), LeftDay: m.leftDay, Seat: m.seat, Keys: make([]ledgerKey, len(m.keys)), Mended: m.mended}
+	for i, f := range m.faded {
+		if i == 0 || !f.since.Equal(m.faded[i-1].since) || f.day != m.faded[i-1].day {
+			u.Faded = append(u.Faded, ledgerFades{Since: f.since, Day: f.day})
+		}
+		last := &u.Faded[len(u.Faded)-1]
+		last.Sums = append(last.Sums, f.sum[:]...)
+	}
 	for i, k := range m.keys {
 		line := authkeys.Line{Kind: authkeys.Entry, Key: k.key, Options: k.options}
 		u.Keys[i] = ledgerKey{
@@ -161,8 +182,8 @@ func parseLedger(text []byte) (*Ledger, error) {
 	}
 	first, rest, _ := bytes.Cut(text[:at], []byte("\n"))
 	var head ledgerHead
-	if strictJSON(first, &head) != nil || head.Version != ledgerVersion {
-		return nil, fmt.Errorf("it is no ledger of version %d", ledgerVersion)
+	if strictJSON(first, &head) != nil || head.Version < 1 || head.Version > ledgerVersion {
+		return nil, fmt.Errorf("it is no ledger of version %d or earlier", ledgerVersion)
 	}
 	l := NewLedger()
 	l.source, l.days, l.day = head.Source, head.Days, moment(head.Day)
@@ -180,11 +201,20 @@ func parseLedger(text []byte) (*Ledger, error) {
 	if len(l.members) != head.Users {
 		return nil, fmt.Errorf("it has %d users instead of %d", len(l.members), head.Users)
 	}
+	l.seatAll()
 	return l, nil
 }
 
 func (u ledgerUser) enrolled() (*enrolled, error) {
-	m := &enrolled{uid: u.UID, gid: u.GID, home: u.Home, left: moment(u.Left), leftDay: u.LeftDay}
+	m := &enrolled{uid: u.UID, gid: u.GID, seat: u.Seat, home: u.Home, left: moment(u.Left), leftDay: u.LeftDay, mended: u.Mended}
+	for _, f := range u.Faded {
+		for sum := range slices.Chunk(f.Sums, sha256.Size) {
+			if len(sum) != sha256.Size {
+				return nil, errors.New("a sum was cut short")
+			}
+			m.faded = append(m.faded, faded{authkeys.Sum(sum), f.Since, f.Day})
+		}
+	}
 	if len(u.Keys) > 0 {
 		m.keys = make([]known, len(u.Keys))
 	}

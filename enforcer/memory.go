@@ -54,6 +54,10 @@ func (m Memory) Amend(w *World, snapshot *registry.Snapshot, away bool, now time
 	names := distinct(read, w.Grants.Due(now), also)
 	before := m.losses(names)
 	learned := m.Ledger.AcceptUsers(snapshot, now, names, read)
+	for _, move := range learned.Moved {
+		names = append(names, move.From, move.To)
+	}
+	names = distinct(names)
 	with := *w
 	with.Snapshot, with.braked, with.away = snapshot, m.Brakes.State(), away
 	if len(also) > 0 || !with.braked.holdsAs(w.braked) || !slices.Equal(before, m.losses(names)) {

@@ -18,8 +18,24 @@ func (l *loop) learn(good *Kept) {
 	l.tellAccepted(l.Memory.Ledger.Accept(good.Snapshot, l.settings.SourceID, complete, time.Now()))
 }
 
-// tellAccepted says who came to leave the registry.
+// tellAccepted says who came to leave the registry, and has whoever has another name get back by that what went by the old one.
 func (l *loop) tellAccepted(a Accepted) {
+	gone := make(map[string][]recalled, len(a.Moved)) // two may have exchanged their names
+	for _, move := range a.Moved {
+		gone[move.From] = l.recall[move.From]
+		delete(l.recall, move.From)
+	}
+	for _, move := range a.Moved {
+		l.mind(move.To, gone[move.From])
+		if move.Taken {
+			l.Log.Warn("the name of a user who left the registry is another's now: he is known by one of his own", zap.String("user", move.From), zap.String("known_as", move.To))
+		} else {
+			l.Log.Info("user has another name: what was known of him is that one's", zap.String("user", move.To), zap.String("before", move.From))
+		}
+	}
+	for _, user := range a.Dropped {
+		l.Log.Warn("former keys of a user are forgotten, the first ones: there are more than are remembered", zap.String("user", user))
+	}
 	for _, user := range a.Left {
 		l.Log.Warn("user left the registry: he has no keys any more", zap.String("user", user))
 	}

@@ -1,6 +1,9 @@
 package enforcer
 
 import (
+	"cmp"
+	"iter"
+
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/registry"
 )
@@ -22,44 +25,39 @@ func (a Amendment) sameAs(s *registry.Snapshot) string {
 // people names as whom users count of the last good reading. Who renames himself again and again is one person: else he could have
 // everybody's revocations held.
 func (g *Gate) people(names []string) []string {
-	if len(g.renamed) == 0 {
+	if len(g.known) == 0 {
 		return names
 	}
 	people := make([]string, len(names))
 	for i, name := range names {
-		people[i] = name
-		if user, there := g.good.Snapshot.User(name); there && g.renamed[user.UID] != "" {
-			people[i] = g.renamed[user.UID]
-		}
+		people[i] = cmp.Or(g.known[name], name)
 	}
 	return people
 }
 
-// follow notes the uids of those who are gone by what is let through, of whom each had his alone: whoever has it next, and is lost within
-// the window, is the same person. Accounts that have one uid side by side count each for itself.
-func (g *Gate) follow(v Verdict) {
-	who := make(map[int]string)
+// follow notes who is gone by what is let through, by uid: whoever comes with that uid, or with none as he, counts as he if he is lost within the
+// window. Accounts that have one uid side by side count each for itself.
+func (g *Gate) follow(v Verdict, come iter.Seq[registry.User]) {
 	for _, name := range v.Loss.Users {
 		user, _ := g.good.Snapshot.User(name)
-		if _, there := v.Snapshot.User(name); !there && user.UID >= 0 {
-			who[user.UID] = g.people([]string{name})[0]
+		if next, there := v.Snapshot.User(name); !there || next.UID != user.UID {
+			if g.away == nil {
+				g.away = make(map[int][]string)
+			}
+			g.away[user.UID] = append(g.away[user.UID], g.people([]string{name})[0])
+			delete(g.known, name)
 		}
 	}
-	if len(who) == 0 {
+	if len(g.away) == 0 {
 		return
 	}
-	having := make(map[int]int, len(who))
-	for user := range g.good.Snapshot.Users() {
-		if who[user.UID] != "" {
-			having[user.UID]++
-		}
-	}
-	if g.renamed == nil {
-		g.renamed = make(map[int]string)
-	}
-	for uid, first := range who {
-		if having[uid] == 1 {
-			g.renamed[uid] = first
+	for user := range come {
+		was, there := g.good.Snapshot.User(user.Name)
+		if list := g.away[user.UID]; len(list) > 0 && (!there || was.UID != user.UID) {
+			if g.known == nil {
+				g.known = make(map[string]string)
+			}
+			g.known[user.Name], g.away[user.UID] = list[0], list[1:]
 		}
 	}
 }

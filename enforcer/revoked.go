@@ -16,8 +16,11 @@ const MaxRevoked = 10_000
 // Revoked lists the keys that sshd is to refuse everybody in this world: those that were registered and are nobody's now. What was lost
 // together with keys of more people than the brake lets lose some is not among them, until that is released or their files were seen without
 // it. Of more than MaxRevoked keys the older ones of whoever lost most are left out, so that nobody's many push out another's few.
-func (m Memory) Revoked(w *World, now time.Time) (keys []authkeys.Key, leftOut int) {
-	crowd := keysOf(w.rules.Crowds(m.Brakes.State(), m.Ledger.AllLosses(), now))
+//
+// The ledger may be ahead of the world: what it does not know as lost any more is not listed, by whatever world.
+func (m Memory) Revoked(w *World, now time.Time) (keys []authkeys.Sum, leftOut int) {
+	losses, faded := m.Ledger.past()
+	lost, crowd := keysOf(losses), keysOf(w.rules.Crowds(m.Brakes.State(), losses, now))
 	type ranked struct {
 		policy.Former
 
@@ -26,7 +29,7 @@ func (m Memory) Revoked(w *World, now time.Time) (keys []authkeys.Key, leftOut i
 	var list []ranked
 	ranks := make(map[string]int)
 	for _, f := range w.Grants.Revoked() {
-		if !crowd[stay{f.User, f.Key}] {
+		if at := (stay{f.User, f.Key}); lost[at] && !crowd[at] || faded[f.Sum] {
 			list = append(list, ranked{f, ranks[f.User]})
 			ranks[f.User]++
 		}
@@ -34,11 +37,11 @@ func (m Memory) Revoked(w *World, now time.Time) (keys []authkeys.Key, leftOut i
 	slices.SortFunc(list, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), b.Since.Compare(a.Since), cmp.Compare(a.User, b.User))
 	})
-	seen := make(map[authkeys.Key]bool, len(list))
+	seen := make(map[authkeys.Sum]bool, len(list))
 	for _, r := range list {
-		if !seen[r.Key] {
-			seen[r.Key] = true
-			keys = append(keys, r.Key)
+		if id := r.ID(); !seen[id] {
+			seen[id] = true
+			keys = append(keys, id)
 		}
 	}
 	most := min(len(keys), MaxRevoked)

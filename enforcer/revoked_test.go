@@ -22,6 +22,8 @@ type past struct {
 	brake  enforcer.Brake
 	now    time.Time
 	source string
+
+	accepted enforcer.Accepted // of the last reading
 }
 
 func newPast(tb testing.TB, people int) *past {
@@ -30,7 +32,7 @@ func newPast(tb testing.TB, people int) *past {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &past{enforcer.Memory{Ledger: enforcer.NewLedger()}, rules, enforcer.Brake{People: people, Window: time.Hour}, answerNow, "test"}
+	return &past{enforcer.Memory{Ledger: enforcer.NewLedger()}, rules, enforcer.Brake{People: people, Window: time.Hour}, answerNow, "test", enforcer.Accepted{}}
 }
 
 // read is a complete reading, a minute after the last one.
@@ -41,7 +43,7 @@ func (p *past) read(tb testing.TB, users []registry.User, exceptions ...policy.E
 		tb.Fatal(err)
 	}
 	p.now = p.now.Add(time.Minute)
-	p.memory.Ledger.Accept(snapshot, p.source, true, p.now)
+	p.accepted = p.memory.Ledger.Accept(snapshot, p.source, true, p.now)
 	return p.memory.World(snapshot, p.rules.Evaluate(snapshot, p.now, exceptions...), enforcer.Scope{}, p.brake, false)
 }
 
@@ -89,7 +91,7 @@ func TestRevokedIsNobodys(t *testing.T) {
 			}
 			for _, text := range lines {
 				key := record(t, text).Key
-				if on := slices.Contains(revoked, key); on != (was[key] && !somebodys[key]) {
+				if on := slices.Contains(revoked, key.Sum()); on != (was[key] && !somebodys[key]) {
 					rt.Fatalf("%s is on the list: %v; it was somebody's: %v, it is: %v", key.Fingerprint(), on, was[key], somebodys[key])
 				}
 			}
@@ -97,8 +99,8 @@ func TestRevokedIsNobodys(t *testing.T) {
 	})
 }
 
-func sameKeys(a, b []authkeys.Key) bool {
-	compare := func(a, b authkeys.Key) int { return strings.Compare(a.String(), b.String()) }
+func sameKeys(a, b []authkeys.Sum) bool {
+	compare := func(a, b authkeys.Sum) int { return strings.Compare(a.String(), b.String()) }
 	return slices.Equal(slices.SortedFunc(slices.Values(a), compare), slices.SortedFunc(slices.Values(b), compare))
 }
 
@@ -141,7 +143,7 @@ func TestRevokedSpares(t *testing.T) {
 			}
 			w := p.read(t, []registry.User{someone(1, b), someone(2, b)}, c.exceptions...)
 			revoked, _ := p.memory.Revoked(w, p.now)
-			if on := slices.Contains(revoked, a.Key); on != c.on || len(revoked) > 1 {
+			if on := slices.Contains(revoked, a.Key.Sum()); on != c.on || len(revoked) > 1 {
 				t.Errorf("on the list %v of %d, want %v", on, len(revoked), c.on)
 			}
 		})
@@ -167,13 +169,13 @@ func TestRevokedInACrowd(t *testing.T) {
 			continue
 		}
 		p.memory.Ledger.Settle("user1", func(authkeys.Key) bool { return false })
-		if revoked, _ := p.memory.Revoked(w, p.now); !slices.Equal(revoked, []authkeys.Key{key(1).Key}) {
+		if revoked, _ := p.memory.Revoked(w, p.now); !slices.Equal(revoked, []authkeys.Sum{key(1).Key.Sum()}) {
 			t.Errorf("one that is settled: %d on the list", len(revoked))
 		}
 		p.now = p.now.Add(2 * time.Hour)
 		fewer[0] = someone(9, key(90))
 		w = p.read(t, fewer)
-		if revoked, _ := p.memory.Revoked(w, p.now); len(revoked) != 2 || !slices.Contains(revoked, key(91).Key) {
+		if revoked, _ := p.memory.Revoked(w, p.now); len(revoked) != 2 || !slices.Contains(revoked, key(91).Key.Sum()) {
 			t.Errorf("one that went alone: %d on the list", len(revoked))
 		}
 	}
@@ -186,7 +188,7 @@ func TestRevokedInOrder(t *testing.T) {
 	p.read(t, []registry.User{someone(1, a), someone(2, a, b), other})
 	p.read(t, []registry.User{someone(1), someone(2, b), other})
 	w := p.read(t, []registry.User{someone(1), someone(2), other})
-	if revoked, leftOut := p.memory.Revoked(w, p.now); !slices.Equal(revoked, []authkeys.Key{b.Key, a.Key}) || leftOut != 0 {
+	if revoked, leftOut := p.memory.Revoked(w, p.now); !slices.Equal(revoked, []authkeys.Sum{b.Key.Sum(), a.Key.Sum()}) || leftOut != 0 {
 		t.Errorf("got %v, %d left out", revoked, leftOut)
 	}
 }
@@ -209,7 +211,76 @@ func TestRevokedIsBounded(t *testing.T) {
 	if len(revoked) != enforcer.MaxRevoked || leftOut != many*each+1-enforcer.MaxRevoked {
 		t.Errorf("%d on the list, %d left out", len(revoked), leftOut)
 	}
-	if !slices.Contains(revoked, record(t, ed25519(t, 0)).Key) {
+	if !slices.Contains(revoked, record(t, ed25519(t, 0)).Key.Sum()) {
 		t.Error("who lost one key is left out")
+	}
+}
+
+// One person who renames himself makes no crowd; nor does one whose names are from before the ledger knew people by their uids.
+func TestRevokedCrowdOfOnePerson(t *testing.T) {
+	stolen, own, mine := record(t, ed25519(t, 1)), record(t, ed25519(t, 2)), record(t, ed25519(t, 3))
+	mallory := func(n int) registry.User {
+		return called(someone(1, mine, record(t, ed25519(t, 100+n))), fmt.Sprint("mallory", n))
+	}
+	p := newPast(t, 3)
+	for n := range 12 {
+		p.read(t, []registry.User{mallory(n), someone(50, stolen, own)})
+	}
+	w := p.read(t, []registry.User{mallory(12), someone(50, own)})
+	if revoked, _ := p.memory.Revoked(w, p.now); !slices.Contains(revoked, stolen.Key.Sum()) {
+		t.Errorf("what another one has withdrawn is not on the list (%d are)", len(revoked))
+	}
+	state := enforcer.BrakeState{Tripped: answerNow.Add(time.Second)} // and were it on for another reason
+	for _, held := range p.brake.Holds(state, p.memory.Ledger.AllLosses(), p.now) {
+		if held.Key == stolen.Key {
+			t.Error("the brake holds it")
+		}
+	}
+}
+
+// A directory that lost many people's keys and is mended one by one: the others are no fewer for that, until the window is over.
+func TestRevokedCrowdThatIsMended(t *testing.T) {
+	var all, some []registry.User
+	for n := range 5 {
+		all, some = append(all, someone(n, record(t, ed25519(t, n)))), append(some, someone(n))
+	}
+	rest := someone(50, record(t, ed25519(t, 50)))
+	p := newPast(t, 4)
+	with := func(users []registry.User) []registry.User { return append(slices.Clone(users), rest) }
+	p.read(t, with(all))
+	w := p.read(t, with(some))
+	on := func(want int, when string) {
+		t.Helper()
+		if revoked, _ := p.memory.Revoked(w, p.now); len(revoked) != want {
+			t.Errorf("%s: %d keys on the list, want %d", when, len(revoked), want)
+		}
+	}
+	on(0, "many")
+	for n := range 3 {
+		some[n] = all[n]
+		w = p.read(t, with(some))
+		on(0, fmt.Sprint(n+1, " are mended"))
+	}
+	p.now = p.now.Add(time.Hour)
+	w = p.read(t, with(some))
+	on(2, "after the window")
+}
+
+// A list that is written late, by a world of before the directory recovered, has nobody's key on it.
+func TestRevokedByALateWorld(t *testing.T) {
+	var all, none []registry.User
+	for n := range 5 {
+		all, none = append(all, someone(n, record(t, ed25519(t, n)))), append(none, someone(n))
+	}
+	rest := someone(50, record(t, ed25519(t, 50)))
+	p := newPast(t, 10)
+	p.read(t, append(slices.Clone(all), rest))
+	late := p.read(t, append(slices.Clone(none), rest))
+	if revoked, _ := p.memory.Revoked(late, p.now); len(revoked) != 5 {
+		t.Fatalf("%d on the list", len(revoked))
+	}
+	p.read(t, append(slices.Clone(all), rest))
+	if revoked, _ := p.memory.Revoked(late, p.now); len(revoked) != 0 {
+		t.Errorf("%d keys are on the list that are registered again", len(revoked))
 	}
 }

@@ -34,3 +34,19 @@ func (l *Ledger) Sightings(wanted func(authkeys.Key) bool) (list []Sighting) {
 	slices.SortStableFunc(list, func(a, b Sighting) int { return cmp.Compare(a.User, b.User) })
 	return list
 }
+
+// date says of keys that count at a moment since when they are known: one time for a key, whatever its options, and however often it
+// came back.
+func (m *enrolled) date(now []known, at time.Time) {
+	for i, n := range now {
+		before := i
+		if i >= len(m.keys) || m.keys[i].key != n.key { // as nearly never
+			before = slices.IndexFunc(m.keys, func(k known) bool { return k.key == n.key })
+		}
+		if before >= 0 {
+			now[i].seen = m.keys[before].seen
+		} else {
+			now[i].seen = at.Truncate(time.Second)
+		}
+	}
+}

@@ -214,8 +214,8 @@ func TestNewWorldKeepsWhoLeft(t *testing.T) {
 		t.Errorf("kept of who left are %v of %v, want %v", kept, w.Accounts(), want)
 	}
 	for user, why := range map[string]string{
-		"uid":     "its user left the registry, and its uid 2001 is now that of alice",
-		"renamed": "its user left the registry, and its home /home/same is that of newer too", "taken": "its uid 3001 is now that of local",
+		"uid":     "its user left the registry, and its uid 2001 is now another's",
+		"renamed": "its user left the registry, and its home /home/same is another's too", "taken": "its uid 3001 is now another's",
 		"slash": "nobody's home", "here": "its name is that of an account of this host", "strange": "included by name, but unknown user",
 	} {
 		i := slices.IndexFunc(w.Skips(), func(s enforcer.Skip) bool { return s.User == user })

@@ -14,6 +14,16 @@ type Former struct {
 	Grant
 	// Since is the time of the first reading that no longer had it.
 	Since time.Time
+	// Sum is what is left of a key that is not remembered whole: its Key is none, and it is not held.
+	Sum authkeys.Sum
+}
+
+// ID is the sum of the key.
+func (f Former) ID() authkeys.Sum {
+	if f.Key.IsZero() {
+		return f.Sum
+	}
+	return f.Key.Sum()
 }
 
 // WithFormer returns grants that tell keys which were registered from those that never were, and that hold those which are to
@@ -23,17 +33,25 @@ func (g *Grants) WithFormer(list []Former) *Grants {
 		return g
 	}
 	users := make(map[string]*userGrants)
+	granted := make(map[string]map[authkeys.Sum]bool) // one user may have thousands of both
 	for _, f := range list {
-		if slices.ContainsFunc(g.of(f.User).grants, func(have Grant) bool { return have.Key == f.Key }) {
+		have, of := granted[f.User], users[f.User]
+		if have == nil {
+			have = make(map[authkeys.Sum]bool)
+			for _, grant := range g.of(f.User).grants {
+				have[grant.Key.Sum()] = true
+			}
+			granted[f.User] = have
+		}
+		if have[f.ID()] {
 			continue
 		}
-		of := users[f.User]
 		if of == nil {
 			of = new(g.of(f.User))
-			of.grants = slices.Clip(of.grants) // it is that of g as well
+			of.grants, of.former = slices.Clip(of.grants), slices.Clip(of.former) // they are those of g as well
 			users[f.User] = of
 		}
-		of.former = append(slices.Clip(of.former), f)
+		of.former = append(of.former, f)
 		if f.Held == "" || f.Options.CertAuthority() || !g.policy.check(f.Key).Granted() {
 			continue
 		}
@@ -75,8 +93,13 @@ func (g *Grants) Without(left map[string]time.Time) *Grants {
 
 // formerly says since when a key is no longer registered to a user.
 func (g *Grants) formerly(user string, key authkeys.Key) (Verdict, bool) {
-	for _, f := range g.of(user).former {
-		if f.Key == key {
+	former := g.of(user).former
+	if len(former) == 0 {
+		return Verdict{}, false
+	}
+	sum := key.Sum()
+	for _, f := range former {
+		if f.Key == key || f.Key.IsZero() && f.Sum == sum {
 			if verdict := g.policy.check(key); !verdict.Granted() {
 				return verdict, true
 			}

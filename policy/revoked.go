@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"slices"
-
 	"github.com/keyreeve/keyreeve/authkeys"
 )
 
@@ -11,33 +9,33 @@ import (
 //
 // A list by which sshd refuses keys is for everybody. So the question is never whose key it was, but whether it is anybody's.
 func (g *Grants) Revoked() (list []Former) {
-	theirs := make(map[authkeys.Key]bool)
+	theirs := nobodys{make(map[authkeys.Key]bool), make(map[authkeys.Sum]bool)}
 	for _, u := range g.users.All() {
 		for _, f := range u.former {
-			theirs[f.Key] = true
+			theirs.set(f)
 		}
 	}
-	if len(theirs) == 0 {
+	if len(theirs.keys)+len(theirs.sums) == 0 {
 		return nil
 	}
 	for _, u := range g.users.All() {
 		for _, grant := range u.grants {
-			delete(theirs, grant.Key)
+			theirs.spare(grant.Key)
 		}
 		for _, d := range u.denied {
 			if d.Reason == ReasonNotYet { // the daemon need not live when it begins
-				delete(theirs, d.Key)
+				theirs.spare(d.Key)
 			}
 		}
 	}
 	for _, e := range g.excepted {
 		if e.Idle == notBegun {
-			delete(theirs, e.Key)
+			theirs.spare(e.Key)
 		}
 	}
 	for _, u := range g.users.All() {
 		for _, f := range u.former {
-			if theirs[f.Key] {
+			if theirs.keys[f.Key] || f.Key.IsZero() && theirs.sums[f.Sum] {
 				list = append(list, f)
 			}
 		}
@@ -45,20 +43,50 @@ func (g *Grants) Revoked() (list []Former) {
 	return list
 }
 
+// nobodys are keys that may be nobody's: those that are remembered whole, and sums of others, which are rare.
+type nobodys struct {
+	keys map[authkeys.Key]bool
+	sums map[authkeys.Sum]bool
+}
+
+func (n nobodys) set(f Former) {
+	if f.Key.IsZero() {
+		n.sums[f.Sum] = true
+	} else {
+		n.keys[f.Key] = true
+	}
+}
+
+// spare takes out a key that is somebody's.
+func (n nobodys) spare(key authkeys.Key) {
+	delete(n.keys, key)
+	if len(n.sums) > 0 {
+		delete(n.sums, key.Sum())
+	}
+}
+
 // Refused lists the keys of a user by the registry that he may not use now: those that do not work, and those that he had.
-func (g *Grants) Refused(user string) (keys []authkeys.Key) {
+func (g *Grants) Refused(user string) (keys []authkeys.Sum) {
 	of := g.of(user)
-	add := func(key authkeys.Key) {
-		usable := func(have Grant) bool { return have.Key == key && have.Withheld == "" }
-		if !slices.ContainsFunc(of.grants, usable) && !slices.Contains(keys, key) {
-			keys = append(keys, key)
+	if len(of.denied)+len(of.former) == 0 {
+		return nil
+	}
+	seen := make(map[authkeys.Sum]bool, len(of.grants)+len(of.former))
+	for _, have := range of.grants {
+		if have.Withheld == "" {
+			seen[have.Key.Sum()] = true
+		}
+	}
+	add := func(key authkeys.Sum) {
+		if !seen[key] {
+			seen[key], keys = true, append(keys, key)
 		}
 	}
 	for _, d := range of.denied {
-		add(d.Key)
+		add(d.Key.Sum())
 	}
 	for _, f := range of.former {
-		add(f.Key)
+		add(f.ID())
 	}
 	return keys
 }

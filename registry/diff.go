@@ -88,7 +88,7 @@ func CompareUser(name string, before, after *Snapshot, now time.Time) Loss {
 
 func (l *Loss) add(was User, after *Snapshot, now time.Time) {
 	is, there := after.User(was.Name)
-	if !was.Active(now) || there && was.Equal(is) {
+	if !was.Active(now) || was.nobody() || there && was.Equal(is) {
 		return
 	}
 	there = there && is.Active(now)
@@ -106,6 +106,9 @@ func (l *Loss) add(was User, after *Snapshot, now time.Time) {
 		return
 	}
 }
+
+// nobody reports whether a user has neither an account nor a key, as one whose name several entries have: there is nothing to lose.
+func (u User) nobody() bool { return u.UID < 0 && len(u.Records) == 0 }
 
 // right is what a record lets in.
 type right struct {
@@ -162,7 +165,7 @@ func (r Record) counts(now time.Time) bool {
 // Census counts who could lose something at a moment: active users, and those of them who have a key that counts.
 func (s *Snapshot) Census(now time.Time) (users, holders int) {
 	for u := range s.Users() {
-		if !u.Active(now) {
+		if !u.Active(now) || u.nobody() {
 			continue
 		}
 		users++

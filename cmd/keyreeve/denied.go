@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -82,7 +81,7 @@ func (d *denied) replace(s said) error {
 	want := make([]krl.Hash, 0, len(keys))
 	for _, key := range keys {
 		// Where it is not known who is to be spared, nobody is refused who was not.
-		if h := sha256.Sum256(key.Wire()); !spared[key] && (err == nil || d.listed[h]) {
+		if h := krl.Hash(key); !spared[key] && (err == nil || d.listed[h]) {
 			want = append(want, h)
 		}
 	}
@@ -93,8 +92,8 @@ func (d *denied) replace(s said) error {
 }
 
 // spared are the keys that are never refused.
-func (d *denied) spared() (map[authkeys.Key]bool, error) {
-	keys := make(map[authkeys.Key]bool)
+func (d *denied) spared() (map[authkeys.Sum]bool, error) {
+	keys := make(map[authkeys.Sum]bool)
 	for _, path := range d.except {
 		text, err := statefile.Read(path, maxExcept)
 		if err != nil {
@@ -106,7 +105,7 @@ func (d *denied) spared() (map[authkeys.Key]bool, error) {
 			return nil, fmt.Errorf("deny.except: %s: %w", path, err)
 		}
 		for _, key := range list {
-			keys[key] = true
+			keys[key.Sum()] = true
 		}
 	}
 	return keys, nil
