@@ -1,0 +1,312 @@
+package pasted
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+)
+
+// A key ends where its own lengths say, not where a blank stands: so it can be put together again however its line was broken, and a
+// comment behind it is not taken for a part of it.
+
+// found is a key, or the beginning of one, in a text.
+type found struct {
+	start, end int // of its base64; the end only of one that is whole
+	key        authkeys.Key
+	certified  bool // it is a certificate, of the key
+	fault      Code // how it is written, or why it is no key
+	missing    int  // of one that is Cut: how many characters, 0 where nothing tells
+}
+
+func (f found) whole() bool { return !f.key.IsZero() }
+
+// diagnosis says why a key could not be read.
+func (f found) diagnosis() Diagnosis {
+	if f.fault == Cut && f.missing > 0 {
+		return say(Cut, f.missing)
+	}
+	return say(f.fault)
+}
+
+// start is how the base64 of every key begins: the upper bytes of the length of its type's name.
+const beginning = "AAAA"
+
+// find lists the keys of a text in their order.
+func find(text string) (list []found) {
+	for at := 0; ; {
+		i := strings.Index(text[at:], beginning)
+		if i < 0 {
+			return list
+		}
+		at += i
+		if f, is := extract(text, at); is {
+			list = append(list, f)
+			at = max(f.end, at+len(beginning))
+			continue
+		}
+		at++
+	}
+}
+
+// extract reads the key whose base64 begins at a place, if one of a known type begins there.
+func extract(text string, at int) (found, bool) {
+	f, is := gather(text, at, false)
+	if !is || f.whole() || !strings.Contains(text[at:min(len(text), at+maxKey)], " ") {
+		return f, is
+	}
+	// Forms that are sent to a web server turn "+" into a blank, where a program decodes what was not encoded.
+	if plus, is := gather(text, at, true); is && plus.whole() && plus.fault == Plus {
+		return plus, true
+	}
+	return f, true
+}
+
+// maxKey bounds the base64 of a key: a line of 8 KiB (authkeys).
+const maxKey = 8 << 10
+
+// gather collects base64 from a place on. Blanks and line breaks are passed over, or, with plus, each blank is a "+".
+func gather(text string, at int, plus bool) (found, bool) {
+	dense, places := densely(text[at:], plus)
+	wire := make([]byte, base64.RawStdEncoding.DecodedLen(len(dense)))
+	n, _ := base64.RawStdEncoding.Decode(wire, dense) // what comes before an error counts
+	wire = wire[:n]
+	name, size, state := measure(wire)
+	f := found{start: at}
+	switch {
+	case state == unknown:
+		return f, false
+	case strings.Contains(name, "-cert-v01@"):
+		return f.certificate(text, wire), true
+	case state == damaged:
+		f.fault = Damaged
+		return f, true
+	}
+	chars, pad := (size*8+5)/6, (3-size%3)%3
+	if state == short || chars > len(dense) {
+		f.fault = stopped(text[at+after(places):])
+		if state == complete && after(places) == len(dense) { // no blank, behind which a comment may be
+			f.missing = chars + pad - len(dense)
+		}
+		return f, true
+	}
+	f.end = at + places[chars-1] + 1
+	f.finish(text, dense[:chars], pad, plus)
+	return f, true
+}
+
+// finish reads a key all of whose characters are there.
+func (f *found) finish(text string, dense []byte, pad int, plus bool) {
+	inside := text[f.start:f.end]
+	padded := 0
+	for padded < pad {
+		rest := strings.TrimLeft(text[f.end:], " \t\r\n")
+		if !strings.HasPrefix(rest, "=") {
+			break
+		}
+		f.end = len(text) - len(rest) + 1
+		padded++
+	}
+	blob, err := base64.RawStdEncoding.Strict().DecodeString(string(dense))
+	key, bad := authkeys.ParseBlob(blob)
+	blanks := strings.ContainsAny(inside, " \t\r\n")
+	switch {
+	case blanks && !plus && (!bounded(text[f.end:]) || !plausible(inside)):
+		f.fault = Cut // and the comment was taken for the rest of it
+	case !bounded(text[f.end:]) || err != nil || plus && strings.ContainsAny(inside, "\t\r\n"):
+		f.fault = Damaged
+	case bad != nil && tinyRSA(blob):
+		f.fault = TinyRSA
+	case bad != nil || !genuine(key):
+		f.fault = Damaged
+	default:
+		f.key = key
+		f.fault = writing(text[f.start:f.end], key, plus, padded < pad)
+	}
+}
+
+// writing says what is odd in the base64 of a key that could be read.
+func writing(text string, key authkeys.Key, plus, unpadded bool) Code {
+	switch {
+	case plus:
+		return Plus
+	case strings.ContainsAny(text, "\r\n"):
+		return Wrapped
+	case strings.ContainsAny(text, " \t"):
+		return Blanks
+	case unpadded:
+		return Padding
+	case key.Type()+" "+text != key.String():
+		return Spelling
+	}
+	return ""
+}
+
+// certificate reads a certificate as far as it is one. Its end is where its base64 ends.
+func (f found) certificate(text string, wire []byte) found {
+	f.fault, f.end = Certificate, f.start+len(beginning)
+	run := strings.IndexFunc(text[f.start:], func(r rune) bool { return !strings.ContainsRune(alphabet+"=", r) })
+	if run < 0 {
+		run = len(text) - f.start
+	}
+	f.end = f.start + run
+	if key, _, err := authkeys.ParseCertificate(wire); err == nil && genuine(key) {
+		f.key, f.certified = key, true
+	}
+	return f
+}
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+// densely gives the base64 characters at the beginning of a text, and where each stands.
+func densely(text string, plus bool) (dense []byte, places []int) {
+	for i := 0; i < len(text) && len(dense) < maxKey; i++ {
+		switch c := text[i]; {
+		case strings.IndexByte(alphabet, c) >= 0:
+			dense, places = append(dense, c), append(places, i)
+		case c == ' ' && plus:
+			dense, places = append(dense, '+'), append(places, i)
+		case c == ' ', c == '\t', c == '\r', c == '\n':
+		default:
+			return dense, places
+		}
+	}
+	return dense, places
+}
+
+// after is the place behind the last character.
+func after(places []int) int {
+	if len(places) == 0 {
+		return 0
+	}
+	return places[len(places)-1] + 1
+}
+
+// stopped says why a key ends early, by what stands there: three points are how programs shorten what they show, and any other
+// character in the middle of the base64 came into it.
+func stopped(rest string) Code {
+	if rest == "" || strings.ContainsAny(rest[:1], " \t\r\n=.\"'`") {
+		return Cut
+	}
+	if c := rest[0]; c == '@' || c == '-' || c == '_' { // of a comment
+		return Cut
+	}
+	return Damaged
+}
+
+// bounded says whether a key may end before a text: at a blank, or at what people put around it.
+func bounded(rest string) bool {
+	return rest == "" || strings.ContainsAny(rest[:1], " \t\r\n\"'`;,)>]}\\|<&")
+}
+
+// leastPiece is the least length of a piece of base64 between two blanks, but for the last one. A comment behind a key that was cut has shorter words.
+const leastPiece = 10
+
+// plausible says whether base64 with blanks in it is that of one key, and not a part of one and the words behind it.
+func plausible(inside string) bool {
+	pieces := strings.Fields(inside)
+	return !slices.ContainsFunc(pieces[:len(pieces)-1], func(p string) bool { return len(p) < leastPiece })
+}
+
+// The states of a wire blob that is being measured.
+type state int
+
+const (
+	unknown state = iota // it begins with no type of key
+	complete
+	short   // it ends before its lengths do
+	damaged // its lengths are those of no key
+)
+
+// measure gives the name of a blob's type and the size that its lengths say (RFC 4251 section 5).
+func measure(wire []byte) (name string, size int, s state) {
+	first, is := field(wire)
+	name = string(first)
+	if !is || len(first) == 0 {
+		return "", 0, unknown
+	}
+	if strings.HasSuffix(name, "-cert-v01@openssh.com") {
+		return name, 0, complete
+	}
+	fields := fieldsOf(name)
+	if fields == 0 {
+		return "", 0, unknown
+	}
+	for range fields {
+		if size+4 > len(wire) {
+			return name, 0, short
+		}
+		length := binary.BigEndian.Uint32(wire[size:])
+		if length > maxKey || size+4+int(length) > maxKey {
+			return name, 0, damaged
+		}
+		size += 4 + int(length)
+	}
+	return name, size, complete // although the end of the last field may be missing
+}
+
+// fieldsOf is how many fields the blob of a type has with its name (RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4,
+// PROTOCOL.u2f of OpenSSH); 0 for an unknown type.
+func fieldsOf(name string) int {
+	switch name {
+	case "ssh-ed25519", "ssh-mldsa44-ed25519@openssh.com":
+		return 2
+	case "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com":
+		return 3
+	case "sk-ecdsa-sha2-nistp256@openssh.com":
+		return 4
+	case "ssh-dss":
+		return 5
+	}
+	return 0
+}
+
+// field is the first field of a blob, if all of it is there.
+func field(wire []byte) ([]byte, bool) {
+	if len(wire) < 4 {
+		return nil, false
+	}
+	size := binary.BigEndian.Uint32(wire)
+	if int64(size) > int64(len(wire)-4) {
+		return nil, false
+	}
+	return wire[4 : 4+size], true
+}
+
+// tinyRSA says whether a blob is an RSA key that is none for its size alone (sshkey.c, SSH_RSA_MINIMUM_MODULUS_SIZE).
+func tinyRSA(blob []byte) bool {
+	name, is := field(blob)
+	if !is || string(name) != "ssh-rsa" {
+		return false
+	}
+	exponent, is := field(blob[4+len(name):])
+	if !is {
+		return false
+	}
+	modulus, is := field(blob[8+len(name)+len(exponent):])
+	return is && new(big.Int).SetBytes(modulus).BitLen() < 1024
+}
+
+// genuine says whether a key can be one that a program made. Of 32 bytes half are no point of edwards25519: y has an x if and only if (y^2-1)/(d y^2+1) is a
+// square modulo p (RFC 8032 section 5.1.3). sshd takes such a line, and nobody can log in by it: a character of it was changed.
+func genuine(key authkeys.Key) bool {
+	point, is := key.Ed25519()
+	if !is {
+		return true
+	}
+	point[31] &= 0x7f
+	slices.Reverse(point[:])
+	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	d := new(big.Int).ModInverse(big.NewInt(121666), p)
+	d.Mul(d, big.NewInt(-121665)).Mod(d, p)
+	square := new(big.Int).SetBytes(point[:])
+	square.Mul(square, square).Mod(square, p)
+	below := new(big.Int).Mul(d, square)
+	below.Add(below, big.NewInt(1)).Mod(below, p)
+	above := square.Sub(square, big.NewInt(1))
+	// A quotient is a square where the product is; d y^2 + 1 is never 0, since -1/d is no square.
+	return big.Jacobi(above.Mul(above, below).Mod(above, p), p) >= 0
+}
