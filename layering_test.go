@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"cmd/keyreeve-keys":  {"authkeys", "policy", "internal/answer", "internal/statefile"},
 	"cmd/keyreeve": {
 		"authkeys", "policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
-		"internal/answer", "internal/doctor", "internal/homes", "internal/host", "internal/krl", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
+		"internal/answer", "internal/doctor", "internal/homes", "internal/host", "internal/krl", "internal/pasted", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},
 }
