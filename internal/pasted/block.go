@@ -85,7 +85,11 @@ func converted(blob []byte, form Code) Diagnosis {
 	case err != nil || !genuine(key):
 		return say(CutBlock)
 	}
-	return tell(form, entry(key, ""))
+	d := tell(form, entry(key, ""))
+	if form == PEM && key.Type() == "ssh-ed25519" {
+		d.Do = nil // of PKCS8 ssh-keygen -i reads RSA, DSA and ECDSA (do_convert_from_pkcs8 of ssh-keygen.c)
+	}
+	return d
 }
 
 // noText reads a file that is no text. Not every byte string that is none is told from text.

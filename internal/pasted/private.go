@@ -3,6 +3,7 @@ package pasted
 import (
 	"bytes"
 	"encoding/base64"
+	"strconv"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -82,13 +83,19 @@ func secret(text string) Diagnosis {
 
 // puttyPublic finds the public half in a file of PuTTY's (PuTTY's manual, appendix C): "Public-Lines: N", then N lines of base64.
 func puttyPublic(text string) (authkeys.Key, bool) {
-	_, rest, is := strings.Cut(text, "\nPublic-Lines:")
-	_, rest, more := strings.Cut(rest, "\n")
-	public, _, cut := strings.Cut(rest, "\nPrivate-Lines:")
-	if !is || !more || !cut {
-		return authkeys.Key{}, false
+	var public strings.Builder
+	left := 0
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\r' || r == '\n' }) {
+		if count, is := strings.CutPrefix(line, "Public-Lines:"); is {
+			if left, _ = strconv.Atoi(strings.TrimSpace(count)); left < 1 || public.Len() > 0 {
+				return authkeys.Key{}, false
+			}
+		} else if left > 0 {
+			public.WriteString(strings.TrimSpace(line))
+			left--
+		}
 	}
-	blob, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(public), ""))
+	blob, err := base64.StdEncoding.DecodeString(public.String())
 	if err != nil {
 		return authkeys.Key{}, false
 	}
