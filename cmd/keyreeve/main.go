@@ -13,7 +13,7 @@
 //	keyreeve version            say what this program is
 //
 // Results go to stdout, everything else to stderr: errors with the prefix "keyreeve: ", the daemon's log as JSON lines. The
-// exit status is 0 when all is well, 1 on an error, and of plan 2 when changes are pending.
+// exit status is 0 when all is well, 1 on an error, and 2 of plan when changes are pending, of check-key when the key is refused.
 package main
 
 import (

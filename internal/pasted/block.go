@@ -98,6 +98,9 @@ func noText(text []byte) (Diagnosis, bool) {
 		if key, err := authkeys.ParseBlob(blob); err == nil && genuine(key) {
 			return tell(BinaryKey, entry(key, "")), true
 		}
+		if _, size, s := measure(blob); s != unknown && size < len(blob) {
+			return say(PrivateKey), true // Dropbear's file: the same beginning, and the private numbers behind it
+		}
 	}
 	if bytes.HasPrefix(text, []byte{0x30, 0x82}) || bytes.HasPrefix(text, []byte{0x30, 0x81}) || bytes.HasPrefix(text, []byte{0x30, 0x2a, 0x30}) {
 		if _, err := x509.ParseCertificate(text); err == nil {

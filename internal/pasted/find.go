@@ -52,6 +52,13 @@ func find(text string) (list []found) {
 
 // extract reads the key whose base64 begins at a place, if one of a known type begins there.
 func extract(text string, at int) (found, bool) {
+	// First the name alone: a text may have AAAA everywhere.
+	short, _ := densely(text[at:], false, longestName64)
+	head := make([]byte, base64.RawStdEncoding.DecodedLen(len(short)))
+	n, _ := base64.RawStdEncoding.Decode(head, short)
+	if _, _, s := measure(head[:n]); s == unknown {
+		return found{}, false
+	}
 	f, is := gather(text, at, false)
 	if !is || f.whole() || !strings.Contains(text[at:min(len(text), at+maxKey)], " ") {
 		return f, is
@@ -63,12 +70,15 @@ func extract(text string, at int) (found, bool) {
 	return f, true
 }
 
+// longestName64 is more base64 than the longest name of a type has, with its length.
+const longestName64 = 96
+
 // maxKey bounds the base64 of a key: a line of 8 KiB (authkeys).
 const maxKey = 8 << 10
 
 // gather collects base64 from a place on. Blanks and line breaks are passed over, or, with plus, each blank is a "+".
 func gather(text string, at int, plus bool) (found, bool) {
-	dense, places := densely(text[at:], plus)
+	dense, places := densely(text[at:], plus, maxKey)
 	wire := make([]byte, base64.RawStdEncoding.DecodedLen(len(dense)))
 	n, _ := base64.RawStdEncoding.Decode(wire, dense) // what comes before an error counts
 	wire = wire[:n]
@@ -159,9 +169,9 @@ func (f found) certificate(text string, wire []byte) found {
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
-// densely gives the base64 characters at the beginning of a text, and where each stands.
-func densely(text string, plus bool) (dense []byte, places []int) {
-	for i := 0; i < len(text) && len(dense) < maxKey; i++ {
+// densely gives the base64 characters at the beginning of a text, so many at most, and where each stands.
+func densely(text string, plus bool, most int) (dense []byte, places []int) {
+	for i := 0; i < len(text) && len(dense) < most; i++ {
 		switch c := text[i]; {
 		case strings.IndexByte(alphabet, c) >= 0:
 			dense, places = append(dense, c), append(places, i)

@@ -20,6 +20,7 @@ func Private(text []byte) bool {
 		"PUTTY-USER-KEY-FILE", "PRIVATE-LINES", // PuTTY, and its line before the private part
 		"SSH PRIVATE KEY FILE FORMAT", // SSH-1
 		"BEGIN SSH2 ENCRYPTED PRIVATE",
+		"AGE-SECRET-KEY-1", // age
 	} {
 		if bytes.Contains(upper, []byte(mark)) {
 			return true
@@ -33,7 +34,7 @@ func Private(text []byte) bool {
 }
 
 // privateDER finds PKCS #1, PKCS #8 and SEC 1 without their first line, bare or in base64: a sequence that begins with the version
-// 0 or 1 (RFC 8017 A.1.2, RFC 5958 section 2, RFC 5915 section 3), or with PKCS #5 (RFC 5958 section 3). Public keys and
+// 0 or 1 (RFC 8017 A.1.2, RFC 5958 section 2, RFC 5915 section 3), with 3, as PKCS #12 does (RFC 7292 section 4), or with PKCS #5 (RFC 5958 section 3). Public keys and
 // certificates begin with another sequence or with a number of the size of the key.
 func privateDER(text []byte) bool {
 	head := text[:min(len(text), 64)]
@@ -52,7 +53,7 @@ func privateDER(text []byte) bool {
 		}
 		rest = rest[size-0x80:]
 	}
-	return bytes.HasPrefix(rest, []byte{2, 1, 0}) || bytes.HasPrefix(rest, []byte{2, 1, 1}) ||
+	return bytes.HasPrefix(rest, []byte{2, 1, 0}) || bytes.HasPrefix(rest, []byte{2, 1, 1}) || bytes.HasPrefix(rest, []byte{2, 1, 3}) ||
 		bytes.Contains(rest, []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5})
 }
 

@@ -61,6 +61,8 @@ func privateKeys(tb testing.TB) map[string]string {
 	add("RSA, PKCS1", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(long), nil)
 	der, err := x509.MarshalECPrivateKey(curve)
 	add("ECDSA, SEC1", "EC PRIVATE KEY", der, err)
+	list["Dropbear, DER"] = string(decode(tb, strings.Fields(keys(tb)["R4096"])[1])) + "\x00\x00\x01\x00" + string(long.D.Bytes())
+	list["PKCS12, DER"] = "\x30\x82\x0a\x00\x02\x01\x03" + string(long.D.Bytes())
 	list["PuTTY"] = "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nComment: ann\nPublic-Lines: 2\n" +
 		fold(strings.Fields(keys(tb)["A"])[1], 64) + "\nPrivate-Lines: 1\n" + base64.StdEncoding.EncodeToString(long.N.Bytes()[:36]) + "\nPrivate-MAC: " + strings.Repeat("0f", 32) + "\n"
 	return list
@@ -117,7 +119,7 @@ func secrets(private string) (list []string) {
 func TestPrivateKeyIsNotRepeated(t *testing.T) {
 	for name, private := range privateKeys(t) {
 		for what, change := range changes(t) {
-			if strings.HasSuffix(name, "DER") && what != "nothing" && what != "long text" {
+			if strings.HasSuffix(name, "DER") && what != "nothing" {
 				continue // bytes go through no mail
 			}
 			d := pasted.Examine([]byte(change(private)))
