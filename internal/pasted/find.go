@@ -120,9 +120,9 @@ func (f *found) finish(text string, dense []byte, pad int, plus bool) {
 	}
 	blob, err := base64.RawStdEncoding.Strict().DecodeString(string(dense))
 	key, bad := authkeys.ParseBlob(blob)
-	blanks := strings.ContainsAny(inside, " \t\r\n")
+	broken := plus || strings.ContainsAny(inside, " \t\r\n")
 	switch {
-	case blanks && !plus && (!bounded(text[f.end:]) || !plausible(inside)):
+	case broken && (!bounded(text[f.end:]) || !plausible(inside, plus) || padded < pad):
 		f.fault = Cut // and the comment was taken for the rest of it
 	case !bounded(text[f.end:]) || err != nil || plus && strings.ContainsAny(inside, "\t\r\n"):
 		f.fault = Damaged
@@ -210,11 +210,20 @@ func bounded(rest string) bool {
 	return rest == "" || strings.ContainsAny(rest[:1], " \t\r\n\"'`;,)>]}\\|<&")
 }
 
-// leastPiece is the least length of a piece of base64 between two blanks, but for the last one. A comment behind a key that was cut has shorter words.
+// leastPiece is the least length of a piece of base64 between two blanks. Most words of a comment behind a key that was cut are shorter.
 const leastPiece = 10
 
-// plausible says whether base64 with blanks in it is that of one key, and not a part of one and the words behind it.
-func plausible(inside string) bool {
+// plausible says whether base64 with blanks in it is that of one key, and not a part of one and the words behind it. What a line break cuts
+// off at the end may be as short as it likes. Where each "+" was lost, pieces of any length are between two of them.
+func plausible(inside string, plus bool) bool {
 	pieces := strings.Fields(inside)
-	return !slices.ContainsFunc(pieces[:len(pieces)-1], func(p string) bool { return len(p) < leastPiece })
+	tail := pieces[len(pieces)-1]
+	if !strings.HasSuffix(inside, tail) {
+		return false // its last "+" may be the blank behind one that was cut
+	}
+	ahead := strings.TrimSuffix(inside, tail)
+	if between := ahead[len(strings.TrimRight(ahead, " \t\r\n")):]; len(tail) < leastPiece && between != "" && !strings.ContainsAny(between, "\r\n") {
+		return false
+	}
+	return plus || !slices.ContainsFunc(pieces[:len(pieces)-1], func(p string) bool { return len(p) < leastPiece })
 }

@@ -70,6 +70,19 @@ func TestCutSaysHowMuch(t *testing.T) {
 	}
 }
 
+// A comment is not taken for the end of a key that was cut, although its letters are those of base64 and as many as are missing.
+func TestCommentIsNotTheEnd(t *testing.T) {
+	for name, line := range keys(t) {
+		for n := 1; n < 10; n++ {
+			for _, comment := range []string{"annmiller"[:n], "annmiller"[:n-1], "annmiller"[:n-1] + " b", "annmiller"[:n] + "@laptop"} {
+				if d := pasted.Examine([]byte(line[:len(line)-n] + " " + comment)); d.HasKey() && d.Line.Key.String() != line && d.Code != pasted.Certificate {
+					t.Errorf("%s: %d missing, %q: %s", name, n, comment, d.Code)
+				}
+			}
+		}
+	}
+}
+
 // One wrong character of an ed25519 key is noticed for every second one: the other half are keys of nobody. In an ECDSA key all are.
 func TestOneWrongCharacter(t *testing.T) {
 	all := keys(t)
