@@ -37,8 +37,12 @@ func pastedTexts(t *testing.T) (names []string, texts map[string]string) {
 	add("cut by seven characters", a[:len(a)-7])
 	add("a wrong character", a[:len(a)-5]+"x"+a[len(a)-4:])
 	add("private key of ssh-keygen", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n")
-	add("private key of PuTTY", "PuTTY-User-Key-File-3: ssh-ed25519\r\nEncryption: none\r\nComment: ann\r\nPublic-Lines: 2\r\n"+
-		strings.ReplaceAll(wrap(strings.Fields(a)[1], 64), "\n", "\r\n")+"\r\nPrivate-Lines: 1\r\nAAAAIGZvcg==\r\nPrivate-MAC: 00\r\n")
+	putty := func(key string) string {
+		return "PuTTY-User-Key-File-3: " + strings.Fields(key)[0] + "\r\nEncryption: none\r\nComment: ann\r\nPublic-Lines: " + fmt.Sprint(1+len(strings.Fields(key)[1])/64) + "\r\n" +
+			strings.ReplaceAll(wrap(strings.Fields(key)[1], 64), "\n", "\r\n") + "\r\nPrivate-Lines: 1\r\nAAAAIGZvcg==\r\nPrivate-MAC: 00\r\n"
+	}
+	add("private key of PuTTY", putty(a))
+	add("private key of PuTTY that is too short", putty(keys["R2048"]))
 	add("public key of PuTTYgen (RFC 4716)", "---- BEGIN SSH2 PUBLIC KEY ----\nComment: \"ann@laptop\"\n"+wrap(strings.Fields(a)[1], 64)+"\n---- END SSH2 PUBLIC KEY ----\n")
 	add("public key of OpenSSL", "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n")
 	add("certificate", keys["D_by_CA"]+" ann")

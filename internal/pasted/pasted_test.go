@@ -73,6 +73,12 @@ func TestCutSaysHowMuch(t *testing.T) {
 // A comment is not taken for the end of a key that was cut, although its letters are those of base64 and as many as are missing.
 func TestCommentIsNotTheEnd(t *testing.T) {
 	for name, line := range keys(t) {
+		for n := 13; n < 30; n++ { // a long word behind a short one
+			comment := "my " + strings.Repeat("annmiller", 4)[:n-2]
+			if d := pasted.Examine([]byte(line[:len(line)-n] + " " + comment)); d.HasKey() && d.Code != pasted.Certificate {
+				t.Errorf("%s: %d missing, %q: %s", name, n, comment, d.Code)
+			}
+		}
 		for n := 1; n < 10; n++ {
 			for _, comment := range []string{"annmiller"[:n], "annmiller"[:n-1], "annmiller"[:n-1] + " b", "annmiller"[:n] + "@laptop"} {
 				if d := pasted.Examine([]byte(line[:len(line)-n] + " " + comment)); d.HasKey() && d.Line.Key.String() != line && d.Code != pasted.Certificate {

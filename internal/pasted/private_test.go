@@ -139,6 +139,19 @@ func TestPrivateKeyIsNotRepeated(t *testing.T) {
 	}
 }
 
+// Nor is a line of one that stands where a comment does: nothing else in the text shows what it is.
+func TestLineOfPrivateKeyIsNoComment(t *testing.T) {
+	a := keys(t)["A"]
+	for name, private := range privateKeys(t) {
+		for _, secret := range secrets(private) {
+			if !strings.Contains(a, secret) && strings.Contains(told(pasted.Examine([]byte(a+" "+secret))), secret) {
+				t.Errorf("%s: repeated", name)
+				break
+			}
+		}
+	}
+}
+
 // Nor is a piece of one, which nothing tells from other text, wherever it stands and whatever happened to it.
 func TestPieceOfPrivateKeyIsNotRepeated(t *testing.T) {
 	all, ways, a := privateKeys(t), changes(t), keys(t)["A"]
