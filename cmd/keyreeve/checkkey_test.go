@@ -170,6 +170,34 @@ func TestCheckKeyAdvice(t *testing.T) {
 	}
 }
 
+// Keys that are known to be weak are refused for the policy's reason: real ones, of badkeys' tests.
+func TestCheckKeyWeak(t *testing.T) {
+	keyreeve := checkSite(t, "policy: {keys: [{type: rsa, min_bits: 2048}]}\n")
+	text, err := os.ReadFile("../../policy/testdata/badkeys.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]int)
+	for line := range strings.Lines(string(text)) {
+		reason, key, _ := strings.Cut(line, " ")
+		if reason == "#" {
+			continue
+		}
+		fields := strings.Fields(key)
+		_, out, _ := keyreeve(fields[0]+" "+fields[1], "check-key")
+		if want := "refused: " + reason + "\n"; reason != "granted" && strings.HasPrefix(out, want) {
+			seen[reason]++
+		} else if !strings.HasPrefix(out, "good\n") && !strings.HasPrefix(out, "refused: rsa-too-short\n") || reason != "granted" && strings.HasPrefix(out, "good\n") {
+			t.Errorf("%s, and it is %s", reason, out)
+		}
+	}
+	for _, reason := range []string{"weak", "roca", "close-primes", "small-factor"} {
+		if seen[reason] == 0 {
+			t.Errorf("no key was refused for %s", reason)
+		}
+	}
+}
+
 func TestPolicyShow(t *testing.T) {
 	keyreeve := checkSite(t, "")
 	for _, format := range []string{"text", "markdown"} {

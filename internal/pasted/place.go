@@ -16,7 +16,7 @@ type place struct {
 }
 
 // letters are those of a type's word.
-const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@.-"
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@._-"
 
 func placeOf(text string, f found) (p place) {
 	ahead := text[:f.start]
@@ -89,7 +89,7 @@ func (p place) host(line authkeys.Line) bool {
 		return false
 	case strings.HasPrefix(names, "|1|"), strings.HasPrefix(names, "@revoked"), strings.HasPrefix(names, "["):
 		return true
-	case strings.Trim(names, letters+",:*?!_") != "" || strings.HasSuffix(names, ":"):
+	case p.word != line.Key.Type() || strings.Trim(names, letters+",:*?!") != "" || strings.HasSuffix(names, ":"):
 		return false
 	}
 	return strings.ContainsAny(names, ".:,") || line.Comment == ""
