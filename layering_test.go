@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"internal/statefile": {},
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
 	"internal/testenv":   {"golang.org/x/crypto/ssh"},
-	"internal/doctor":    {"internal/answer", "internal/config", "internal/homes", "internal/host", "internal/statefile"},
+	"internal/doctor":    {"authkeys", "internal/answer", "internal/config", "internal/homes", "internal/host", "internal/krl", "internal/statefile"},
 	"internal/demo":      {},
 	"cmd/keyreeve-keys":  {"authkeys", "policy", "internal/answer", "internal/statefile"},
 	"cmd/keyreeve": {

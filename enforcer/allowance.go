@@ -12,7 +12,7 @@ import (
 
 // A user who has his file changed once a second, with two hundred lines in each of two files, makes 40 GB of records a day
 // (measured), and with the disk of the trail full nothing is removed any more from anybody's file. So many lines of one user
-// are told of one by one within an hour, and the rest by number: some hundred MB a day.
+// are told of one by one within an hour, those that he is given included, and the rest by number: some hundred MB a day.
 const (
 	allowedLines = 2000
 	allowedIn    = time.Hour
@@ -38,7 +38,7 @@ func (t *told) over(now time.Time) bool { return now.Sub(t.since) >= allowedIn |
 // NewAllowance is one of which nothing was taken yet.
 func NewAllowance() *Allowance { return &Allowance{told: make(map[string]*told)} }
 
-// take reports whether the lines of a change may be told of one by one.
+// take reports whether a number of records may tell of the lines of a change.
 func (a *Allowance) take(user string, lines int, now time.Time) bool {
 	if a == nil || lines == 0 {
 		return true
@@ -54,7 +54,7 @@ func (a *Allowance) take(user string, lines int, now time.Time) bool {
 	if t.lines >= allowedLines {
 		return false
 	}
-	t.lines += min(lines, 2*recordBound)
+	t.lines += lines
 	return true
 }
 
@@ -65,5 +65,8 @@ func (p Plan) sumRecord(r audit.Record, action string, lines []Decision) []audit
 	}
 	r.Action, r.Reason = action, string(ReasonRecordBudget)
 	r.Message = fmt.Sprintf("%d lines; of more than %d of this user within an hour only the copy in quarantine tells one by one", len(lines), allowedLines)
+	if action == audit.AddKey {
+		r.Message = fmt.Sprintf("%d lines; more than %d of this user within an hour are not told of one by one", len(lines), allowedLines)
+	}
 	return []audit.Record{p.record(r)}
 }

@@ -121,26 +121,31 @@ func (p Plan) record(r audit.Record) audit.Record {
 const recordBound = 100
 
 // records lists what the plan is going to do: the file first, then line by line, and, where there are too many lines, a record
-// for the rest of each reason. Of the lines of who is told of without end there is one record for each action.
+// for the rest of each reason. Of the lines of who is told of without end there is one record for each action: he can have keys
+// of his own added again and again as well.
 func (e *Enforcer) records(p Plan, with audit.Record) []audit.Record {
 	whole := with
 	whole.Action, whole.Message = audit.ReplaceFile, p.Summary()
 	list := []audit.Record{p.record(whole)}
+	added := p.added()
 	tell := p.lineRecords
-	if !e.Allowance.take(p.Account.Name, len(p.Remove)+len(p.Rewrite), with.Time) {
+	if n := min(len(p.Remove), recordBound) + min(len(p.Rewrite), recordBound) + min(len(added), recordBound); !e.Allowance.take(p.Account.Name, n, with.Time) {
 		tell = p.sumRecord
 	}
 	list = append(list, tell(with, audit.RemoveLine, p.Remove)...)
 	list = append(list, tell(with, audit.RewriteLine, p.Rewrite)...)
+	return append(list, tell(with, audit.AddKey, added)...)
+}
+
+// added are the lines that the file did not have.
+func (p Plan) added() []Decision {
+	var list []Decision
 	for _, g := range p.Add {
-		r := with
-		r.Action, r.Reason, r.Key, r.Comment = audit.AddKey, string(policy.ReasonGranted), g.Key, g.Label
-		list = append(list, p.record(r))
+		list = append(list, Decision{g.Line(), policy.Verdict{Reason: policy.ReasonGranted}})
 	}
 	for _, line := range p.Back {
-		r := with
-		r.Action, r.Reason, r.Key, r.Comment = audit.AddKey, string(ReasonRestored), line.Key, line.Comment
-		list = append(list, p.record(r))
+		line.N, line.Raw = 0, ""
+		list = append(list, Decision{line, policy.Verdict{Reason: ReasonRestored}})
 	}
 	return list
 }

@@ -2,6 +2,8 @@ package enforcer_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -126,6 +128,33 @@ func TestRecordsHaveABudget(t *testing.T) {
 	now = now.Add(time.Hour)
 	if n := change(alice); n < 100 {
 		t.Errorf("%d records an hour later", n)
+	}
+	// So it is with keys of his own that he has added: a link in the place of the file is replaced by all of them.
+	var own []string
+	for i := range byte(150) {
+		own = append(own, "ssh-ed25519 "+base64.StdEncoding.EncodeToString(append([]byte("\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"), bytes.Repeat([]byte{i, 7}, 16)...)))
+	}
+	added := func() (records int) {
+		t.Helper()
+		if err := errors.Join(os.Remove(c.file(alice)), os.Symlink("x", c.file(alice))); err != nil {
+			t.Fatal(err)
+		}
+		before := len(tr.records)
+		if err := hand.Apply(c.plan(alice, own...)); err != nil {
+			t.Fatal(err)
+		}
+		return len(tr.records) - before
+	}
+	if n := added(); n < 100 || n > 110 {
+		t.Errorf("%d records of 150 keys", n)
+	}
+	for n := 0; added() > 100; n++ {
+		if n == 100 {
+			t.Fatal("there is no end of records")
+		}
+	}
+	if n := added(); n > 5 {
+		t.Errorf("%d records", n)
 	}
 }
 

@@ -179,6 +179,18 @@ func TestRevokedInACrowd(t *testing.T) {
 	}
 }
 
+// What was lost last comes first, and a key that several have lost once.
+func TestRevokedInOrder(t *testing.T) {
+	a, b, other := record(t, lineA), record(t, lineB), someone(9, record(t, ed25519(t, 0)))
+	p := newPast(t, 100)
+	p.read(t, []registry.User{someone(1, a), someone(2, a, b), other})
+	p.read(t, []registry.User{someone(1), someone(2, b), other})
+	w := p.read(t, []registry.User{someone(1), someone(2), other})
+	if revoked, leftOut := p.memory.Revoked(w, p.now); !slices.Equal(revoked, []authkeys.Key{b.Key, a.Key}) || leftOut != 0 {
+		t.Errorf("got %v, %d left out", revoked, leftOut)
+	}
+}
+
 // Of too many keys those of whoever lost few are on the list.
 func TestRevokedIsBounded(t *testing.T) {
 	const many, each = enforcer.MaxRevoked/64 + 2, 64

@@ -69,11 +69,7 @@ func safe(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%q is not an absolute path", path)
 	}
-	target, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return err
-	}
-	at, _, err := statefile.Exposed(target)
+	at, _, err := statefile.Exposed(path)
 	if err == nil && at != "" {
 		err = fmt.Errorf("%s: somebody other than root could change %s", path, at)
 	}

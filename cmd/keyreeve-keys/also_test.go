@@ -6,13 +6,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -190,41 +187,11 @@ func TestAlsoFails(t *testing.T) {
 			t.Errorf("%s: got status %d, %q", path, status, stdout)
 		}
 	}
+	if stdout, stderr, status := ask(t, "--file="+file, "--also="+program(t, "echo '"+key+"'"), "--", "ada", "1002"); stdout != "" || status != 1 || !strings.Contains(stderr, "for the uid 1001") {
+		t.Errorf("another account of a name in the file: status %d, %q, %q", status, stdout, stderr)
+	}
 	if stdout, stderr, status := ask(t, "--file="+stale, "--also="+program(t, "echo '"+key+"'"), "--", "eve", "1002"); stdout != "" || status != 0 || !strings.Contains(stderr, "too old") {
 		t.Errorf("somebody whom a stale file does not know: status %d, %q, %q", status, stdout, stderr)
-	}
-}
-
-// The granted keys are said before the other program has ended, and who offers one of them does not wait for it. When it hangs it is
-// ended, with what it has started.
-func TestAlsoHangs(t *testing.T) {
-	testenv.Need(t, "root")
-	good := newSigner(t).PublicKey()
-	file := putRules(t, time.Time{}, answer.User{Name: "ada", UID: 1001, Keys: []answer.Key{{Fingerprint: ssh.FingerprintSHA256(good), Line: lineOf(good)}}})
-	hangs := program(t, "sleep 1000 >${0%/*}/held & exec sleep 1000")
-	held := filepath.Join(filepath.Dir(hangs), "held")
-	if err := syscall.Mkfifo(held, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "keyreeve-keys", "--file="+file, "--also="+hangs, "--", "ada", "1001")
-	pipe, err := cmd.StdoutPipe()
-	if err := errors.Join(err, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	if _, err := io.ReadFull(pipe, make([]byte, len(lineOf(good)))); err != nil {
-		t.Fatal(err)
-	}
-	if said, err := exec.CommandContext(t.Context(), "timeout", "20", "cat", held).CombinedOutput(); err != nil { // ends with its last writer
-		t.Errorf("what the program has started lives on: %v, %s", err, said)
-	}
-	if err := cmd.Wait(); err != nil || time.Since(began) < otherPatience {
-		t.Errorf("after %v: %v", time.Since(began), err)
-	}
-	began = time.Now()
-	stdout, stderr, status := ask(t, "--file="+file, "--also="+hangs, "--", "ada", "1001", "/home/ada", ssh.FingerprintSHA256(good))
-	if took := time.Since(began); stdout != lineOf(good) || stderr != "" || status != 0 || took >= otherPatience {
-		t.Errorf("who offers a granted key: status %d, %q, %q after %v", status, stdout, stderr, took)
 	}
 }
 
@@ -252,6 +219,14 @@ func TestAlsoWords(t *testing.T) {
 		if got := said(also, all...); got != want {
 			t.Errorf("%q: got %q, want %q", also, got, want)
 		}
+	}
+	path := says(t, "# no key\n")
+	link := path + "-link"
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, stderr, status := ask(t, "--file="+file, "--also="+link, "--", "ada"); stdout+stderr != "" || status != 0 {
+		t.Errorf("a link of root's to a program: status %d, %q, %q", status, stdout, stderr)
 	}
 	if _, stderr, status := ask(t, "--file="+file, "--also=/bin/echo", "--", "-x"); status != 0 || !strings.Contains(stderr, "looks like a flag") {
 		t.Errorf("a name like a flag: status %d, %q", status, stderr)

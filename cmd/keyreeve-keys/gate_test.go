@@ -119,6 +119,7 @@ func TestJudge(t *testing.T) {
 		"password, allowed":              {methods: "password\n", flags: allowed},
 		"Kerberos, allowed":              {methods: "gssapi-with-mic\n", flags: allowed},
 		"keyboard, not allowed":          {methods: "keyboard-interactive/pam\n", flags: allowed, reason: method},
+		"keyboard, allowed":              {methods: "keyboard-interactive/pam\n", flags: []string{"--allow=keyboard-interactive"}},
 		"key and password":               {methods: used(good) + "password\n", flags: allowed},
 		"key and password, not allowed":  {methods: used(good) + "password\n", reason: method},
 		"bad key and allowed password":   {methods: used(bad) + "password\n", flags: allowed, reason: notGranted},

@@ -8,11 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,38 +22,6 @@ import (
 // TestMain makes the test binary the program too: a child that is started under its name is it.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"keyreeve-keys": main, "probe": probe})
-}
-
-// probe says what is left to a process that has confined itself: NoNewPrivs of each thread (proc_pid_status(5)), and whether it may open no file.
-func probe() {
-	var group sync.WaitGroup
-	for range 4 { // threads from before, which stay
-		group.Add(1)
-		go func() {
-			runtime.LockOSThread()
-			group.Done()
-			select {}
-		}()
-	}
-	group.Wait()
-	status, err := filepath.Glob("/proc/self/task/*/status")
-	var files []*os.File
-	for _, path := range status {
-		file, wrong := os.Open(path) // it could not be opened later
-		files, err = append(files, file), errors.Join(err, wrong)
-	}
-	confine()
-	for _, file := range files {
-		text, wrong := io.ReadAll(file)
-		_, after, _ := strings.Cut(string(text), "\nNoNewPrivs:\t")
-		fmt.Print(after[:min(1, len(after))])
-		err = errors.Join(err, wrong)
-	}
-	if err != nil {
-		fmt.Print(err)
-	}
-	_, err = os.Open("/etc/passwd")
-	fmt.Printf("\n%v\n", errors.Is(err, syscall.EACCES))
 }
 
 func key(n int, until time.Time) answer.Key {
@@ -183,26 +148,5 @@ func TestManyKeys(t *testing.T) {
 	_, err = io.ReadFull(pipe, make([]byte, 80))
 	if err := errors.Join(err, pipe.Close(), cmd.Wait()); err != nil || said.Len() != 0 {
 		t.Errorf("%v, %q", err, &said)
-	}
-}
-
-// No program that this process could run gains rights any more, in none of its threads, and where the kernel has Landlock no file can be opened.
-func TestConfined(t *testing.T) {
-	// With cgo, which the product is built without, no system call reaches all threads.
-	program := filepath.Join(t.TempDir(), "probe")
-	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
-	}
-	output, err := exec.CommandContext(t.Context(), program).Output()
-	want := "true\n"
-	if _, _, errno := syscall.Syscall(sysLandlockCreateRuleset, 0, 0, 1); errno != 0 {
-		t.Logf("this kernel has no Landlock, so files can still be opened: %v", errno)
-		want = "false\n"
-	}
-	threads, opened, _ := strings.Cut(string(output), "\n")
-	if err != nil || opened != want || threads == "" || strings.Trim(threads, "1") != "" {
-		t.Errorf("got %q, %v; want NoNewPrivs of 1 in each thread, and %q", output, err, want)
 	}
 }

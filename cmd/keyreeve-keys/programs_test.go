@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -99,7 +100,8 @@ func runs(t *testing.T, pid int) bool {
 	return err == nil && !strings.Contains(string(text), ") Z ")
 }
 
-// Why a session did not begin is said to syslog as well, in one line; a word that is too long for the recorder is cut.
+// Why a session did not begin is said to syslog as well, in one line; a word that is too long for the recorder is cut. Who does not listen holds
+// up nobody.
 func TestSyslog(t *testing.T) {
 	testenv.Need(t, "root")
 	g := newGate(t, "--file=/nonexistent")
@@ -123,6 +125,30 @@ func TestSyslog(t *testing.T) {
 	}
 	if text, err := os.ReadFile(heard); err != nil || !strings.Contains(string(text), strconv.Itoa(maxWord)+"\n") {
 		t.Errorf("the recorder was told words of %q, %v", text, err)
+	}
+	g.record = "/nonexistent"
+	if err := g.pass(said("open_session", "eve", "password\n"), time.Now()); err == nil {
+		t.Error("the session began")
+	}
+	n, err = socket.Read(message)
+	if got := string(message[:n]); err != nil || !strings.Contains(got, "; record it by /nonexistent: ") || strings.Contains(got, "\n") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	full := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil {
+			err = syslog(g.syslog, "one more that nobody reads")
+		}
+		full <- err
+	}()
+	select {
+	case err := <-full:
+		if !errors.Is(err, syscall.EAGAIN) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits for somebody who reads")
 	}
 }
 

@@ -17,12 +17,13 @@ func hospital(t *testing.T, sshd string) (s site, examine func(arguments ...stri
 	t.Helper()
 	s = newSite(t)
 	key := testenv.NewHostKey(t)
-	for _, dir := range []string{"etc", "proc/self"} {
+	for _, dir := range []string{"etc/pam.d", "proc/self"} {
 		if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.put("proc/self/mountinfo", "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+	s.put("etc/pam.d/sshd", "")
 	s.put("sshd_config", "HostKey "+key+"\nUsePAM yes\n"+sshd)
 	s.put("registry.ldif", entries(s.newMember(1, newKeyLine(t))))
 	s.configure("report", s.ldifRegistry())
@@ -46,10 +47,10 @@ func newKeyLine(t *testing.T) string {
 
 // The exit status tells: nothing with what the doctor itself prints, something without; and what is told is where it says.
 func TestDoctor(t *testing.T) {
-	testenv.Need(t, "sshd")
+	testenv.Need(t, "root", "sshd")
 	s, examine := hospital(t, "Include NONE\n")
 	status, text, said := examine("doctor")
-	if status != statusAttention || said != "" || !strings.Contains(text, "defeats    rsa-size            "+s.path("sshd_config")) || !strings.Contains(text, "  want  RequiredRSASize 4096\n") {
+	if status != statusAttention || said != "" || !strings.Contains(text, "defeats    rsa-size            "+s.path("sshd_config")) || !strings.Contains(text, "  want  RequiredRSASize 4096\n") || !strings.Contains(text, "note       no-reading          registry\n") {
 		t.Fatalf("status %d, %s%s", status, text, said)
 	}
 	status, drop, said := examine("doctor", "--show-config")

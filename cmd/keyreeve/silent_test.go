@@ -196,3 +196,37 @@ func TestLoginsBesideASilentFile(t *testing.T) {
 		})
 	}
 }
+
+// A user makes the look at his files hang, and has other files in their place then.
+func TestLoginsByAFileThatWasExchanged(t *testing.T) {
+	testenv.Need(t, "root", "fuse", "mount", "sshd")
+	server := testenv.StartSSHD(t, "")
+	goodFile, good := testenv.NewKey(t)
+	badFile, bad := testenv.NewKey(t)
+	s, m := newSite(t), guest(t, good)
+	m.does(t, "mkdir -m 700 .ssh; cat >.ssh/authorized_keys", good+"\n")
+	dead := filepath.Join(filepath.Dir(m.home), "dead")
+	if err := os.Mkdir(dead, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stall := testenv.Hang(t, m.as(), dead)
+	s.put("registry.ldif", entries(m))
+	s.configure("enforce", s.ldifRegistry())
+	d := s.start()
+	defer stall.Let() // before the daemon is waited for
+	d.await("every home was looked at", 1)
+	for n := range 2 {
+		m.does(t, fmt.Sprintf("mv .ssh old%d; ln -s %s/x .ssh", n, dead), "")
+		d.await("no answer yet", n+1)
+		m.does(t, "rm .ssh; mkdir -m 700 .ssh; cat >.ssh/authorized_keys", good+"\n"+bad+"\n")
+		m.loses(t, "authorized_keys", bad)
+		if server.Login(m.name, badFile) == nil {
+			t.Error("the unregistered key logs in")
+		}
+		if err := server.Login(m.name, goodFile); err != nil {
+			t.Errorf("the registered key: %v", err)
+		}
+	}
+	stall.Let()
+	d.stop()
+}

@@ -114,8 +114,18 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
+// What one user has is bounded, where it is written and where it is read.
 func TestTooMuchOfOne(t *testing.T) {
 	u := User{Name: "ada", Keys: slices.Repeat([]Key{key(0, 0, time.Time{})}, maxValue/100)}
+	m := newMaker()
+	err := m.add([]byte(u.Name), appendUser(nil, u, time.Time{}))
+	data, wrong := m.finish()
+	if err := errors.Join(err, wrong); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := find(data, u.Name, now); found || !errors.Is(err, errDamaged) {
+		t.Errorf("found %v, %v", found, err)
+	}
 	if _, err := Make(slices.Values([]User{u}), time.Time{}); err == nil {
 		t.Error("a user who would not be read back was written")
 	}

@@ -34,11 +34,22 @@ func noKeys(f Facts, s host.Settings) verdict {
 	if !noFiles(s) || s.Text("AuthorizedKeysCommand") != "none" {
 		return verdict{}
 	}
-	severity := Note // a host that takes no keys
-	if f.Config.Answer.Dir != "" {
-		severity = LocksOut
+	return verdict{f.weighNone(), "no key logs in: sshd reads no file, and asks nobody", command}
+}
+
+func keysOff(f Facts, s host.Settings) verdict {
+	if s.Text("PubkeyAuthentication") != "no" {
+		return verdict{}
 	}
-	return verdict{severity, "no key logs in: sshd reads no file, and asks nobody", command}
+	return verdict{f.weighNone(), "no key logs in: PubkeyAuthentication no", "PubkeyAuthentication yes"}
+}
+
+// weighNone is the severity of a host that takes no keys: where answers are kept it is meant to.
+func (f Facts) weighNone() Severity {
+	if f.Config.Answer.Dir != "" {
+		return LocksOut
+	}
+	return Note
 }
 
 // commandWords looks at the words that keyreeve-keys is given (its package comment). Words without "--" take a user's name for a
@@ -94,7 +105,7 @@ func (f Facts) uses() []use {
 				continue
 			}
 			words := s.Words("AuthorizedKeysCommand")
-			one := use{place(said, check{keywords: []string{"authorizedkeyscommand"}}, s), words[0], fileOf(words[1:]), s.Text("AuthorizedKeysCommandUser"), Note}
+			one := use{place(said, "authorizedkeyscommand", s), words[0], fileOf(words[1:]), s.Text("AuthorizedKeysCommandUser"), Note}
 			if noFiles(s) {
 				one.severity = LocksOut
 			}
@@ -113,7 +124,8 @@ func (f Facts) uses() []use {
 func (f Facts) answers() []Finding {
 	var list []Finding
 	dir, uses := f.Config.Answer.Dir, f.uses()
-	if dir != "" && len(uses) == 0 && len(f.Said) > 0 {
+	silent := func(said host.Said) bool { return said.Err != nil }
+	if dir != "" && len(uses) == 0 && len(f.Said) > 0 && !slices.ContainsFunc(f.Said, silent) {
 		list = append(list, Finding{"answer-unused", Note, "answer.dir", "a file of answers is kept, and neither sshd nor PAM asks keyreeve-keys", command})
 	}
 	for _, u := range uses {

@@ -35,8 +35,7 @@ func newAsks(t *testing.T, account testenv.Account) asks {
 	a.program, a.dir = filepath.Join(a.below, "keyreeve-keys"), filepath.Join(a.below, "answers")
 	a.yaml = "answer: {dir: " + a.dir + "}\n"
 	a.put("etc/passwd", fmt.Sprintf("root:x:0:0::/root:/bin/sh\n%s:x:%d:%d::/:/bin/sh\n", a.account.Name, a.account.UID, a.account.GID))
-	a.put("glass/root", "ssh-ed25519 "+strings.Repeat("A", 68)+"\n")
-	a.accounts[0].Home = a.path("root")
+	a.put("glass/root", newKey(t)+"\n")
 	if err := os.WriteFile(a.program, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +44,12 @@ func newAsks(t *testing.T, account testenv.Account) asks {
 	}
 	a.answers(time.Time{})
 	return a
+}
+
+func newKey(t *testing.T) string {
+	t.Helper()
+	_, line := testenv.NewKey(t)
+	return line
 }
 
 // answers writes the file, which counts until a moment.
@@ -196,7 +201,7 @@ func TestBreakGlass(t *testing.T) {
 		}
 	}
 	both := strings.Replace(glass, "root", "root,eve", 1)
-	a.put("glass/eve", "ssh-ed25519 "+strings.Repeat("A", 68)+"\n")
+	a.put("glass/eve", newKey(t)+"\n")
 	wants("both", both)
 	wants("an administrator like the others", glass, "locks-out break-glass drop/10.conf:5")
 	wants("nobody", "", "locks-out break-glass drop/10.conf:5", "locks-out break-glass drop/10.conf:5")

@@ -15,11 +15,21 @@ type check struct {
 	code string
 	// keywords are those that it depends on; lines with the first are for changing.
 	keywords []string
-	// ofKept: it is about what is in the files that keyreeve keeps, and no matter of other accounts.
-	ofKept bool
+	of       scope
 	// judge says nothing by an empty severity.
 	judge func(Facts, host.Settings) verdict
 }
+
+// scope says whom a check is about.
+type scope int
+
+const (
+	everybody scope = iota
+	// kept: it is about what is in the files that keyreeve keeps, and no matter of other accounts.
+	kept
+	// others are those of them who need not get in whatever becomes of keyreeve.
+	others
+)
 
 type verdict struct {
 	severity Severity
@@ -29,24 +39,35 @@ type verdict struct {
 // checks are in the words of sshd_config(5).
 func checks() []check {
 	return []check{
-		{"strict-modes", []string{"strictmodes"}, true, strictModes},
-		{"user-environment", []string{"permituserenvironment"}, false, userEnvironment},
-		{"hostbased", []string{"hostbasedauthentication"}, false, hostbased},
-		{"shosts", []string{"ignorerhosts", "hostbasedauthentication"}, false, shosts},
-		{"trusted-ca", []string{"trustedusercakeys"}, false, trustedCA},
-		{"principals", []string{"authorizedprincipalsfile", "trustedusercakeys"}, false, principalsFile},
-		{"principals", []string{"authorizedprincipalscommand", "trustedusercakeys"}, false, principalsCommand},
-		{"keys-command", []string{"authorizedkeyscommand"}, false, foreignCommand},
-		{"keys-command-words", []string{"authorizedkeyscommand"}, false, commandWords},
-		{"no-keys", []string{"authorizedkeysfile", "authorizedkeyscommand"}, false, noKeys},
-		{"passwords", []string{"passwordauthentication", "authenticationmethods"}, false, passwords("PasswordAuthentication", "password")},
-		{"passwords", []string{"kbdinteractiveauthentication", "authenticationmethods"}, false, passwords("KbdInteractiveAuthentication", "keyboard-interactive")},
-		{"rsa-size", []string{"requiredrsasize"}, true, rsaSize},
-		{"algorithms", []string{"pubkeyacceptedalgorithms"}, true, algorithms},
-		{"algorithms-missing", []string{"pubkeyacceptedalgorithms"}, true, algorithmsMissing},
-		{"locked-accounts", []string{"usepam"}, false, lockedAccounts},
-		{"gate-off", []string{"usepam"}, false, gateOff},
-		{"gssapi", []string{"gssapiauthentication"}, false, gssapi},
+		{"strict-modes", []string{"strictmodes"}, kept, strictModes},
+		{"user-environment", []string{"permituserenvironment"}, everybody, userEnvironment},
+		{"hostbased", []string{"hostbasedauthentication"}, everybody, hostbased},
+		{"shosts", []string{"ignorerhosts", "hostbasedauthentication"}, everybody, shosts},
+		{"trusted-ca", []string{"trustedusercakeys"}, everybody, trustedCA},
+		{"principals", []string{"authorizedprincipalsfile", "trustedusercakeys"}, everybody, principalsFile},
+		{"principals", []string{"authorizedprincipalscommand", "trustedusercakeys"}, everybody, principalsCommand},
+		{"keys-command", []string{"authorizedkeyscommand"}, everybody, foreignCommand},
+		{"keys-command-words", []string{"authorizedkeyscommand"}, everybody, commandWords},
+		{"no-keys", []string{"authorizedkeysfile", "authorizedkeyscommand"}, everybody, noKeys},
+		{"no-keys", []string{"pubkeyauthentication"}, everybody, keysOff},
+		{"passwords", []string{"passwordauthentication", "authenticationmethods"}, everybody, passwords("PasswordAuthentication", "password")},
+		{"passwords", []string{"kbdinteractiveauthentication", "authenticationmethods"}, everybody, passwords("KbdInteractiveAuthentication", "keyboard-interactive")},
+		{"rsa-size", []string{"requiredrsasize"}, kept, rsaSize},
+		{"algorithms", []string{"pubkeyacceptedalgorithms"}, kept, algorithms},
+		{"algorithms-missing", []string{"pubkeyacceptedalgorithms"}, kept, algorithmsMissing},
+		{"locked-accounts", []string{"usepam"}, everybody, lockedAccounts},
+		{"gate-off", []string{"usepam"}, everybody, gateOff},
+		{"gssapi", []string{"gssapiauthentication"}, everybody, gssapi},
+		{"deny-unused", []string{"revokedkeys"}, others, denyUnused},
+		{"deny-shadowed", []string{"revokedkeys"}, others, denyShadowed},
+		{"deny-left", []string{"revokedkeys"}, everybody, denyLeft},
+		{"deny-missing", []string{"revokedkeys"}, everybody, denyMissing},
+		{"deny-unreadable", []string{"revokedkeys"}, everybody, denyUnreadable},
+		{"deny-damaged", []string{"revokedkeys"}, everybody, denyDamaged},
+		{"deny-exposed", []string{"revokedkeys"}, everybody, denyExposed},
+		{"deny-old-sshd", []string{"revokedkeys"}, everybody, denyOldSSHD},
+		{"deny-authority", []string{"trustedusercakeys", "revokedkeys"}, everybody, denyAuthority},
+		{"deny-hosts", []string{"hostbasedauthentication", "revokedkeys"}, everybody, denyHosts},
 	}
 }
 

@@ -34,9 +34,13 @@ type Question struct {
 // Collect looks at a host. What could not be looked at is in the facts.
 func Collect(ctx context.Context, q Question) Facts {
 	f := Facts{Config: q.Config, Homes: len(q.Homes), Accounts: q.Accounts}
+	if os.Geteuid() != 0 {
+		f.Unread = append(f.Unread, fmt.Errorf("keyreeve doctor runs with uid %d: sshd's host keys, /etc/shadow and files of keyreeve's are for root alone to read", os.Geteuid()))
+	}
 	q.sshd(ctx, &f)
 	q.stack(&f)
 	q.programs(&f)
+	q.lists(ctx, &f)
 	q.servers(&f)
 	q.fileSystems(&f)
 	f.Locked = q.locked(&f)
@@ -56,8 +60,10 @@ func (q Question) path(name string) string { return filepath.Join(q.Root, name) 
 const bound = 8 << 20
 
 // read reads a file of the system's.
-func (q Question) read(name string) ([]byte, error) {
-	path := q.path(name)
+func (q Question) read(name string) ([]byte, error) { return readRegular(q.path(name)) }
+
+// readRegular reads a file that nobody but root names.
+func readRegular(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -66,7 +72,7 @@ func (q Question) read(name string) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > bound {
 		return nil, fmt.Errorf("%s: no regular file of at most %d bytes", path, bound)
 	}
-	return os.ReadFile(path) //nolint:gosec // a fixed name, below the root
+	return os.ReadFile(path) //nolint:gosec // a fixed name below the root, or one of sshd's configuration
 }
 
 // sshd asks sshd about the sample, and about whom its own configuration names.
@@ -96,51 +102,10 @@ func (q Question) sshd(ctx context.Context, f *Facts) {
 			f.Unread = append(f.Unread, err)
 		}
 		if a.Glass {
-			a.Filled = filled(a)
+			f.fill(a)
 		}
 	}
 }
-
-// filled are the files of an account that may have a key in them. They can be behind a file server that does not answer: what does not tell
-// in time has none.
-func filled(a *Account) []string {
-	names := slices.Clone(a.Files.Paths)
-	for _, unkept := range a.Files.Unkept {
-		names = append(names, unkept.Path) // one that all accounts share, say
-	}
-	found := make(chan string, len(names))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for _, name := range names {
-			if !filepath.IsAbs(name) {
-				name = filepath.Join(a.Home, name)
-			}
-			if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Size() > leastKey {
-				found <- name
-			}
-		}
-	}()
-	select {
-	case <-done:
-	case <-time.After(patience):
-	}
-	var list []string
-	for {
-		select {
-		case name := <-found:
-			list = append(list, name)
-		default:
-			return list
-		}
-	}
-}
-
-// patience is for files that answer.
-const patience = 3 * time.Second
-
-// leastKey is less than any line with a key has: "ssh-ed25519 " and 68 characters.
-const leastKey = 79
 
 // mostNamed bounds how many users are taken from Match User lines.
 const mostNamed = 50
@@ -166,7 +131,7 @@ func named(lines []host.Line) []string {
 	return list
 }
 
-// fields finds the line of a file like /etc/passwd that begins with a name.
+// fields gives the fields of each line of a file like /etc/passwd.
 func (q Question) fields(file string, want func(fields []string)) error {
 	text, err := q.read(file)
 	if err != nil {

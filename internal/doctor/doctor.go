@@ -13,7 +13,8 @@
 //
 // # Limits
 //
-// An sshd that was started with -o, or not reloaded since its configuration changed, may do otherwise than it says. Programs of users
+// An sshd that was started with -o, or not reloaded since its configuration changed, may do otherwise than it says. One that is started for each
+// connection (inetd, a socket of systemd's) is not seen beside those that are configured. Programs of users
 // show by their names, which they can choose. Modules of PAM other than pam_env are taken for harmless.
 package doctor
 
@@ -56,7 +57,7 @@ type Finding struct {
 func Diagnose(f Facts) []Finding {
 	var list []Finding
 	for _, checks := range [][]Finding{
-		f.unread(), f.daemons(), f.keyFiles(), f.answers(), f.gateFindings(), f.breakGlass(), f.processes(), f.machine(),
+		f.unread(), f.daemons(), f.keyFiles(), f.answers(), f.lists(), f.gateFindings(), f.breakGlass(), f.processes(), f.machine(),
 	} {
 		list = append(list, checks...)
 	}
@@ -81,8 +82,12 @@ func (f Facts) unread() []Finding {
 			list = append(list, Finding{"sshd-silent", Unknown, said.Config, "sshd does not say what it does: " + said.Err.Error(), "look at it with: sshd -t -f " + said.Config})
 		}
 	}
-	if len(f.Said) == 0 {
-		list = append(list, Finding{"sshd-silent", Unknown, "homes.sshd", "no sshd was asked: there is none, or the configuration names none", "sshd: {configs: [/etc/ssh/sshd_config]}, below homes"})
+	switch {
+	case len(f.Said) > 0:
+	case len(f.Config.Homes.SSHD.Configs) == 0:
+		list = append(list, Finding{"sshd-silent", Unknown, "homes.sshd", "no sshd was asked: homes.sshd.configs names no configuration", "homes: {sshd: {configs: [/etc/ssh/sshd_config]}}"})
+	default:
+		list = append(list, Finding{"sshd-silent", Unknown, "homes.sshd", "no sshd was asked: this host has none where programs of the system are", "homes: {sshd: {program: /path/of/sshd}}, if it is elsewhere; where there is none, nobody logs in by a key"})
 	}
 	return list
 }

@@ -27,6 +27,8 @@ const narrowed = "PubkeyAcceptedAlgorithms ssh-ed25519,sk-ssh-ed25519@openssh.co
 type place struct {
 	*testing.T
 	dir, key string
+	// program is the sshd that is asked; empty for the system's.
+	program string
 	// yaml is added to keyreeve's configuration.
 	yaml string
 	// accounts are the sample.
@@ -36,15 +38,34 @@ type place struct {
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	testenv.Need(t, "sshd")
-	p := &place{T: t, dir: t.TempDir(), key: testenv.NewHostKey(t)}
+	testenv.Need(t, "root", "sshd")
+	p := &place{T: t, dir: rootsDir(t), key: testenv.NewHostKey(t)}
+	p.put("etc/pam.d/sshd", "")
 	p.put("proc/self/mountinfo", "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
 	p.accounts = []doctor.Account{
-		{Account: homes.Account{Name: "root", Home: "/root"}, Glass: true},
+		{Account: homes.Account{Name: "root", Home: p.path("root")}, Glass: true},
 		{Account: homes.Account{Name: "ada", UID: 2001, GID: 2001, Home: p.path("home/ada")}, Kept: true},
 		{Account: homes.Account{Name: "bob", UID: 2002, GID: 2002, Home: p.path("home/bob")}, Kept: true},
 	}
 	return p
+}
+
+// rootsDir is a directory of a test's that root alone can write, as each above it: not below /tmp.
+func rootsDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/lib", "keyreeve-doctor-") //nolint:usetesting // see above
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 func (p *place) path(name string) string { return filepath.Join(p.dir, name) }
@@ -65,7 +86,7 @@ func (p *place) sshd(text string) {
 
 func (p *place) facts() doctor.Facts {
 	p.Helper()
-	text := fmt.Sprintf("registry: {source: ldif, ldif: {path: /r}}\nhomes: {sshd: {configs: [%q]}}\n", p.path("sshd_config"))
+	text := fmt.Sprintf("registry: {source: ldif, ldif: {path: /r}}\nhomes: {sshd: {program: %q, configs: [%q]}}\n", p.program, p.path("sshd_config"))
 	c, err := config.Parse("keyreeve.yaml", []byte(text+strings.ReplaceAll(p.yaml, "DIR", p.dir)))
 	if err != nil {
 		p.Fatal(err)
@@ -83,6 +104,7 @@ func (p *place) found() []string {
 	p.Helper()
 	var list []string
 	for _, f := range doctor.Diagnose(p.facts()) {
+		p.Logf("%+v", f)
 		list = append(list, fmt.Sprintf("%s %s %s", f.Severity, f.Code, strings.ReplaceAll(f.Where, p.dir+"/", "")))
 		if f.What == "" || f.Do == "" {
 			p.Errorf("%s says nothing of what, or what to do: %+v", f.Code, f)
@@ -97,45 +119,55 @@ func TestChecksOfSSHD(t *testing.T) {
 		yaml, sshd string
 		want       []string
 	}{
-		"nothing":                         {"", narrowed, nil},
-		"StrictModes":                     {"", narrowed + "StrictModes no\n", []string{"defeats strict-modes drop/10.conf:3"}},
-		"PermitUserEnvironment":           {"", narrowed + "PermitUserEnvironment yes\n", []string{"defeats user-environment drop/10.conf:3"}},
-		"some variables":                  {"", narrowed + "PermitUserEnvironment LANG,LC_*\n", []string{"note user-environment drop/10.conf:3"}},
-		"HostbasedAuthentication":         {"", narrowed + "HostbasedAuthentication yes\n", []string{"defeats hostbased drop/10.conf:3"}},
-		"shosts":                          {"", narrowed + "IgnoreRhosts no\nHostbasedAuthentication yes\n", []string{"defeats hostbased drop/10.conf:4", "defeats shosts drop/10.conf:3"}},
-		"shosts alone":                    {"", narrowed + "IgnoreRhosts no\n", nil},
-		"TrustedUserCAKeys":               {"", narrowed + "TrustedUserCAKeys /etc/ssh/ca\n", []string{"defeats trusted-ca drop/10.conf:3"}},
-		"AuthorizedPrincipalsFile":        {"", narrowed + "TrustedUserCAKeys /etc/ssh/ca\nAuthorizedPrincipalsFile .ssh/principals\n", []string{"defeats principals drop/10.conf:4", "defeats trusted-ca drop/10.conf:3"}},
-		"principals of root's":            {"", narrowed + "TrustedUserCAKeys /etc/ssh/ca\nAuthorizedPrincipalsFile /etc/ssh/principals/%u\n", []string{"defeats trusted-ca drop/10.conf:3", "note principals drop/10.conf:4"}},
-		"principals without an authority": {"", narrowed + "AuthorizedPrincipalsFile .ssh/principals\n", nil},
-		"another command":                 {"", narrowed + "AuthorizedKeysCommand /usr/bin/sss_ssh_authorizedkeys %u\nAuthorizedKeysCommandUser nobody\n", []string{"defeats keys-command drop/10.conf:3"}},
-		"passwords":                       {"doctor: {passwords: forbid}\n", narrowed + "PasswordAuthentication yes\nKbdInteractiveAuthentication yes\n", []string{"defeats passwords drop/10.conf:3", "defeats passwords drop/10.conf:4"}},
-		"passwords after a key":           {"doctor: {passwords: forbid}\n", narrowed + "PasswordAuthentication yes\nKbdInteractiveAuthentication no\nAuthenticationMethods publickey,password\n", nil},
-		"passwords that may be":           {"", narrowed + "PasswordAuthentication yes\nKbdInteractiveAuthentication yes\n", nil},
-		"no passwords":                    {"doctor: {passwords: forbid}\n", narrowed + "PasswordAuthentication no\nKbdInteractiveAuthentication no\n", nil},
-		"RequiredRSASize":                 {"", strings.Replace(narrowed, "4096", "2048", 1), []string{"defeats rsa-size drop/10.conf:2"}},
-		"a larger one":                    {"", strings.Replace(narrowed, "4096", "8192", 1), []string{"locks-out rsa-size drop/10.conf:2"}},
-		"RSA where it is refused":         {"policy: {keys: [{type: ed25519}]}\n", narrowed, []string{"defeats algorithms drop/10.conf:1"}},
-		"no RSA at all":                   {"policy: {keys: [{type: ed25519}]}\n", "PubkeyAcceptedAlgorithms ssh-ed25519\n", nil},
-		"the default":                     {"", "", []string{"defeats algorithms sshd_config (a default: no line says it)", "defeats rsa-size sshd_config (a default: no line says it)"}},
-		"a type too few":                  {"", "PubkeyAcceptedAlgorithms ssh-ed25519,rsa-sha2-512\nRequiredRSASize 4096\n", []string{"locks-out algorithms-missing drop/10.conf:1"}},
-		"GSSAPI":                          {"", narrowed + "GSSAPIAuthentication yes\n", []string{"note gssapi drop/10.conf:3"}},
-		"one file for all":                {"", narrowed + "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:3"}},
-		"a file that is kept":             {"", narrowed + "AuthorizedKeysFile .ssh/keys /etc/ssh/keys/%u\n", nil},
-		"by an address":                   {"", narrowed + "Match Address 10.0.0.0/8\n\tTrustedUserCAKeys /etc/ssh/ca\n", []string{"defeats trusted-ca drop/10.conf:4"}},
-		"by a port, another file":         {"", narrowed + "Match LocalPort 2222\n\tAuthorizedKeysFile /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
-		"by an address, a weak type":      {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms +ssh-rsa\n", []string{"defeats algorithms drop/10.conf:4"}},
-		"by an address, less":             {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms ssh-ed25519,sk-ssh-ed25519@openssh.com,rsa-sha2-512\n", nil},
-		"a user of the sample":            {"", narrowed + "Match User ada\n\tRequiredRSASize 2048\n", []string{"defeats rsa-size drop/10.conf:4"}},
-		"a user beside it":                {"", narrowed + "Match User carl\n\tAuthorizedKeysFile /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
-		"root's alone":                    {"", narrowed + "Match User root\n\tRequiredRSASize 2048\n", nil},
-		"twice in a block":                {"", narrowed + "Match Address 10.0.0.0/8\n\tRequiredRSASize 4096\n\tRequiredRSASize 2048\n", nil},
-		"in force and in a block":         {"", strings.Replace(narrowed, "4096", "2048", 1) + "Match Address 10.0.0.0/8\n\tRequiredRSASize 3072\n", []string{"defeats rsa-size drop/10.conf:2", "defeats rsa-size drop/10.conf:4"}},
-		"a group":                         {"", narrowed + "Match Group staff\n\tHostbasedAuthentication yes\n", []string{"defeats hostbased drop/10.conf:4"}},
-		"a group, another file":           {"", narrowed + "Match Group staff\n\tAuthorizedKeysFile .ssh/authorized_keys /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
-		"a group, a file that is kept":    {"", narrowed + "Match Group staff\n\tAuthorizedKeysFile /etc/ssh/keys/%u\n", nil},
-		"a key file of root's own":        {"", narrowed + "Match User root\n\tAuthorizedKeysFile /etc/ssh/root-keys\n", nil},
-		"nothing at all":                  {"", narrowed + "AuthorizedKeysFile none\n", []string{"locks-out break-glass drop/10.conf:3", "note no-keys drop/10.conf:3"}},
+		"nothing":                             {"", narrowed, nil},
+		"StrictModes":                         {"", narrowed + "StrictModes no\n", []string{"defeats strict-modes drop/10.conf:3"}},
+		"PermitUserEnvironment":               {"", narrowed + "PermitUserEnvironment yes\n", []string{"defeats user-environment drop/10.conf:3"}},
+		"some variables":                      {"", narrowed + "PermitUserEnvironment LANG,LC_*\n", []string{"note user-environment drop/10.conf:3"}},
+		"HostbasedAuthentication":             {"", narrowed + "HostbasedAuthentication yes\n", []string{"defeats hostbased drop/10.conf:3"}},
+		"shosts":                              {"", narrowed + "IgnoreRhosts no\nHostbasedAuthentication yes\n", []string{"defeats hostbased drop/10.conf:4", "defeats shosts drop/10.conf:3"}},
+		"shosts alone":                        {"", narrowed + "IgnoreRhosts no\n", nil},
+		"TrustedUserCAKeys":                   {"", narrowed + "TrustedUserCAKeys /etc/ssh/ca\n", []string{"defeats trusted-ca drop/10.conf:3"}},
+		"AuthorizedPrincipalsFile":            {"", narrowed + "TrustedUserCAKeys /etc/ssh/ca\nAuthorizedPrincipalsFile .ssh/principals\n", []string{"defeats principals drop/10.conf:4", "defeats trusted-ca drop/10.conf:3"}},
+		"principals of root's":                {"", narrowed + "TrustedUserCAKeys /etc/ssh/ca\nAuthorizedPrincipalsFile /etc/ssh/principals/%u\n", []string{"defeats trusted-ca drop/10.conf:3", "note principals drop/10.conf:4"}},
+		"principals below the home":           {"", narrowed + "TrustedUserCAKeys /etc/ssh/ca\nAuthorizedPrincipalsFile %h/principals\n", []string{"defeats principals drop/10.conf:4", "defeats trusted-ca drop/10.conf:3"}},
+		"AuthorizedPrincipalsCommand":         {"", narrowed + "TrustedUserCAKeys /etc/ssh/ca\nAuthorizedPrincipalsCommand /bin/echo %u\nAuthorizedPrincipalsCommandUser nobody\n", []string{"defeats trusted-ca drop/10.conf:3", "note principals drop/10.conf:4"}},
+		"such a command without an authority": {"", narrowed + "AuthorizedPrincipalsCommand /bin/echo %u\nAuthorizedPrincipalsCommandUser nobody\n", nil},
+		"principals without an authority":     {"", narrowed + "AuthorizedPrincipalsFile .ssh/principals\n", nil},
+		"another command":                     {"", narrowed + "AuthorizedKeysCommand /usr/bin/sss_ssh_authorizedkeys %u\nAuthorizedKeysCommandUser nobody\n", []string{"defeats keys-command drop/10.conf:3"}},
+		"passwords":                           {"doctor: {passwords: forbid}\n", narrowed + "PasswordAuthentication yes\nKbdInteractiveAuthentication yes\n", []string{"defeats passwords drop/10.conf:3", "defeats passwords drop/10.conf:4"}},
+		"passwords alone":                     {"doctor: {passwords: forbid}\n", narrowed + "PasswordAuthentication yes\nKbdInteractiveAuthentication no\n", []string{"defeats passwords drop/10.conf:3"}},
+		"passwords by PAM alone":              {"doctor: {passwords: forbid}\n", narrowed + "PasswordAuthentication no\nKbdInteractiveAuthentication yes\nAuthenticationMethods keyboard-interactive:pam publickey\n", []string{"defeats passwords drop/10.conf:4"}},
+		"passwords after a key":               {"doctor: {passwords: forbid}\n", narrowed + "PasswordAuthentication yes\nKbdInteractiveAuthentication no\nAuthenticationMethods publickey,password\n", nil},
+		"passwords that may be":               {"", narrowed + "PasswordAuthentication yes\nKbdInteractiveAuthentication yes\n", nil},
+		"no passwords":                        {"doctor: {passwords: forbid}\n", narrowed + "PasswordAuthentication no\nKbdInteractiveAuthentication no\n", nil},
+		"RequiredRSASize":                     {"", strings.Replace(narrowed, "4096", "2048", 1), []string{"defeats rsa-size drop/10.conf:2"}},
+		"a larger one":                        {"", strings.Replace(narrowed, "4096", "8192", 1), []string{"locks-out rsa-size drop/10.conf:2"}},
+		"RSA where it is refused":             {"policy: {keys: [{type: ed25519}]}\n", narrowed, []string{"defeats algorithms drop/10.conf:1"}},
+		"no RSA at all":                       {"policy: {keys: [{type: ed25519}]}\n", "PubkeyAcceptedAlgorithms ssh-ed25519\n", nil},
+		"the default":                         {"", "", []string{"defeats algorithms sshd_config (a default: no line says it)", "defeats rsa-size sshd_config (a default: no line says it)"}},
+		"a type too few":                      {"", "PubkeyAcceptedAlgorithms ssh-ed25519,rsa-sha2-512\nRequiredRSASize 4096\n", []string{"locks-out algorithms-missing drop/10.conf:1"}},
+		"GSSAPI":                              {"", narrowed + "GSSAPIAuthentication yes\n", []string{"note gssapi drop/10.conf:3"}},
+		"one file for all":                    {"", narrowed + "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:3"}},
+		"a file that is kept":                 {"", narrowed + "AuthorizedKeysFile .ssh/keys /etc/ssh/keys/%u\n", nil},
+		"by an address":                       {"", narrowed + "Match Address 10.0.0.0/8\n\tTrustedUserCAKeys /etc/ssh/ca\n", []string{"defeats trusted-ca drop/10.conf:4"}},
+		"by a port, another file":             {"", narrowed + "Match LocalPort 2222\n\tAuthorizedKeysFile /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
+		"by an address, a weak type":          {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms +ssh-rsa\n", []string{"defeats algorithms drop/10.conf:4"}},
+		"by an address, less":                 {"", narrowed + "Match Address 10.0.0.0/8\n\tPubkeyAcceptedAlgorithms ssh-ed25519,sk-ssh-ed25519@openssh.com,rsa-sha2-512\n", nil},
+		"by a token that sshd does not know":  {"", narrowed + "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/keys/%k\n", []string{"defeats key-file drop/10.conf:3"}},
+		"by an address, but for some":         {"", narrowed + "Match User *,!ada,!bob,!root Address 10.0.0.0/8\n\tTrustedUserCAKeys /etc/ssh/ca\n", nil},
+		"by an address, for one":              {"", narrowed + "Match Address 10.0.0.0/8 User a?a\n\tTrustedUserCAKeys /etc/ssh/ca\n", []string{"defeats trusted-ca drop/10.conf:4"}},
+		"by an address, too late":             {"", narrowed + "Match User *\n\tTrustedUserCAKeys none\nMatch Address 10.0.0.0/8\n\tTrustedUserCAKeys /etc/ssh/ca\n", nil},
+		"no keys at all":                      {"", narrowed + "PubkeyAuthentication no\n", []string{"locks-out break-glass drop/10.conf:3", "note no-keys drop/10.conf:3"}},
+		"a user of the sample":                {"", narrowed + "Match User ada\n\tRequiredRSASize 2048\n", []string{"defeats rsa-size drop/10.conf:4"}},
+		"a user beside it":                    {"", narrowed + "Match User carl\n\tAuthorizedKeysFile /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
+		"root's alone":                        {"", narrowed + "Match User root\n\tRequiredRSASize 2048\n", nil},
+		"twice in a block":                    {"", narrowed + "Match Address 10.0.0.0/8\n\tRequiredRSASize 4096\n\tRequiredRSASize 2048\n", nil},
+		"in force and in a block":             {"", strings.Replace(narrowed, "4096", "2048", 1) + "Match Address 10.0.0.0/8\n\tRequiredRSASize 3072\n", []string{"defeats rsa-size drop/10.conf:2", "defeats rsa-size drop/10.conf:4"}},
+		"a group":                             {"", narrowed + "Match Group staff\n\tHostbasedAuthentication yes\n", []string{"defeats hostbased drop/10.conf:4"}},
+		"a group, another file":               {"", narrowed + "Match Group staff\n\tAuthorizedKeysFile .ssh/authorized_keys /etc/ssh/shared\n", []string{"defeats key-file drop/10.conf:4"}},
+		"a group, a file that is kept":        {"", narrowed + "Match Group staff\n\tAuthorizedKeysFile /etc/ssh/keys/%u\n", nil},
+		"a key file of root's own":            {"", narrowed + "Match User root\n\tAuthorizedKeysFile /etc/ssh/root-keys\n", nil},
+		"nothing at all":                      {"", narrowed + "AuthorizedKeysFile none\n", []string{"locks-out break-glass drop/10.conf:3", "note no-keys drop/10.conf:3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
@@ -182,10 +214,15 @@ func TestLockedAccounts(t *testing.T) {
 		{"no", "!$6$x", []string{"locks-out locked-accounts drop/10.conf:3"}},
 		{"no", "*", nil},
 		{"yes", "!", nil},
+		{"no", "root", []string{"locks-out locked-accounts drop/10.conf:3"}},
 	} {
 		p := newPlace(t)
 		p.accounts = append(p.accounts, doctor.Account{Account: homes.Account{Name: "daemon", UID: 1, GID: 1, Home: "/usr/sbin"}})
-		p.put("etc/shadow", "ada:"+c.ada+":1::::::\nstranger:!:1::::::\ndaemon:!:1::::::\n")
+		root := "*"
+		if c.ada == "root" {
+			c.ada, root = "*", "!"
+		}
+		p.put("etc/shadow", "root:"+root+":1::::::\nada:"+c.ada+":1::::::\nstranger:!:1::::::\ndaemon:!:1::::::\n")
 		p.sshd(narrowed + "UsePAM " + c.pam + "\n")
 		if diff := cmp.Diff(c.want, p.found()); diff != "" {
 			t.Errorf("UsePAM %s, %s: %s", c.pam, c.ada, diff)

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,6 +48,7 @@ func (f Facts) DropIn(way string) string {
 	if bits > 0 {
 		f.known(&b, "RequiredRSASize", fmt.Sprint(bits))
 	}
+	f.tooNarrow(&b, kinds, bits)
 	b.WriteString("\n# What leads past keys, or past who may write them.\nStrictModes yes\nPermitUserEnvironment no\nHostbasedAuthentication no\n")
 	if len(f.gate().authorities) == 0 {
 		b.WriteString("TrustedUserCAKeys none\n")
@@ -58,6 +60,7 @@ func (f Facts) DropIn(way string) string {
 		b.WriteString("UsePAM yes\n")
 	}
 	f.asking(&b, way)
+	f.refusing(&b)
 	return b.String()
 }
 
@@ -72,6 +75,23 @@ func (f Facts) known(b *strings.Builder, keyword, value string) {
 		fmt.Fprintf(b, "# This sshd does not know it: ")
 	}
 	fmt.Fprintf(b, "%s %s\n", keyword, value)
+}
+
+// tooNarrow tells whom the lines keep out who gets in now and has to.
+func (f Facts) tooNarrow(b *strings.Builder, kinds [][]string, bits int) {
+	for _, said := range f.Said {
+		for _, account := range f.glass() {
+			s, known := said.Users[account.Name]
+			if !known || f.barred(account.Name) {
+				continue
+			}
+			s = maps.Clone(s)
+			s["pubkeyacceptedalgorithms"], s["requiredrsasize"] = []string{strings.Join(slices.Concat(kinds...), ",")}, []string{fmt.Sprint(bits)}
+			if file := noKey(account, s); file != "" {
+				fmt.Fprintf(b, "# BEFORE THIS: by these lines sshd takes no key of %s, and %s has to get in. Put one there that the policy accepts.\n", file, account.Name)
+			}
+		}
+	}
 }
 
 // asking writes what the files of configs/sshd_config.d say, with this host's names.
@@ -100,4 +120,25 @@ Match User %s
 	AuthorizedKeysCommand none
 `, names, files)
 	}
+}
+
+// refusing writes what configs/sshd_config.d/20-keyreeve-deny.conf says: nobody who has to get in depends on the list.
+func (f Facts) refusing(b *strings.Builder) {
+	if f.Config.Deny.File == "" {
+		return
+	}
+	b.WriteString("\n# Which keys sshd refuses, whatever a home says. Without the list, which the daemon makes, it refuses every key.\n")
+	if f.Revoked[f.Config.Deny.File].Missing {
+		b.WriteString("# BEFORE THIS: it is not there yet. Start the daemon.\n")
+	}
+	if slices.ContainsFunc(f.Said, func(said host.Said) bool {
+		for _, s := range said.Users {
+			return tooOld(s)
+		}
+		return false
+	}) {
+		b.WriteString("# This sshd is older than 7.9 and does not know such a list.\n")
+		return
+	}
+	fmt.Fprintf(b, "Match User %s\n\t%s\n", f.allButGlass(), f.revokedLine())
 }

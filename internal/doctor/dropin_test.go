@@ -1,10 +1,14 @@
 package doctor_test
 
 import (
+	"encoding/base64"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,6 +17,7 @@ import (
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/doctor"
 	"github.com/keyreeve/keyreeve/internal/testenv"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
 // policies are those of the configurations that keyreeve comes with, and some others, as YAML.
@@ -55,10 +60,20 @@ func TestDropIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var keys strings.Builder
+	keys.WriteString("sk-ssh-ed25519@openssh.com " + base64.StdEncoding.EncodeToString([]byte("\x00\x00\x00\x1ask-ssh-ed25519@openssh.com\x00\x00\x00\x20"+strings.Repeat("k", 32)+"\x00\x00\x00\x04ssh:")) + "\n")
+	for _, file := range kinds(t, [2]string{"ed25519", "256"}, [2]string{"rsa", "4096"}) {
+		public, err := os.ReadFile(file + ".pub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys.WriteString(string(public))
+	}
 	for name, c := range policies(t) {
 		for _, way := range []string{doctor.Homes, doctor.Both, doctor.Strong} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				a := newAsks(t, account)
+				a.put("glass/root", keys.String())
 				a.sshd("")
 				facts := a.facts()
 				if way != doctor.Homes {
@@ -114,41 +129,151 @@ func lines(text string) []string {
 	return list
 }
 
-// A key that the policy refuses logs in by its user's file, and with the drop-in no more; one that it accepts does.
-func TestNarrowingLogins(t *testing.T) {
-	testenv.Need(t, "root", "sshd")
-	p := newPlace(t)
-	p.sshd("")
-	account := testenv.NewAccount(t)
-	good, line := testenv.NewKey(t)
-	weak := map[string]string{}
-	text := line + "\n"
-	for name, kind := range map[string][]string{"short": {"rsa", "2048"}, "ecdsa": {"ecdsa", "256"}} {
-		file := filepath.Join(t.TempDir(), name)
-		program, err := testenv.Program("ssh-keygen")
-		if err != nil {
-			t.Fatal(err)
-		}
+// kinds are keys that ssh-keygen makes, by type and bits: their files.
+func kinds(t *testing.T, wanted ...[2]string) map[[2]string]string {
+	t.Helper()
+	program, err := testenv.Program("ssh-keygen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make(map[[2]string]string)
+	for _, kind := range wanted {
+		file := filepath.Join(t.TempDir(), kind[0]+kind[1])
 		if said, err := exec.Command(program, "-q", "-t", kind[0], "-b", kind[1], "-N", "", "-f", file).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, said)
 		}
+		list[kind] = file
+	}
+	return list
+}
+
+// accepts reports whether a policy is written for a kind of key.
+func accepts(t *testing.T, c config.Config, kind [2]string) bool {
+	t.Helper()
+	bits, err := strconv.Atoi(kind[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(c.Policy.Keys, func(rule policy.Rule) bool {
+		return rule.Type == kind[0] && bits >= rule.MinBits
+	})
+}
+
+// Every kind of key logs in by its user's file without the drop-in; with that of a policy exactly those do that it accepts. The policies are
+// those of every configuration that keyreeve comes with.
+func TestNarrowingLogins(t *testing.T) {
+	testenv.Need(t, "root", "sshd")
+	account := testenv.NewAccount(t)
+	// A key of hardware cannot be had here.
+	files := kinds(t, [][2]string{{"ed25519", "256"}, {"rsa", "2048"}, {"rsa", "3072"}, {"rsa", "4096"}, {"ecdsa", "256"}, {"ecdsa", "384"}}...)
+	var text strings.Builder
+	for _, file := range files {
 		public, err := os.ReadFile(file + ".pub")
 		if err != nil {
 			t.Fatal(err)
 		}
-		weak[name], text = file, text+string(public)
+		text.WriteString(string(public))
 	}
-	authorize(t, account, text)
-	before, after := testenv.StartSSHD(t, ""), testenv.StartSSHD(t, p.facts().DropIn(doctor.Homes))
-	for name, file := range weak {
+	authorize(t, account, text.String())
+	before := testenv.StartSSHD(t, "")
+	for kind, file := range files {
 		if err := before.Login(account.Name, file); err != nil {
-			t.Errorf("%s, without the drop-in: %v", name, err)
-		}
-		if err := after.Login(account.Name, file); !errors.Is(err, testenv.ErrRefused) {
-			t.Errorf("%s, with the drop-in: %v, want ErrRefused", name, err)
+			t.Errorf("%s, without the drop-in: %v", kind, err)
 		}
 	}
-	if err := after.Login(account.Name, good); err != nil {
+	told := make(map[bool]int)
+	for name, c := range policies(t) {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			p.sshd("")
+			facts := p.facts()
+			facts.Config.Policy, facts.Config.Doctor = c.Policy, c.Doctor
+			after := testenv.StartSSHD(t, facts.DropIn(doctor.Homes))
+			for kind, file := range files {
+				want := accepts(t, c, kind)
+				told[want]++
+				switch err := after.Login(account.Name, file); {
+				case want && err != nil:
+					t.Errorf("%s: %v", kind, err)
+				case !want && !errors.Is(err, testenv.ErrRefused):
+					t.Errorf("%s: %v, want ErrRefused", kind, err)
+				}
+			}
+		})
+	}
+	if told[true] == 0 || told[false] == 0 {
+		t.Errorf("let in and refused: %v", told)
+	}
+}
+
+// A configuration that is added is taken along.
+func TestPoliciesAreThoseOfAllConfigurations(t *testing.T) {
+	list := policies(t)
+	err := filepath.WalkDir("../../configs", func(path string, _ fs.DirEntry, err error) error {
+		text, wrong := os.ReadFile(path)
+		if wrong == nil && strings.HasSuffix(path, ".yaml") && strings.Contains("\n"+string(text), "\nregistry:") {
+			if _, there := list[path]; !there {
+				t.Errorf("%s is not", path)
+			}
+		}
+		return err
+	})
+	if err != nil {
 		t.Error(err)
+	}
+}
+
+// The list of revoked keys is asked for by everybody but those who have to get in, by the lines that keyreeve comes with.
+func TestDropInOfTheList(t *testing.T) {
+	p := newPlace(t)
+	p.put("revoked.krl", "")
+	p.sshd("")
+	if text := p.facts().DropIn(doctor.Homes); strings.Contains(text, "RevokedKeys") {
+		t.Errorf("without deny.file: %s", text)
+	}
+	p.yaml = "deny: {file: /var/lib/keyreeve/revoked.krl}\n"
+	text, err := os.ReadFile("../../configs/sshd_config.d/20-keyreeve-deny.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, printed, _ := strings.Cut(p.facts().DropIn(doctor.Homes), "\n# Which keys sshd refuses")
+	if !strings.Contains(printed, "\n# BEFORE THIS: it is not there yet. ") {
+		t.Error(printed)
+	}
+	if diff := cmp.Diff(lines(string(text)), lines(printed)[1:]); diff != "" {
+		t.Error(diff)
+	}
+	p.yaml = denyYAML
+	eve := p.accounts[2]
+	eve.Name, eve.Glass = "eve", true
+	p.accounts = append(p.accounts, eve)
+	printed = p.facts().DropIn(doctor.Homes)
+	p.sshd(printed)
+	if found := p.found(); len(found) > 0 || !strings.Contains(printed, "Match User *,!root,!eve\n") || strings.Contains(printed, "BEFORE") {
+		t.Errorf("%v\n%s", found, printed)
+	}
+}
+
+// Whoever has to get in, and would not by the narrowing, is named with it: without it sshd takes his key.
+func TestDropInNamesWhoItKeepsOut(t *testing.T) {
+	p := newPlace(t)
+	public, err := os.ReadFile(kinds(t, [2]string{"rsa", "2048"})[[2]string{"rsa", "2048"}] + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const warning = "# BEFORE THIS: by these lines sshd takes no key of "
+	p.put("root/.ssh/authorized_keys", string(public))
+	p.sshd("")
+	if text := p.facts().DropIn(doctor.Homes); !strings.Contains(text, warning+p.path("root/.ssh/authorized_keys")+", and root has to get in.") {
+		t.Error(text)
+	}
+	p.sshd("PermitRootLogin no\n")
+	if text := p.facts().DropIn(doctor.Homes); strings.Contains(text, warning) {
+		t.Error(text)
+	}
+	p.sshd("")
+	p.put("root/.ssh/authorized_keys", string(public)+newKey(t)+"\n")
+	if text := p.facts().DropIn(doctor.Homes); strings.Contains(text, warning) {
+		t.Error(text)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/host"
@@ -22,14 +23,22 @@ type Facts struct {
 	Kinds map[string]int
 	// Locked are accounts of /etc/shadow whose password begins with "!".
 	Locked []string
-	// PAM are the lines of sshd's stack, with what they include; none where there is no such file.
-	PAM []PAMLine
+	// PAM are the lines of sshd's stack, whose file is Stack, with what they include; none where there is no such file.
+	PAM   []PAMLine
+	Stack string
 	// Programs are those that sshd or PAM run, by path, with what is wrong with them; an empty text is none.
 	Programs map[string]string
 	// Answer is the file of answers, by path.
 	Answer map[string]AnswerFile
 	// Groups are the primary groups of the accounts that AuthorizedKeysCommandUser names.
 	Groups map[string]int
+	// Revoked are the files for RevokedKeys that sshd's configuration names, and deny.file, by path.
+	Revoked map[string]RevokedFile
+	// Authorities are the files of TrustedUserCAKeys, by path; Hosts are those of keys of hosts that all users trust.
+	Authorities map[string]KeyFile
+	Hosts       map[string]KeyFile
+	// Spared are the files of deny.except, by path.
+	Spared map[string]KeyFile
 	// Processes are those that may be servers of SSH.
 	Processes []Process
 	// Watches and Instances are fs.inotify.max_user_watches and max_user_instances; 0 where they are not known.
@@ -53,9 +62,21 @@ type Account struct {
 	Glass bool
 	// Kept: his files are keyreeve's to keep.
 	Kept bool
-	// Files are what sshd reads for him, those with a key's worth of bytes are in Filled.
+	// Files are what sshd reads for him. Of those who have to get in, the ones with a key's worth of bytes are in Filled; Hidden: they could not all
+	// be looked at.
 	Files  homes.KeyFiles
-	Filled []string
+	Filled []GlassFile
+	Hidden bool
+}
+
+// GlassFile is a file by which somebody gets in who has to.
+type GlassFile struct {
+	Path string
+	// Unsafe says why sshd does not read it, unless StrictModes is off.
+	Unsafe string
+	// Keys are those in it, if Known: files of users are not read.
+	Keys  []authkeys.Key
+	Known bool
 }
 
 // PAMLine is one line of a stack (pam.conf(5)), without a leading "-".
@@ -74,6 +95,25 @@ type AnswerFile struct {
 	Fault          string // empty: it can be read
 	UID, GID       int
 	Mode           uint32
+}
+
+// RevokedFile is a file as RevokedKeys names it.
+type RevokedFile struct {
+	// Fault: sshd cannot read it, and refuses everybody; Missing: since it is not there.
+	Fault   string
+	Missing bool
+	// Exposed says who else than root may change it, or what it is in.
+	Exposed string
+	// Ours: keyreeve wrote it, with a key on it. Foreign: it is not, nor empty.
+	Ours, Foreign bool
+	// Damage: it is read, and is no list.
+	Damage string
+}
+
+// KeyFile is a file of public keys.
+type KeyFile struct {
+	Keys []authkeys.Key
+	Err  error
 }
 
 // Process is a process that may be a server of SSH.

@@ -4,11 +4,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/host"
 )
 
-// breakGlass looks at root and the administrators: what they log in by must not be keyreeve's file alone.
+// breakGlass looks at root and the administrators: what they log in by must not be keyreeve's file alone, nor be refused by one, in no connection.
 func (f Facts) breakGlass() []Finding {
 	var list []Finding
 	for _, said := range f.Said {
@@ -17,14 +18,52 @@ func (f Facts) breakGlass() []Finding {
 			if !known || account.Name == "root" && s.Text("PermitRootLogin") == "no" {
 				continue
 			}
-			if what := noWay(account, s, f.strongFor(said)); what != "" {
-				list = append(list, Finding{
-					"break-glass", LocksOut, place(said, check{keywords: []string{"authorizedkeysfile"}}, s),
-					account.Name + " does not get in while keyreeve's file is missing or stale: " + what,
-					"Match User " + account.Name + ", with AuthorizedKeysFile /etc/ssh/authorized_keys/%u and AuthorizedKeysCommand none; his key in that file, root's, mode 0644",
-				})
+			now := f.shut(said, account, s, func(keyword string) string { return place(said, keyword, s) }, "")
+			list = append(list, now...)
+			for _, block := range blocks(said) {
+				settings, other := within(said, block, account.Name)
+				if !other || !byConnection(block[0].Match) {
+					continue
+				}
+				where := func(keyword string) string {
+					return at(block[max(0, slices.IndexFunc(block, func(line host.Line) bool { return line.Keyword == keyword }))])
+				}
+				for _, one := range f.shut(said, account, settings, where, " (where \"Match "+block[0].Match+"\" holds)") {
+					if !slices.ContainsFunc(now, func(told Finding) bool { return told.Code == one.Code }) {
+						list = append(list, one)
+					}
+				}
 			}
 		}
+	}
+	return list
+}
+
+// shut is what keeps out somebody who has to get in, by settings that are in force in some connection.
+func (f Facts) shut(said host.Said, account Account, s host.Settings, where func(keyword string) string, when string) []Finding {
+	var list []Finding
+	if what, severity := noWay(account, s, f.strongFor(said)); what != "" {
+		keyword := "authorizedkeysfile"
+		if s.Text("PubkeyAuthentication") == "no" {
+			keyword = "pubkeyauthentication"
+		}
+		list = append(list, Finding{
+			"break-glass", severity, where(keyword),
+			account.Name + " does not get in while keyreeve's file is missing or stale: " + what + when,
+			"Match User " + account.Name + ", with AuthorizedKeysFile /etc/ssh/authorized_keys/%u and AuthorizedKeysCommand none; his key in that file, root's, mode 0644",
+		})
+	}
+	if file, why := notRead(account, s); why != "" {
+		list = append(list, Finding{"break-glass-file", LocksOut, file, account.Name + " does not get in by it, as sshd does not read it: " + why + when, "chown root:root and chmod go-w, there"})
+	} else if file := noKey(account, s); file != "" {
+		list = append(list, Finding{"break-glass-key", LocksOut, where("pubkeyacceptedalgorithms"), account.Name + " does not get in: sshd takes no key of " + file + when, "a key that the policy accepts, in that file"})
+	}
+	if f.denies(s) {
+		list = append(list, Finding{
+			"deny-break-glass", LocksOut, where("revokedkeys"),
+			account.Name + " does not get in when " + f.Config.Deny.File + " is missing or damaged: sshd refuses every key then" + when,
+			f.askList(),
+		})
 	}
 	return list
 }
@@ -38,14 +77,50 @@ func (f Facts) strongFor(said host.Said) bool {
 }
 
 // noWay says why an account has no way in beside keyreeve's answers. A password is none: it may be locked, expired or forgotten.
-func noWay(account Account, s host.Settings, isStrong bool) string {
-	if noFiles(s) {
-		return "AuthorizedKeysFile none is in force for him"
+func noWay(account Account, s host.Settings, isStrong bool) (string, Severity) {
+	switch {
+	case s.Text("PubkeyAuthentication") == "no":
+		return "PubkeyAuthentication no is in force for him", LocksOut
+	case noFiles(s):
+		return "AuthorizedKeysFile none is in force for him", LocksOut
+	case !isStrong || len(account.Filled) > 0:
+		return "", ""
+	case account.Hidden:
+		return "whether there is a key in " + strings.Join(s.Words("AuthorizedKeysFile"), " or ") + " could not be looked at", Unknown
+	default:
+		return "there is no key in " + strings.Join(s.Words("AuthorizedKeysFile"), " or "), LocksOut
 	}
-	if isStrong && len(account.Filled) == 0 {
-		return "there is no key in " + strings.Join(s.Words("AuthorizedKeysFile"), " or ")
+}
+
+// notRead gives a file that sshd does not read, where it reads none that an account has.
+func notRead(account Account, s host.Settings) (file, why string) {
+	if noFiles(s) || account.Hidden || s.Text("StrictModes") != "yes" {
+		return "", ""
 	}
-	return ""
+	for _, one := range account.Filled {
+		if one.Unsafe == "" {
+			return "", ""
+		}
+		file, why = one.Path, one.Unsafe
+	}
+	return file, why
+}
+
+// noKey gives a file of which sshd takes no key, where that is so of all that an account has.
+func noKey(account Account, s host.Settings) (file string) {
+	if noFiles(s) || account.Hidden {
+		return ""
+	}
+	for _, one := range account.Filled {
+		switch {
+		case one.Unsafe != "" && s.Text("StrictModes") == "yes":
+		case one.Known && !slices.ContainsFunc(one.Keys, func(key authkeys.Key) bool { return takes(s, key) }):
+			file = one.Path
+		default:
+			return ""
+		}
+	}
+	return file
 }
 
 // keyFiles looks at the files that sshd reads beside those that keyreeve keeps.

@@ -33,8 +33,8 @@ func TestChecksOfTheMachine(t *testing.T) {
 		"instances":    {"", nil, map[string]string{"proc/sys/fs/inotify/max_user_instances": "8\n"}, []string{"note inotify fs.inotify.max_user_instances"}},
 		"cloud-init":   {"", nil, map[string]string{"etc/cloud/cloud.cfg": "users:\n"}, []string{"note writer etc/cloud/cloud.cfg"}},
 		"and off":      {"", nil, map[string]string{"etc/cloud/cloud.cfg": "users:\n", "etc/cloud/cloud-init.disabled": ""}, nil},
-		"a guest agent": {"", nil, map[string]string{"usr/sbin/qemu-ga": "", "usr/bin/google_guest_agent": "", "usr/sbin/waagent": ""}, []string{
-			"note writer usr/bin/google_guest_agent", "note writer usr/sbin/qemu-ga", "note writer usr/sbin/waagent",
+		"a guest agent": {"", nil, map[string]string{"usr/sbin/qemu-ga": "", "usr/bin/google_guest_agent": "", "usr/sbin/waagent": "", "usr/bin/qemu-ga": "", "opt/cycle/jetpack/VERSION": ""}, []string{
+			"note writer opt/cycle/jetpack", "note writer usr/bin/google_guest_agent", "note writer usr/bin/qemu-ga", "note writer usr/sbin/qemu-ga", "note writer usr/sbin/waagent",
 		}},
 		"Warewulf": {"", nil, map[string]string{
 			"etc/profile.d/ssh_setup.sh": "if [ ! -f ~/.ssh/cluster ]; then\n ssh-keygen -f ~/.ssh/cluster\n cat ~/.ssh/cluster.pub >> ~/.ssh/authorized_keys\nfi\n",
@@ -90,19 +90,19 @@ func TestClock(t *testing.T) {
 	for _, c := range []struct {
 		off            time.Duration
 		asked, clocked bool
-		want           []doctor.Severity
+		want           []string
 	}{
-		{2 * time.Minute, true, true, []doctor.Severity{doctor.LocksOut}},
-		{-2 * time.Minute, true, true, []doctor.Severity{doctor.LocksOut}},
+		{2 * time.Minute, true, true, []string{"locks-out clock"}},
+		{-2 * time.Minute, true, true, []string{"locks-out clock"}},
 		{30 * time.Second, true, true, nil},
-		{0, true, false, []doctor.Severity{doctor.Note}},
+		{0, true, false, []string{"note clock"}},
 		{2 * time.Minute, false, false, nil}, // a file as the registry
 	} {
 		facts := p.facts()
 		facts.Clock, facts.Clocked, facts.ClockAsked = c.off, c.clocked, c.asked
-		var got []doctor.Severity
+		var got []string
 		for _, f := range doctor.Diagnose(facts) {
-			got = append(got, f.Severity)
+			got = append(got, string(f.Severity)+" "+f.Code)
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%v: %v", c, got)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/host"
 )
 
@@ -32,6 +33,18 @@ func (f Facts) wanted() (kinds [][]string, bits int) {
 
 func accepted(s host.Settings) []string {
 	return strings.Split(s.Text("PubkeyAcceptedAlgorithms"), ",")
+}
+
+// takes reports whether sshd takes a key by its algorithm and its size; one that is too old for a keyword does not ask.
+func takes(s host.Settings, key authkeys.Key) bool {
+	names := []string{key.Type()}
+	if key.Type() == "ssh-rsa" {
+		names = []string{"ssh-rsa", "rsa-sha2-256", "rsa-sha2-512"}
+		if least, err := strconv.Atoi(s.Text("RequiredRSASize")); err == nil && key.Bits() < least {
+			return false
+		}
+	}
+	return !s.Has("PubkeyAcceptedAlgorithms") || slices.ContainsFunc(names, func(name string) bool { return slices.Contains(accepted(s), name) })
 }
 
 func narrow(kinds [][]string) string {

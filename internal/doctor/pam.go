@@ -148,6 +148,12 @@ func (f Facts) gateFindings() []Finding {
 		return nil
 	}
 	list := f.beside(g)
+	if file := f.PAM[g.line].File; file != f.Stack {
+		list = append(list, Finding{
+			"gate-everywhere", LocksOut, g.where, "the gate stands in a file that other services than sshd have too: login, su and cron begin no session, as no sshd names a key to them",
+			"move the lines of configs/pam.d/keyreeve into " + f.Stack,
+		})
+	}
 	for _, account := range f.glass() {
 		if !f.spared(g, account) && !f.barred(account.Name) {
 			list = append(list, Finding{

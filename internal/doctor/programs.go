@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/keyreeve/keyreeve/internal/answer"
@@ -16,8 +15,14 @@ import (
 func (q Question) programs(f *Facts) {
 	f.Programs, f.Answer, f.Groups = make(map[string]string), make(map[string]AnswerFile), make(map[string]int)
 	for _, u := range f.uses() {
-		f.Programs[u.program] = unsafePath(u.program)
-		f.Answer[u.file] = q.answerFile(u.file, f.Accounts)
+		if err := unsafePath(u.program); err != nil && !f.hidden(err) {
+			f.Programs[u.program] = err.Error()
+		}
+		if file, err := q.answerFile(u.file, f.Accounts); err == nil {
+			f.Answer[u.file] = file
+		} else if !f.hidden(err) {
+			f.Answer[u.file] = AnswerFile{Fault: err.Error()}
+		}
 		if gid, err := q.group(u.user); err == nil {
 			f.Groups[u.user] = gid
 		}
@@ -26,41 +31,37 @@ func (q Question) programs(f *Facts) {
 
 // unsafePath says why sshd would not run a program: it, and every directory above it, must be root's alone to write (auth_secure_path
 // in OpenSSH's misc.c).
-func unsafePath(path string) string {
-	target, err := filepath.EvalSymlinks(path)
+func unsafePath(path string) error {
+	at, err := exposed(path)
 	if err != nil {
-		return "it cannot be found: " + err.Error()
-	}
-	at, info, err := statefile.Exposed(target)
-	if err != nil {
-		return err.Error()
+		return fmt.Errorf("it cannot be found: %w", err)
 	}
 	if at != "" {
-		uid, _ := statefile.Owner(info)
-		return fmt.Sprintf("%s belongs to uid %d, mode %04o: sshd wants it root's alone to write", at, uid, info.Mode().Perm())
+		return errors.New(at + ": sshd wants it root's alone to write")
 	}
-	if info, err = os.Lstat(target); err != nil {
-		return err.Error()
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
 	}
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
-		return "it is no program"
+		return errors.New("it is no program")
 	}
-	return ""
+	return nil
 }
 
 // answerFile looks at the file of answers, and asks it for each of the sample.
-func (q Question) answerFile(path string, accounts []Account) AnswerFile {
+func (q Question) answerFile(path string, accounts []Account) (AnswerFile, error) {
 	file, err := os.Open(path) //nolint:gosec // the configuration of sshd names it
 	if errors.Is(err, fs.ErrNotExist) {
-		return AnswerFile{Missing: true}
+		return AnswerFile{Missing: true}, nil
 	}
 	if err != nil {
-		return AnswerFile{Fault: err.Error()}
+		return AnswerFile{}, err
 	}
 	defer file.Close() //nolint:errcheck // it was read
 	info, err := file.Stat()
 	if err != nil {
-		return AnswerFile{Fault: err.Error()}
+		return AnswerFile{}, err
 	}
 	var a AnswerFile
 	a.UID, a.GID = statefile.Owner(info)
@@ -74,7 +75,7 @@ func (q Question) answerFile(path string, accounts []Account) AnswerFile {
 			a.Fault = err.Error()
 		}
 	}
-	return a
+	return a, nil
 }
 
 func (q Question) group(user string) (gid int, err error) {

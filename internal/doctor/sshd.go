@@ -33,7 +33,7 @@ func (f Facts) inForce(said host.Said, c check) []Finding {
 	for _, user := range f.concerned(said, c) {
 		settings := said.Users[user]
 		if v := c.judge(f, settings); v.severity != "" {
-			one := Finding{c.code, v.severity, place(said, c, settings), v.what, v.do}
+			one := Finding{c.code, v.severity, place(said, c.keywords[0], settings), v.what, v.do}
 			users[one] = append(users[one], user)
 		}
 	}
@@ -50,11 +50,10 @@ func (f Facts) inForce(said host.Said, c check) []Finding {
 // concerned are those of the sample whom a check is about.
 func (f Facts) concerned(said host.Said, c check) []string {
 	users := slices.Sorted(maps.Keys(said.Users))
-	if !c.ofKept {
-		return users
-	}
 	return slices.DeleteFunc(users, func(user string) bool {
-		return slices.ContainsFunc(f.Accounts, func(a Account) bool { return a.Name == user && !a.Kept })
+		return slices.ContainsFunc(f.Accounts, func(a Account) bool {
+			return a.Name == user && (c.of != everybody && !a.Kept || c.of == others && a.Glass)
+		})
 	})
 }
 
@@ -68,9 +67,9 @@ func (f Facts) inBlocks(said host.Said, c check) []Finding {
 			continue
 		}
 		for _, user := range f.concerned(said, c) {
-			settings := maps.Clone(said.Users[user])
-			for _, line := range slices.Backward(block) { // the first counts
-				settings[line.Keyword] = changed(settings.Words(line.Keyword), line.Values)
+			settings, other := within(said, block, user)
+			if !other {
+				continue
 			}
 			if v := c.judge(f, settings); v.severity.Bad() {
 				list = append(list, Finding{c.code, v.severity, at(block[first]), v.what + " (where \"Match " + block[first].Match + "\" holds)", v.do})
@@ -79,43 +78,6 @@ func (f Facts) inBlocks(said host.Said, c check) []Finding {
 		}
 	}
 	return list
-}
-
-// blocks are the lines of each Match block, but for those of the sample.
-func blocks(said host.Said) [][]host.Line {
-	var list [][]host.Line
-	var now []host.Line
-	flush := func() {
-		if len(now) > 0 && !answered(said, now[0].Match) {
-			list = append(list, now)
-		}
-		now = nil
-	}
-	for _, line := range said.Lines {
-		if line.Keyword == "match" || len(now) > 0 && now[0].Match != line.Match {
-			flush()
-		}
-		if line.Match != "" && line.Keyword != "match" && line.Keyword != "include" {
-			now = append(now, line)
-		}
-	}
-	flush()
-	return list
-}
-
-// answered reports whether a block is for users whom sshd was asked about, and for nobody else.
-func answered(said host.Said, match string) bool {
-	return onlyFor(match, func(name string) bool {
-		_, asked := said.Users[name]
-		return asked
-	})
-}
-
-// onlyFor reports whether a block is for users by name, each of whom is one of those.
-func onlyFor(match string, those func(name string) bool) bool {
-	words := strings.Fields(match)
-	return len(words) == 2 && strings.EqualFold(words[0], "user") &&
-		!slices.ContainsFunc(strings.Split(words[1], ","), func(name string) bool { return !those(name) })
 }
 
 // changed is a value after a line; a list may be told by what is added to it (PubkeyAcceptedAlgorithms in sshd_config(5)).
@@ -136,13 +98,13 @@ func changed(now, line []string) []string {
 func at(line host.Line) string { return line.File + ":" + strconv.Itoa(line.Number) }
 
 // place is the line to change: the first that says what is in force, else the first outside of blocks, which would count.
-func place(said host.Said, c check, settings host.Settings) string {
+func place(said host.Said, keyword string, settings host.Settings) string {
 	var global string
 	for _, line := range said.Lines {
-		if line.Keyword != c.keywords[0] {
+		if line.Keyword != keyword {
 			continue
 		}
-		if strings.EqualFold(strings.Join(line.Values, " "), settings.Text(line.Keyword)) {
+		if strings.EqualFold(strings.Join(line.Values, " "), settings.Text(keyword)) {
 			return at(line)
 		}
 		if line.Match == "" && global == "" {

@@ -9,27 +9,33 @@ import (
 	"strings"
 )
 
-// pamDir is where PAM looks for the stacks of services (pam.d(5)); sshd's is that of its own name (SSHD_PAM_SERVICE in auth-pam.h), or what
-// PAMServiceName says since 10.0.
+// pamService is the stack of sshd: that of its own name (SSHD_PAM_SERVICE in auth-pam.h), or what PAMServiceName says since 10.0.
 const (
-	pamDir     = "/etc/pam.d"
 	pamService = "sshd"
 	// maxIncludes is PAM_SUBSTACK_MAX_LEVEL of Linux-PAM, about.
 	maxIncludes = 16
 )
 
+// pamDirs is where PAM looks for the stacks of services (PAM_CONFIG_DF and PAM_CONFIG_DIST_DF in Linux-PAM's pam_private.h).
+func pamDirs() []string { return []string{"/etc/pam.d", "/usr/lib/pam.d"} }
+
 // stack reads the lines of sshd's stack in the order in which PAM goes over them.
 func (q Question) stack(f *Facts) {
-	name := pamService
+	name, uses := pamService, false
 	for _, said := range f.Said {
 		for _, s := range said.Users {
+			uses = uses || s.Text("UsePAM") == "yes"
 			if s.Has("PAMServiceName") {
 				name = s.Text("PAMServiceName")
 			}
 		}
 	}
-	if _, err := os.Stat(q.path(filepath.Join(pamDir, name))); errors.Is(err, fs.ErrNotExist) {
-		return // a host without PAM
+	f.Stack = q.stackFile(name)
+	if _, err := os.Stat(q.path(f.Stack)); errors.Is(err, fs.ErrNotExist) {
+		if uses {
+			f.Unread = append(f.Unread, fmt.Errorf("sshd uses PAM, and its stack %s is in none of %s: what PAM does instead is not known", name, strings.Join(pamDirs(), ", ")))
+		}
+		return
 	}
 	lines, err := q.service(name, "", 0)
 	if err != nil {
@@ -38,12 +44,22 @@ func (q Question) stack(f *Facts) {
 	f.PAM = lines
 }
 
+// stackFile is the file of a stack: the first that is there.
+func (q Question) stackFile(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	for _, dir := range pamDirs() {
+		if _, err := os.Stat(q.path(filepath.Join(dir, name))); !errors.Is(err, fs.ErrNotExist) {
+			return filepath.Join(dir, name)
+		}
+	}
+	return filepath.Join(pamDirs()[0], name)
+}
+
 // service reads one file; a kind is given where it is included for lines of one type alone.
 func (q Question) service(name, kind string, depth int) (list []PAMLine, err error) {
-	path := name
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(pamDir, name)
-	}
+	path := q.stackFile(name)
 	if depth > maxIncludes {
 		return nil, fmt.Errorf("%s: included too deep", path)
 	}

@@ -72,6 +72,13 @@ func attributes(h handle) Bar {
 	return Free
 }
 
+// encrypted reports that a directory was given a policy of fscrypt.
+func encrypted(h handle) bool {
+	var st unix.Statx_t
+	err := retry(func() error { return unix.Statx(h.fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st) })
+	return err == nil && st.Attributes&unix.STATX_ATTR_ENCRYPTED != 0
+}
+
 // bars is bar of a directory on the way, but for what a Replace lifts.
 func (p *place) bars(dir handle, owner uint32) Bar {
 	found := bar(dir)

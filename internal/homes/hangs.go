@@ -45,6 +45,11 @@ func (one *hang) in(home, dir string) bool {
 	return one.home == home && !one.silent && one.errand != peeking && (hangs == "" || hangs == dir || strings.HasPrefix(hangs, dir+"/"))
 }
 
+// alike reports that both do the same to the same file.
+func (one *hang) alike(other *hang) bool {
+	return one.home == other.home && one.file == other.file && one.errand == other.errand
+}
+
 // hangs are the calls that were left behind and have not come back.
 type hangs struct {
 	mu   sync.Mutex
@@ -53,12 +58,13 @@ type hangs struct {
 
 // bars says why a call would hang as well, or could be one too many. Where a
 // directory has given way, the next call has another one before it. What hangs in one
-// directory says nothing of another, but for a renewal: it waits for the one above. What is silent says nothing of another file, nor
+// directory says nothing of another, but for a renewal: it waits for the one above. What is silent says nothing of another file, and may
+// go on to where it differs from those that hang (met); nor
 // does a read: the kernel has the name of the other one in memory perhaps. One that was for no file does, as long as the directory may give way.
 func (h *hangs) bars(next *hang) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	past, dir, what := 0, next.dir(), next.errand
+	past, silent, dir, what := 0, 0, next.dir(), next.errand
 	stays := slices.ContainsFunc(h.list, func(one *hang) bool { return one.home == next.home && one.errand == renewing && one.dir() == dir })
 	for _, other := range h.list {
 		switch {
@@ -67,9 +73,19 @@ func (h *hangs) bars(next *hang) error {
 			if !path.IsAbs(next.file) {
 				return ErrStuck // the lock is that of the home, or of a directory above it
 			}
-		case other.errand == peeking, what == peeking, other.silent:
-			if other.errand == what && (what == peeking || other.file == next.file) {
+		case other.errand == peeking, what == peeking:
+			if other.errand == what {
 				return ErrSilent
+			}
+		case other.silent:
+			if !other.alike(next) {
+				continue
+			}
+			if len(other.effort.past()) == 0 {
+				return ErrSilent
+			}
+			if silent++; silent >= stuckEach {
+				return ErrStuck // nobody has so many by mistake
 			}
 		case other.errand == overwriting, what == overwriting:
 			if other.errand == what && other.file == next.file || other.errand == changing && other.file == next.file && other.effort.staged.Load() {
@@ -96,6 +112,16 @@ func (h *hangs) bars(next *hang) error {
 func (h *hangs) admit(next *hang) error {
 	if why := h.bars(next); why != nil {
 		return fmt.Errorf("an earlier call has not come back: %w", why)
+	}
+	return nil
+}
+
+// met says that a call has come to where one like it hangs.
+func (h *hangs) met(next *hang, way []node) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if slices.ContainsFunc(h.list, func(one *hang) bool { return one.silent && one.alike(next) && slices.Equal(one.effort.past(), way) }) {
+		return fmt.Errorf("an earlier call has not come back: %w", ErrSilent)
 	}
 	return nil
 }
@@ -160,6 +186,14 @@ func (h *hangs) state(home, dir string) (waits, moves bool) {
 	past := 0
 	for _, one := range h.list {
 		switch {
+		case one.silent && one.home == home:
+			alike := 0
+			for _, other := range h.list {
+				if other.silent && other.alike(one) {
+					alike++
+				}
+			}
+			waits = waits || alike >= stuckEach
 		case !one.in(home, dir) || one.errand == renewing:
 		case one.past:
 			past++

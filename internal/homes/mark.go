@@ -77,18 +77,24 @@ func (j *job) suspend(dir handle, name, prefix string) error {
 	if found, unsure := j.door.stands(dir, prefix+markSuffix); !found && unsure == nil {
 		err = move(dir.fd, name, prefix+markSuffix)
 	}
-	if errors.Is(err, unix.EEXIST) {
-		err = aside(dir.fd, name, prefix)
+	if err != nil && !unsaid(err) {
+		err = aside(dir.fd, name, prefix) // its user may have spoilt that one name: on btrfs, by others of the same hash
 	}
 	switch {
-	case noRoom(err), denied(err):
-		// A full directory needs a block for the longer name, and another one may take none.
-		err = errors.Join(err, j.disarm(dir, name))
+	case err == nil, unsaid(err):
 	case errors.Is(err, unix.EXDEV) && unlinkat(dir.fd, name, 0) == nil:
 		err = nil // who goes on changing projects meanwhile (see renameIn) loses it
+	default:
+		// A full directory needs a block for the longer name, and another one may take none.
+		err = errors.Join(err, j.disarm(dir, name))
 	}
 	syncDir(dir.fd)
 	return err
+}
+
+// unsaid reports that nothing was learned of what a name stands for: it is gone, or the disk or the server does not do its work.
+func unsaid(err error) bool {
+	return errors.Is(err, ErrChanged) || oneOf(err, unix.EIO, unix.ESTALE, unix.ETIMEDOUT, unix.ENOMEM, unix.EINTR)
 }
 
 // disarm keeps sshd from what stands under a name when there is not even room for
@@ -101,7 +107,7 @@ func (j *job) disarm(dir handle, name string) error {
 	}
 	defer at.close()
 	switch {
-	case at.is(unix.S_IFREG) && !denied(chmodFD(at.fd, 0)):
+	case at.is(unix.S_IFREG) && chmodFD(at.fd, 0) == nil:
 		return nil
 	case at.is(unix.S_IFREG), at.is(unix.S_IFLNK):
 		return unlinkat(dir.fd, name, 0)

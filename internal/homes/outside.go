@@ -17,8 +17,8 @@ var errStrict = errors.New("through a directory that another user owns, or one o
 // write, until one is owner's: from there on it is the owner's own affair, as below his home, whatever he makes of modes and
 // links. A refusal there would let him keep a key, and make the path fit for sshd for the moment of a login. A directory of
 // root's below one of his is nobody's to work in: he could put another one of root's there.
-func (d *Door) outside(s spot, owner uint32) (*place, error) {
-	p := &place{spot: s, dir: none()}
+func (d *Door) outside(s spot, owner uint32, e *effort) (*place, error) {
+	p := &place{spot: s, dir: none(), effort: e}
 	way := trail{strict: true, owner: owner}
 	found, err := d.walk(none(), s.outside, 0, &way)
 	switch {
@@ -75,7 +75,7 @@ func (d *Door) hand(a Account, s spot, e *effort, fn func(owner uint32) error) e
 	roots := false
 	do := func() error {
 		if s.outside != "" {
-			p, err := d.outside(s, uid)
+			p, err := d.outside(s, uid, e)
 			if err != nil {
 				return err
 			}

@@ -54,8 +54,9 @@ func (p *place) where() string {
 // locate finds the directory of a key file with the rights of the thread. owner
 // is the uid that these are of.
 func (d *Door) locate(a Account, s spot, owner uint32, e *effort) (*place, error) {
+	e.begin()
 	if s.outside != "" {
-		return d.outside(s, owner)
+		return d.outside(s, owner, e)
 	}
 	e.top.Store(true)
 	defer e.below()
@@ -151,6 +152,10 @@ func (d *Door) enter(p *place, uid uint32) error {
 	default:
 		return err
 	}
+	if err := p.effort.reached(found.node); err != nil {
+		found.close()
+		return err
+	}
 	switch {
 	case found.is(unix.S_IFLNK):
 		defer found.close()
@@ -160,6 +165,8 @@ func (d *Door) enter(p *place, uid uint32) error {
 		p.bad = "it is " + found.kind()
 	case found.uid != uid && found.uid != 0:
 		p.bad = fmt.Sprintf("owned by uid %d", found.uid)
+	case p.hides(found):
+		p.bad = hiding
 	default:
 		p.dir = found
 		return nil
@@ -168,6 +175,12 @@ func (d *Door) enter(p *place, uid uint32) error {
 	found.close()
 	return nil
 }
+
+// hides reports that a directory is encrypted (fscrypt) and the one above all is not. Its user shows what is in it, and hides it,
+// by adding a key to the file system's and removing it: that raises no event, and sshd finds then what nobody saw.
+func (p *place) hides(dir handle) bool { return encrypted(dir) && !encrypted(p.above[0]) }
+
+const hiding = "what is there is encrypted, and can be shown for a login alone"
 
 // follow goes after a link in the place of a directory. It counts as that when it
 // leads, over links of the user's and root's only, to a directory of his own. One
@@ -201,6 +214,8 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 		p.bad = fmt.Sprintf("a link to a directory of uid %d", found.uid)
 	case found.same(p.above[0].node):
 		p.bad = "a link to the home itself" // which is never given a mode for good
+	case p.hides(found):
+		p.bad = "a link to a directory in which " + hiding
 	case err != nil, len(where) > unix.PathMax-maxHome:
 		// A watch is set by path, and what is to be found below has names too.
 		p.bad = "a link to a directory so deep that nobody can watch it"

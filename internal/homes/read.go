@@ -94,9 +94,13 @@ func (d *Door) look(p *place) (File, handle, error) {
 	case errors.Is(err, unix.ENOENT):
 		file, err := d.absent(p, seen)
 		return file, none(), err
-	case errors.Is(err, unix.EACCES), errors.Is(err, errForeign):
+	case oneOf(err, unix.EACCES, unix.ENOKEY), errors.Is(err, errForeign):
 		return unreadable(seen, err.Error()), none(), nil
 	default:
+		return File{}, none(), err
+	}
+	if err := p.effort.reached(at.node); err != nil {
+		at.close()
 		return File{}, none(), err
 	}
 	seen.file = at.node
@@ -184,7 +188,7 @@ func busy(fd int) bool {
 // block that is broken, as the checksums of btrfs and XFS tell, sshd takes the keys that come before that one: it reads line by line.
 func (f *File) failed(err error) error {
 	broken := len(f.Data) > 0 && oneOf(err, unix.EIO, unix.EUCLEAN, unix.EBADMSG)
-	if !broken && !oneOf(err, unix.EACCES, unix.EPERM) {
+	if !broken && !denied(err) {
 		return err
 	}
 	data, seen := f.Data, f.Version

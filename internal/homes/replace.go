@@ -298,7 +298,7 @@ func (j *job) verify(fd int) error {
 // so it is taken from the job.
 func (j *job) again() (*place, error) {
 	if len(j.p.above) == 0 {
-		return j.door.outside(j.spot, j.uid)
+		return j.door.outside(j.spot, j.uid, nil)
 	}
 	home, err := j.p.above[0].again()
 	if err != nil {

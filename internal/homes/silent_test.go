@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
@@ -79,6 +81,90 @@ func TestFileThatIsSilent(t *testing.T) {
 	if _, err := read(); errors.Is(err, ErrSilent) {
 		t.Errorf("when it answers: %v", err)
 	}
+}
+
+// What its user puts in the place of what is silent is another file, which is looked at.
+func TestSilentFileThatIsExchanged(t *testing.T) {
+	t.Parallel()
+	exchange := func(h *home) {
+		h.must(h.user(func() error {
+			return errors.Join(os.Rename(h.path(".ssh"), h.path("old")), os.Mkdir(h.path(".ssh"), 0o700), os.WriteFile(h.keys(), []byte(bad), 0o600))
+		}))
+	}
+	silent := func(h *home) {
+		for range 2 {
+			if _, err := h.door.Read(h.Account, keyPath); !errors.Is(err, ErrSilent) || h.door.Stuck() != 1 {
+				h.Fatalf("Read: %v with %d threads, want ErrSilent and one", err, h.door.Stuck())
+			}
+		}
+	}
+	t.Run("a link to a dead server", func(t *testing.T) {
+		t.Parallel()
+		h := newHome(t)
+		dir, stall := h.deadServer()
+		h.link(dir+"/x", h.path(".ssh"), testUID)
+		silent(h)
+		exchange(h)
+		h.enforce(h.expect(Regular))
+		stall.Let()
+		h.back()
+	})
+	// His own look-up waits for his own listing, and the door's for that look-up.
+	t.Run("a listing on XFS", func(t *testing.T) {
+		t.Parallel()
+		h := onDisk(t, "xfs", 300<<20)
+		h.mkdir(h.path("d"), 0o700, testUID)
+		h.stuff("d")
+		h.link("d", h.path(".ssh"), testUID)
+		holder := testenv.HoldDir(t, h.attacker(), h.path("d"))
+		t.Cleanup(func() { holder.Let(); h.back() })
+		first := make(chan struct{})
+		thread := make(chan int64, 1)
+		go func() {
+			defer close(first)
+			_ = h.user(func() error {
+				thread <- int64(unix.Gettid())
+				_, err := os.Lstat(h.path("d", name))
+				return err
+			})
+		}()
+		for id := <-thread; !locked(id); {
+			time.Sleep(time.Millisecond)
+		}
+		silent(h)
+		exchange(h)
+		h.enforce(h.expect(Regular))
+		holder.Let()
+		<-first
+	})
+}
+
+// Who exchanges it again and again has a few calls hang; then what stands there goes aside unseen, whatever it is.
+func TestSilentFilesOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	dir, stall := h.deadServer()
+	for i := range stuckEach {
+		h.link(dir+"/x", h.path(".ssh"), testUID)
+		if _, err := h.door.Read(h.Account, keyPath); !errors.Is(err, ErrSilent) || h.door.Stuck() != i+1 {
+			t.Fatalf("Read: %v with %d threads, want ErrSilent and %d", err, h.door.Stuck(), i+1)
+		}
+		h.must(h.user(func() error { return os.Rename(h.path(".ssh"), h.path("old"+strconv.Itoa(i))) }))
+	}
+	h.mkdir(h.path(".ssh"), 0o700, testUID)
+	h.write(h.keys(), bad, 0o600, testUID)
+	for range 2 {
+		if _, err := h.door.Read(h.Account, keyPath); !errors.Is(err, ErrStuck) {
+			t.Fatalf("Read: %v, want ErrStuck", err)
+		}
+		h.must(h.door.Renew(h.Account, keyPath, []byte(good), false))
+		if got := h.content(h.keys()); got != good {
+			t.Errorf("the file holds %q", got)
+		}
+	}
+	stall.Let()
+	h.back()
+	h.enforce(h.expect(Regular))
 }
 
 // A listing on XFS holds the buffer of the directory's block, which a look-up of a name that the kernel has not in memory waits for, and

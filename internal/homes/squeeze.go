@@ -11,8 +11,8 @@ import (
 // one can (64,998 on ext4 without dir_nlink).
 func noRoom(err error) bool { return oneOf(err, unix.ENOSPC, unix.EDQUOT, unix.EMLINK) }
 
-// denied reports that the user himself may not do it.
-func denied(err error) bool { return oneOf(err, unix.EACCES, unix.EPERM) }
+// denied reports that the user himself may not do it, or, in an encrypted directory of which he has taken the key away (fscrypt), cannot.
+func denied(err error) bool { return oneOf(err, unix.EACCES, unix.EPERM, unix.ENOKEY) }
 
 // withoutName acts when nothing in the directory may get another name, nor the directory itself: by an
 // attribute (chattr(1)), an ACL that the mode does not show (NFSv4), a policy, or since it comes from a lower

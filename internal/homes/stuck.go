@@ -25,7 +25,8 @@ var ErrStuck = errors.New("somebody holds a lock of the kernel's on the file or 
 // ErrSilent says that a call below a home has not come back for a while, for whatever reason: a file server that is dead, behind a link
 // of the user's as a rule. Nothing gives way for that; but a user has a say in where a call hangs, so what hangs at one of his
 // files must not keep the others from being looked at. The thread is left behind, and goes on when it is let go. Until then the same
-// call for the same file is not begun again. What hangs at the home itself is waited for: there is nothing else to look at.
+// call for the same file comes no further than to what it hangs at, which the user may have exchanged: then it is another
+// one, of which some may hang, and further ones are stuck. What hangs at the home itself is waited for: there is nothing else to look at.
 var ErrSilent = errors.New("no answer yet")
 
 // When a call is stuck: its thread was found waiting for a lock of an inode a
@@ -57,6 +58,38 @@ type effort struct {
 	left   atomic.Bool  // nobody waits for it any more: see ErrStuck
 	top    atomic.Bool  // looks for the home, or for a name in it
 	staged atomic.Bool  // made the new file: what it waits for is not the lock of its directory
+	// way is what stood under the names below the home, as far as it has come.
+	way atomic.Pointer[[]node]
+	// meets, unless nil, is asked before it goes on.
+	meets func(way []node) error
+}
+
+// begin says that the way begins.
+func (e *effort) begin() {
+	if e != nil {
+		e.way.Store(nil)
+	}
+}
+
+// reached says what stands under the next name on the way. An error: to go on would hang as an earlier call does.
+func (e *effort) reached(next node) error {
+	if e == nil {
+		return nil
+	}
+	way := append(e.past(), node{dev: next.dev, ino: next.ino, ctime: next.ctime})
+	e.way.Store(&way)
+	if e.meets == nil {
+		return nil
+	}
+	return e.meets(way)
+}
+
+// past is the way so far, which nobody adds to.
+func (e *effort) past() []node {
+	if way := e.way.Load(); way != nil {
+		return slices.Clip(*way)
+	}
+	return nil
 }
 
 // below says that the name in the home was found, or is not there. No effort: nobody asks.
@@ -81,6 +114,7 @@ func attend[T any](d *Door, a Account, file string, what errand, fn func(e *effo
 		return fn(e)
 	}
 	this := &hang{home: a.Home, file: file, errand: what, effort: e}
+	e.meets = func(way []node) error { return d.hangs.met(this, way) }
 	if err := d.hangs.admit(this); err != nil {
 		return nothing, err
 	}

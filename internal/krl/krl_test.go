@@ -62,6 +62,9 @@ func TestParse(t *testing.T) {
 	if !slices.Equal(list, Make([]Hash{{1}, {2}})) {
 		t.Error("equal sets give unequal bytes")
 	}
+	if !slices.Equal(hashes, []Hash{{2}, {1}, {1}}) {
+		t.Errorf("what was given became %v", hashes)
+	}
 	if got, ours, err := Parse(list); err != nil || !ours || !slices.Equal(got, []Hash{{1}, {2}}) {
 		t.Errorf("%v, ours %v, %v", got, ours, err)
 	}

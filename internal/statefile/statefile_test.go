@@ -281,6 +281,13 @@ func TestEntries(t *testing.T) {
 func TestReplaceShared(t *testing.T) {
 	testenv.Need(t, "root") // for a group that this process is not in
 	const gid = 60001
+	ours := t.TempDir() // this process' group: the file would have it by chance
+	if err := os.Chmod(ours, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := statefile.ReplaceShared(ours, "keys", nil); err == nil {
+		t.Error("a directory that gives its group to nobody was taken")
+	}
 	for mode, good := range map[fs.FileMode]bool{
 		0o750 | fs.ModeSetgid: true, 0o700 | fs.ModeSetgid: true, 0o750: false, 0o755 | fs.ModeSetgid: false, 0o770 | fs.ModeSetgid: false,
 	} {

@@ -52,14 +52,18 @@ func MarkOf(path string) (Mark, error) {
 	return Mark{identify(info)}, nil
 }
 
-// Exposed goes from a path, in which no link is followed, up to "/", and gives the first name of these that somebody other than root could change,
-// with what is there: sshd runs no program below one (safe_path in OpenSSH's misc.c). The name is empty where all are root's alone.
+// Exposed goes from where a path leads up to "/", and gives the first name on the way that somebody other than root could change, with what is
+// there: sshd runs no program below one, and like this looks at no link (safe_path in OpenSSH's misc.c). The name is empty where all are
+// root's alone.
 func Exposed(path string) (name string, info fs.FileInfo, err error) {
-	for name = path; ; name = filepath.Dir(name) {
+	if name, err = filepath.EvalSymlinks(path); err != nil {
+		return "", nil, err
+	}
+	for ; ; name = filepath.Dir(name) {
 		if info, err = os.Lstat(name); err != nil {
-			return name, nil, err
+			return "", nil, err
 		}
-		if uid, _ := Owner(info); uid != 0 || info.Mode().Perm()&0o022 != 0 || info.Mode()&fs.ModeSymlink != 0 {
+		if uid, _ := Owner(info); uid != 0 || info.Mode().Perm()&0o022 != 0 {
 			return name, info, nil
 		}
 		if name == "/" {
