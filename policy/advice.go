@@ -1,6 +1,13 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+)
+
+// Check judges a key alone, as one that somebody stands for: its type, its size, and what is known of it. Whose it is nobody is asked.
+func (p *Policy) Check(key authkeys.Key) Verdict { return p.check(key) }
 
 // Recipe is how a key of one rule is made.
 type Recipe struct {
