@@ -54,6 +54,8 @@ type known struct {
 	options authkeys.Options
 	// end is when its registration or its account is to end, by what the registry said last; zero: not.
 	end time.Time
+	// seen is when it first counted, to the second; zero: before that was noted.
+	seen time.Time
 	// since is when it was first missing, day the count of days then; zero: it is registered.
 	since              time.Time
 	day                int
@@ -223,6 +225,7 @@ func ended(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 // renew compares the keys that count now with those that are known. A key that came to the end that the registry had given it was
 // not taken: nobody wonders that it goes.
 func (l *Ledger) renew(m *enrolled, now []known, complete bool, at time.Time) {
+	m.date(now, at)
 	if slices.Equal(m.keys, now) {
 		return
 	}
@@ -247,6 +250,22 @@ func (l *Ledger) renew(m *enrolled, now []known, complete bool, at time.Time) {
 	if !slices.Equal(m.keys, keys) {
 		m.keys = keys
 		l.changed = true
+	}
+}
+
+// date says of keys that count at a moment since when they are known: one time for a key, whatever its options, and however often it
+// came back.
+func (m *enrolled) date(now []known, at time.Time) {
+	for i, n := range now {
+		before := i
+		if i >= len(m.keys) || m.keys[i].key != n.key { // as nearly never
+			before = slices.IndexFunc(m.keys, func(k known) bool { return k.key == n.key })
+		}
+		if before >= 0 {
+			now[i].seen = m.keys[before].seen
+		} else {
+			now[i].seen = at.Truncate(time.Second)
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type (
 	ledgerKey struct {
 		Line      string     `json:"line"` // options and key, as in a key file
 		Until     *time.Time `json:"until,omitempty"`
+		Seen      *time.Time `json:"seen,omitempty"`
 		Since     *time.Time `json:"since,omitempty"` // it is no longer registered
 		Day       int        `json:"day,omitempty"`
 		Confirmed bool       `json:"confirmed,omitempty"`
@@ -128,8 +129,8 @@ func (m *enrolled) entry(name string) ledgerUser {
 	for i, k := range m.keys {
 		line := authkeys.Line{Kind: authkeys.Entry, Key: k.key, Options: k.options}
 		u.Keys[i] = ledgerKey{
-			Line: strings.TrimSuffix(string(line.AppendTo(nil)), "\n"), Until: stamp(k.end), Since: stamp(k.since), Day: k.day,
-			Confirmed: k.confirmed, Settled: k.settled,
+			Line: strings.TrimSuffix(string(line.AppendTo(nil)), "\n"), Until: stamp(k.end), Seen: stamp(k.seen), Since: stamp(k.since),
+			Day: k.day, Confirmed: k.confirmed, Settled: k.settled,
 		}
 	}
 	return u
@@ -193,8 +194,8 @@ func (u ledgerUser) enrolled() (*enrolled, error) {
 			return nil, err
 		}
 		m.keys[i] = known{
-			key: line.Key, options: line.Options, end: moment(k.Until), since: moment(k.Since), day: k.Day,
-			confirmed: k.Confirmed, settled: k.Settled,
+			key: line.Key, options: line.Options, end: moment(k.Until), seen: moment(k.Seen), since: moment(k.Since),
+			day: k.Day, confirmed: k.Confirmed, settled: k.Settled,
 		}
 	}
 	return m, nil

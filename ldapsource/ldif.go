@@ -29,16 +29,24 @@ func NewLDIF(path string, layout Layout) *LDIF {
 // with a newline: a file that was cut in the middle of a line is an error. It must be trustworthy as internal/statefile
 // says. Errors name the file and, where one is wrong, the line.
 func (l *LDIF) Fetch(ctx context.Context) (*registry.Snapshot, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", l.path, err)
-	}
-	data, err := statefile.Read(l.path, maxLDIF)
+	p, err := l.scan(ctx)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := parseLDIF(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", l.path, err)
+	return l.Canary.proven(l.layout.Decode(p.entries, l.path))
+}
+
+func (l *LDIF) scan(ctx context.Context) (ldifParser, error) {
+	if err := ctx.Err(); err != nil {
+		return ldifParser{}, fmt.Errorf("%s: %w", l.path, err)
 	}
-	return l.Canary.proven(l.layout.Decode(entries, l.path))
+	data, err := statefile.Read(l.path, maxLDIF)
+	if err != nil {
+		return ldifParser{}, err
+	}
+	p, err := scanLDIF(data)
+	if err != nil {
+		return ldifParser{}, fmt.Errorf("%s: %w", l.path, err)
+	}
+	return p, nil
 }

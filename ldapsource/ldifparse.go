@@ -19,22 +19,28 @@ type ldifLine struct {
 // parseLDIF reads the entries of an LDIF file (RFC 2849, "ldif-content"). It is strict: whatever the grammar does not
 // allow is an error, and so are changes ("changetype"), values in other files ("attr:<") and a name that comes twice.
 func parseLDIF(data []byte) ([]Entry, error) {
+	p, err := scanLDIF(data)
+	return p.entries, err
+}
+
+// scanLDIF is parseLDIF that keeps on which line each entry begins; nothing comes with an error.
+func scanLDIF(data []byte) (ldifParser, error) {
 	if len(data) > 0 && data[len(data)-1] != '\n' {
-		return nil, errors.New("the last line has no end: the file was cut")
+		return ldifParser{}, errors.New("the last line has no end: the file was cut")
 	}
 	p := ldifParser{names: make(map[string]int)}
 	for line, err := range unfold(data) {
 		if err != nil {
-			return nil, err
+			return ldifParser{}, err
 		}
 		if err := p.line(line); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line.n, err)
+			return ldifParser{}, fmt.Errorf("line %d: %w", line.n, err)
 		}
 	}
 	if err := p.end(); err != nil {
-		return nil, fmt.Errorf("at the end of the file: %w", err)
+		return ldifParser{}, fmt.Errorf("at the end of the file: %w", err)
 	}
-	return p.entries, nil
+	return p, nil
 }
 
 // unfold yields the lines without comments, each with the lines that continue it (RFC 2849 notes 2 and 4).

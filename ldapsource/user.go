@@ -126,12 +126,8 @@ func (l *LDAP) FetchUser(ctx context.Context, name string) (user registry.User, 
 
 // fetchSome reads users by their names.
 func (l *LDAP) fetchSome(ctx context.Context, s server, names ...string) (*registry.Snapshot, error) {
-	var either strings.Builder
-	for _, name := range slices.Compact(names) {
-		fmt.Fprintf(&either, "(%s=%s)", l.config.Schema.User, ldap.EscapeFilter(name))
-	}
 	q := l.all()
-	q.filter = "(&" + q.filter + "(|" + either.String() + "))"
+	q.filter = "(&" + q.filter + l.named(names...) + ")"
 	entries, err := l.read(ctx, s, q)
 	if err != nil {
 		return nil, err
@@ -141,4 +137,13 @@ func (l *LDAP) fetchSome(ctx context.Context, s server, names ...string) (*regis
 		return snapshot, err
 	}
 	return l.Canary.proven(snapshot, err)
+}
+
+// named is the filter that finds users by their names.
+func (l *LDAP) named(names ...string) string {
+	var either strings.Builder
+	for _, name := range slices.Compact(names) {
+		fmt.Fprintf(&either, "(%s=%s)", l.config.Schema.User, ldap.EscapeFilter(name))
+	}
+	return "(|" + either.String() + ")"
 }

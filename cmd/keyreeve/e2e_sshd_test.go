@@ -9,23 +9,6 @@ import (
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
-// The main job, on real parts: whoever holds a registered key gets in, and whoever writes another one does not.
-func TestLogins(t *testing.T) {
-	t.Run("LDIF", func(t *testing.T) {
-		testenv.Need(t, "root", "sshd")
-		testLogins(t, func(s site, ldif string) string {
-			s.put("registry.ldif", ldif)
-			return s.ldifRegistry()
-		})
-	})
-	t.Run("slapd", func(t *testing.T) {
-		testenv.Need(t, "root", "sshd", "slapd")
-		testLogins(t, func(s site, ldif string) string {
-			return startTLS(testenv.StartSlapd(s.t, ldif), "24h")
-		})
-	})
-}
-
 // guest makes an account of the system whose owner holds a registered key.
 func guest(t *testing.T, key string) member {
 	t.Helper()
@@ -33,8 +16,9 @@ func guest(t *testing.T, key string) member {
 	return member{name: a.Name, uid: a.UID, gid: a.GID, home: a.Home, keys: []string{key}}
 }
 
-func testLogins(t *testing.T, registry func(s site, ldif string) string) {
-	t.Helper()
+// The main job, on real parts: whoever holds a registered key gets in, and whoever writes another one does not, wherever sshd reads it.
+func TestLogins(t *testing.T) {
+	testenv.Need(t, "root", "sshd")
 	server, s := testenv.StartSSHD(t, ""), newSite(t)
 	goodFile, good := testenv.NewKey(t)
 	badFile, bad := testenv.NewKey(t)
@@ -63,7 +47,8 @@ func testLogins(t *testing.T, registry func(s site, ldif string) string) {
 	if err := server.Login(alice.name, badFile); err != nil {
 		t.Fatalf("without keyreeve the unknown key must log in, or nothing is proven: %v", err)
 	}
-	s.configure("enforce", registry(s, entries(alice, bob)))
+	s.put("registry.ldif", entries(alice, bob))
+	s.configure("enforce", s.ldifRegistry())
 	d := s.start()
 	d.await("registry read", 1)
 

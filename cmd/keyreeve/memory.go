@@ -11,6 +11,7 @@ import (
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/registry"
 )
 
 // registryDir is what is kept of the registry.
@@ -44,6 +45,32 @@ func seed(c config.Config, ledger *enforcer.Ledger, good *enforcer.Kept) error {
 	return fmt.Errorf("there is no ledger at %s: who and what was registered is taken from the last good reading, of %s; users who left before that are unknown, and left alone",
 		ledgerPath(c), good.Read.UTC().Format(time.RFC3339))
 }
+
+// undecided is a hint beside an error before any decision.
+const undecided = "nothing was decided and nothing was changed"
+
+// remember makes the world of a snapshot, of the exceptions and of what is known of the past, to which the last good reading belongs as it
+// was before.
+func (one *pass) remember(p process, snapshot *registry.Snapshot, good *enforcer.Kept) (err error) {
+	if one.exceptions, err = enforcer.OpenExceptions(exceptionsPath(one.config)); err != nil {
+		return withHint(err, undecided)
+	}
+	if one.memory, err = openMemory(one.config, nil); err != nil {
+		return withHint(err, undecided)
+	}
+	one.memory.Past = one.past
+	if lost := seed(one.config, one.memory.Ledger, good); lost != nil {
+		p.warn(lost)
+	}
+	if !one.away() { // else it is not news
+		one.memory.Ledger.Accept(snapshot, one.settings.SourceID, true, time.Now())
+	}
+	one.world = &enforcer.World{Snapshot: snapshot}
+	return one.judge()
+}
+
+// away reports that the last good reading counts, and not the registry as it is.
+func (one *pass) away() bool { return one.held != nil || one.unread != nil }
 
 // The ledger's file is one process's at a time, a daemon's or that of "keyreeve apply", as long as it runs.
 const (

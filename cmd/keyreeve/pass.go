@@ -156,7 +156,11 @@ func (one *pass) verdict(r report.Report, planned bool) error {
 type pass struct {
 	gated
 	// held is the verdict on a reading that the gate holds: the world is that of the last good one then.
-	held       *enforcer.Verdict
+	held *enforcer.Verdict
+	// unread is why the registry was not read, for who goes on with the last good reading.
+	unread error
+	// past is a word that counts from the reading on.
+	past       *enforcer.Past
 	modes      modes
 	door       *homes.Door
 	exceptions *enforcer.Exceptions
@@ -175,12 +179,6 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 		return nil, err
 	}
 	one, c := &pass{gated: g}, g.config
-	const untouched = "nothing was decided and nothing was changed"
-	var past *enforcer.Past
-	one.gate.Past = func(p enforcer.Past) error {
-		past = &p
-		return nil
-	}
 	good := one.gate.Good(one.settings.SourceID) // what is read takes its place
 	snapshot, err := one.read(ctx, p)
 	if err != nil {
@@ -188,23 +186,9 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 		if h, ok := errors.AsType[hinted](err); ok {
 			advice = h.hint
 		}
-		return nil, withHint(err, "%s", strings.TrimSuffix(untouched+"; "+advice, "; "))
+		return nil, withHint(err, "%s", strings.TrimSuffix(undecided+"; "+advice, "; "))
 	}
-	if one.exceptions, err = enforcer.OpenExceptions(exceptionsPath(c)); err != nil {
-		return nil, withHint(err, untouched)
-	}
-	if one.memory, err = openMemory(c, nil); err != nil {
-		return nil, withHint(err, untouched)
-	}
-	one.memory.Past = past
-	if lost := seed(c, one.memory.Ledger, good); lost != nil {
-		p.warn(lost)
-	}
-	if one.held == nil { // else it is not news
-		one.memory.Ledger.Accept(snapshot, one.settings.SourceID, true, time.Now())
-	}
-	one.world = &enforcer.World{Snapshot: snapshot}
-	if err := one.judge(); err != nil {
+	if err := one.remember(p, snapshot, good); err != nil {
 		return nil, err
 	}
 	for _, u := range c.Users {
@@ -234,6 +218,10 @@ func newPass(ctx context.Context, p process, path string, users []string) (*pass
 
 // read reads the registry and gives what counts: the reading, or the last good one if this one is held.
 func (one *pass) read(ctx context.Context, p process) (*registry.Snapshot, error) {
+	one.gate.Past = func(past enforcer.Past) error {
+		one.past = &past
+		return nil
+	}
 	v, err := one.offer(ctx, p)
 	if err != nil || !v.Held {
 		return v.Snapshot, err
@@ -262,7 +250,7 @@ func (one *pass) judge() error {
 		return err
 	}
 	snapshot := one.world.Snapshot
-	one.world = one.memory.World(snapshot, one.settings.Policy.Evaluate(snapshot, time.Now(), exceptions...), one.settings.Scope, one.settings.Brake, one.held != nil)
+	one.world = one.memory.World(snapshot, one.settings.Policy.Evaluate(snapshot, time.Now(), exceptions...), one.settings.Scope, one.settings.Brake, one.away())
 	return nil
 }
 

@@ -251,10 +251,7 @@ func newRegistryFetch(p process, path *string) *cobra.Command {
 func registryFetch(ctx context.Context, p process, g gated, format string) error {
 	v, err := g.offer(ctx, p)
 	if err != nil {
-		if advice := adviceOn(err); advice != "" {
-			err = withHint(err, "%s", advice)
-		}
-		return err
+		return withAdvice(err)
 	}
 	d := struct {
 		*readingDocument

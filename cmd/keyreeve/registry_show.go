@@ -99,12 +99,16 @@ func describeUser(u registry.User) userDocument {
 		Keys: []keyDocument{}, Rejects: describeRejects(u.Rejects), Remarks: describeRejects(u.Remarks),
 	}
 	for _, r := range u.Records {
-		d.Keys = append(d.Keys, keyDocument{
-			Type: r.Key.Type(), Bits: r.Key.Bits(), Fingerprint: r.Key.Fingerprint(), Options: r.Options.String(), Label: r.Label,
-			NotBefore: bound(r.NotBefore), NotAfter: bound(r.NotAfter), Origin: r.Origin,
-		})
+		d.Keys = append(d.Keys, describeKey(r))
 	}
 	return d
+}
+
+func describeKey(r registry.Record) keyDocument {
+	return keyDocument{
+		Type: r.Key.Type(), Bits: r.Key.Bits(), Fingerprint: r.Key.Fingerprint(), Options: r.Options.String(), Label: r.Label,
+		NotBefore: bound(r.NotBefore), NotAfter: bound(r.NotAfter), Origin: r.Origin,
+	}
 }
 
 func describeRejects(list []registry.Reject) []rejectDocument {

@@ -104,6 +104,14 @@ func adviceOn(err error) string {
 	}[ldapsource.FaultOf(err)]
 }
 
+// withAdvice adds adviceOn to an error, where there is some.
+func withAdvice(err error) error {
+	if advice := adviceOn(err); advice != "" {
+		return withHint(err, "%s", advice)
+	}
+	return err
+}
+
 // sourceID is equal for configurations that read the same registry: whose entries those are, and how they are read. By which
 // server, as whom and how safely does not matter, or a new certificate in an outage would leave no registry to decide by.
 func sourceID(r config.Registry) string {

@@ -225,6 +225,12 @@ func (s *Slapd) Modify(ldif string) {
 	s.run("ldapmodify", ldif, "-x", "-H", s.LDAPI, "-D", s.RootDN, "-y", s.PasswordFile)
 }
 
+// ModifyAs is Modify as somebody else, who has a password.
+func (s *Slapd) ModifyAs(dn, password, ldif string) {
+	s.tb.Helper()
+	s.run("ldapmodify", ldif, "-x", "-H", s.LDAPI, "-D", dn, "-w", password)
+}
+
 // Start serves the directory again, at the same addresses, after Stop.
 func (s *Slapd) Start() {
 	s.tb.Helper()

@@ -156,8 +156,7 @@ func (s *SSHD) start(tb testing.TB) {
 	tb.Cleanup(func() {
 		s.stop()
 		if tb.Failed() {
-			text, err := os.ReadFile(s.log)
-			tb.Logf("log of sshd (%v):\n%s", err, text)
+			tb.Logf("log of sshd:\n%s", s.Log(tb))
 		}
 	})
 	end := time.Now().Add(sshdPatience)
@@ -193,6 +192,16 @@ func (s *SSHD) greets() error {
 	return nil
 }
 
+// Log is what the server has said so far.
+func (s *SSHD) Log(tb testing.TB) string {
+	tb.Helper()
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
 // stop ends the server; the processes of logins under way end with their clients.
 func (s *SSHD) stop() {
 	_ = s.process.Process.Signal(syscall.SIGTERM) // it may have ended already
@@ -208,26 +217,62 @@ func (s *SSHD) stop() {
 // [ErrRefused] that the server did not take the key; any other error that there was no proper answer, which proves
 // nothing about the key.
 func (s *SSHD) Login(user, keyFile string) error {
-	program, err := Program("ssh")
+	ctx, cancel := context.WithTimeout(context.Background(), sshdPatience)
+	defer cancel()
+	cmd, err := s.Command(ctx, user, keyFile, "true")
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), sshdPatience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "-F", "none", "-i", keyFile, "-p", strconv.Itoa(s.Port), //nolint:gosec // a test's own words
-		"-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "LogLevel=ERROR",
+	if err := Refusal(cmd); err != nil {
+		return fmt.Errorf("ssh as %s with %s: %w", user, filepath.Base(keyFile), err)
+	}
+	return nil
+}
+
+// Command is the real client, which offers one key and asks for a command.
+func (s *SSHD) Command(ctx context.Context, user, keyFile string, words ...string) (*exec.Cmd, error) {
+	return s.client(ctx, append([]string{"-i", keyFile, "-o", "BatchMode=yes", "-o", "IdentityAgent=none", user + "@127.0.0.1"}, words...)...)
+}
+
+// AgentCommand is Command with a key that an agent at a socket holds; the file is that of its public half.
+func (s *SSHD) AgentCommand(ctx context.Context, user, publicFile, socket string, words ...string) (*exec.Cmd, error) {
+	return s.client(ctx, append([]string{"-i", publicFile, "-o", "BatchMode=yes", "-o", "IdentityAgent=" + socket, user + "@127.0.0.1"}, words...)...)
+}
+
+// PasswordCommand is the real client, which offers a password that a program prints (SSH_ASKPASS in ssh(1)), and no key.
+func (s *SSHD) PasswordCommand(ctx context.Context, user, askpass string, words ...string) (*exec.Cmd, error) {
+	cmd, err := s.client(ctx, append([]string{"-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1", user + "@127.0.0.1"}, words...)...)
+	if err == nil {
+		cmd.Env = append(os.Environ(), "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force")
+	}
+	return cmd, err
+}
+
+// client is the real client with these words.
+func (s *SSHD) client(ctx context.Context, words ...string) (*exec.Cmd, error) {
+	program, err := Program("ssh")
+	if err != nil {
+		return nil, err
+	}
+	arguments := []string{
+		"-F", "none", "-p", strconv.Itoa(s.Port), "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
 		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10",
-		user+"@127.0.0.1", "true")
+	}
+	return exec.CommandContext(ctx, program, append(arguments, words...)...), nil //nolint:gosec // a test's own words
+}
+
+// Refusal runs a client and says how it ended, as Login does.
+func Refusal(cmd *exec.Cmd) error {
 	var said bytes.Buffer
 	cmd.Stderr = &said
-	err = cmd.Run()
+	err := cmd.Run()
 	// The client ends with 255 for every trouble of its own; what the server refused shows in this sentence alone.
 	exit, exited := errors.AsType[*exec.ExitError](err)
 	if exited && exit.ExitCode() == 255 && strings.Contains(said.String(), "Permission denied (publickey).") {
-		return fmt.Errorf("%s with %s: %w", user, filepath.Base(keyFile), ErrRefused)
+		return ErrRefused
 	}
 	if err != nil {
-		return fmt.Errorf("ssh as %s with %s: %w: %s", user, filepath.Base(keyFile), err, bytes.TrimSpace(said.Bytes()))
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(said.Bytes()))
 	}
 	return nil
 }
