@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"authkeys":           {},
 	"registry":           {"authkeys", "internal/cow"},
 	"policy":             {"authkeys", "registry", "internal/cow"},
-	"ldapsource":         {"authkeys", "registry", "internal/plain", "internal/statefile", "github.com/go-ldap/ldap/v3", "github.com/go-asn1-ber/asn1-ber", "github.com/go-ldap/ldap/v3/gssapi", "github.com/jcmturner/gokrb5/v8/client", "github.com/jcmturner/gokrb5/v8/config", "github.com/jcmturner/gokrb5/v8/crypto", "github.com/jcmturner/gokrb5/v8/gssapi", "github.com/jcmturner/gokrb5/v8/iana/keyusage", "github.com/jcmturner/gokrb5/v8/keytab"},
+	"ldapsource":         {"authkeys", "registry", "internal/pasted", "internal/plain", "internal/statefile", "github.com/go-ldap/ldap/v3", "github.com/go-asn1-ber/asn1-ber", "github.com/go-ldap/ldap/v3/gssapi", "github.com/jcmturner/gokrb5/v8/client", "github.com/jcmturner/gokrb5/v8/config", "github.com/jcmturner/gokrb5/v8/crypto", "github.com/jcmturner/gokrb5/v8/gssapi", "github.com/jcmturner/gokrb5/v8/iana/keyusage", "github.com/jcmturner/gokrb5/v8/keytab"},
 	"report":             {"authkeys", "registry", "policy", "enforcer", "internal/homes", "internal/plain"},
 	"enforcer":           {"authkeys", "registry", "policy", "internal/answer", "internal/homes", "internal/audit", "internal/statefile", "go.uber.org/zap"},
 	"internal/homes":     {"golang.org/x/sys/unix"},
@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"internal/audit":     {"authkeys", "internal/plain", "go.uber.org/zap", "go.uber.org/zap/zapcore"},
 	"internal/cow":       {},
 	"internal/krl":       {},
+	"internal/pasted":    {"authkeys"},
 	"internal/plain":     {},
 	"internal/statefile": {},
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
@@ -41,7 +42,7 @@ var allowed = map[string][]string{
 	"cmd/keyreeve-keys":  {"authkeys", "policy", "internal/answer", "internal/statefile"},
 	"cmd/keyreeve": {
 		"authkeys", "policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
-		"internal/answer", "internal/doctor", "internal/homes", "internal/host", "internal/krl", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
+		"internal/answer", "internal/doctor", "internal/homes", "internal/host", "internal/krl", "internal/pasted", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},
 }

@@ -3,7 +3,6 @@ package ldapsource
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/pasted"
 	"github.com/keyreeve/keyreeve/internal/plain"
 	"github.com/keyreeve/keyreeve/registry"
 )
@@ -72,7 +72,7 @@ func (s Schema) told(value []byte, f finding) string {
 
 // decodeKey reads one value of the key attribute.
 func decodeKey(value []byte) (record registry.Record, remarks []finding, wrong *finding) {
-	if private(value) {
+	if pasted.Private(value) {
 		return record, nil, &finding{codePrivate, "it holds a private key or a part of one, which whoever may read the directory has now"}
 	}
 	// A line of text never begins with NUL; the length of a blob's type name, below 2^24, always does (RFC 4251 section 5).
@@ -133,52 +133,6 @@ func severalLines(value []byte) *finding {
 		return &finding{codeUnparsable, "the form of RFC 4716, which ssh-keygen -i turns into a line"}
 	}
 	return &finding{codeUnparsable, "more than one line"}
-}
-
-// private says whether a value is a private key, or may be a part of one: by the marks of the forms in which ssh-keygen, PuTTY and
-// OpenSSL write them, anywhere, since a public key may stand before it in the same value.
-func private(value []byte) bool {
-	upper := bytes.ToUpper(value)
-	for _, mark := range []string{
-		"PRIVATE KEY--",           // PEM (RFC 7468, RFC 1421) and ssh-keygen
-		"PROC-TYPE:", "DEK-INFO:", // the second and third line of PEM
-		"PUTTY-USER-KEY-FILE", "PRIVATE-LINES", // PuTTY, and its line before the private part
-		"SSH PRIVATE KEY FILE FORMAT", // SSH-1
-		"BEGIN SSH2 ENCRYPTED PRIVATE",
-	} {
-		if bytes.Contains(upper, []byte(mark)) {
-			return true
-		}
-	}
-	// The first bytes of ssh-keygen's form (PROTOCOL.key of OpenSSH), bare and in base64.
-	if bytes.Contains(value, []byte("openssh-key-v1\x00")) || bytes.Contains(value, []byte("b3BlbnNzaC1rZXktdjE")) {
-		return true
-	}
-	return privateDER(value)
-}
-
-// privateDER finds PKCS #1, PKCS #8 and SEC 1 without their first line, bare or in base64: a sequence that begins with the version
-// 0 or 1 (RFC 8017 A.1.2, RFC 5958 section 2, RFC 5915 section 3), or with PKCS #5 (RFC 5958 section 3). Public keys and
-// certificates begin with another sequence or with a number of the size of the key.
-func privateDER(value []byte) bool {
-	head := value[:min(len(value), 64)]
-	if dense := bytes.Join(bytes.Fields(head), nil); len(dense) >= 16 && dense[0] == 'M' {
-		decoded := make([]byte, 48)
-		n, _ := base64.StdEncoding.Decode(decoded, dense[:len(dense)/4*4]) // what comes before an error counts
-		head = decoded[:n]
-	}
-	if len(head) < 8 || head[0] != 0x30 {
-		return false
-	}
-	rest := head[2:] // a length of one byte, or after it as many as its lower bits say
-	if size := head[1]; size > 0x80 {
-		if int(size-0x80) > len(rest) {
-			return false
-		}
-		rest = rest[size-0x80:]
-	}
-	return bytes.HasPrefix(rest, []byte{2, 1, 0}) || bytes.HasPrefix(rest, []byte{2, 1, 1}) ||
-		bytes.Contains(rest, []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5})
 }
 
 // label makes a key's comment fit for people: what does not print is a question mark.

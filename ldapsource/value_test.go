@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/pasted"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -223,7 +224,7 @@ func TestPublicIsNotPrivate(t *testing.T) {
 		base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PublicKey(&key.PublicKey)), string(x509.MarshalPKCS1PublicKey(&key.PublicKey)),
 		"MIIEvQ", "M", "", "0\x82", "0\xff\x02", "0\x84\x02\x01\x00\x00\x00\x00\x00",
 	} {
-		if private([]byte(text)) {
+		if pasted.Private([]byte(text)) {
 			t.Errorf("%.40q is taken for a private key", text)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // defaultConfig is the configuration's path unless --config names another.
 const defaultConfig = "/etc/keyreeve/keyreeve.yaml"
 
-// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode; attention is that of brake status, registry, doctor and explain.
+// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode; attention is that of brake status, registry, doctor, check-key and explain.
 const (
 	statusOK        = 0
 	statusError     = 1
@@ -30,6 +30,7 @@ const (
 // process is the edge of the program: what a test replaces.
 type process struct {
 	Args           []string
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	// Root is the directory below which doctor finds /etc and /proc; empty for that of the system.
 	Root string
@@ -73,7 +74,8 @@ func run(ctx context.Context, p process) int {
 		return statusOK
 	case errors.Is(err, errPending):
 		return statusPending
-	case errors.Is(err, errBraked), errors.Is(err, errHeld), errors.Is(err, errDefeated), errors.Is(err, errNobodys):
+	case errors.Is(err, errBraked), errors.Is(err, errHeld), errors.Is(err, errDefeated), errors.Is(err, errRefused),
+		errors.Is(err, errNobodys):
 		return statusAttention
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -96,7 +98,8 @@ func newRoot(p process) *cobra.Command {
 	}
 	config := root.PersistentFlags().String("config", defaultConfig, "configuration `file`")
 	root.AddCommand(newPlan(p, config), newApply(p, config), newDaemon(p, config), newConfig(p, config), newAudit(p, config),
-		newQuarantine(p, config), newRegistry(p, config), newBrake(p, config), newDoctor(p, config), newExplain(p, config), newVersion(p))
+		newQuarantine(p, config), newRegistry(p, config), newBrake(p, config), newDoctor(p, config), newCheckKey(p, config),
+		newPolicy(p, config), newExplain(p, config), newVersion(p))
 	return root
 }
 

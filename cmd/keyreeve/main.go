@@ -8,10 +8,12 @@
 //	keyreeve brake ...          say whether too many people lost a registered key, and let them
 //	keyreeve audit verify       say whether the audit trail is whole
 //	keyreeve doctor             say what on this host defeats enforcement
+//	keyreeve check-key [FILE]   say whether a pasted public key is good, and what mends it
+//	keyreeve policy show        say for users which keys are accepted
 //	keyreeve version            say what this program is
 //
 // Results go to stdout, everything else to stderr: errors with the prefix "keyreeve: ", the daemon's log as JSON lines. The
-// exit status is 0 when all is well, 1 on an error, and of plan 2 when changes are pending.
+// exit status is 0 when all is well, 1 on an error, and 2 of plan when changes are pending, of check-key when the key is refused.
 package main
 
 import (
@@ -23,7 +25,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	status := run(ctx, process{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr})
+	status := run(ctx, process{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr})
 	stop()
 	os.Exit(status)
 }

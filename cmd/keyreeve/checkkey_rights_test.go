@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/testenv"
+)
+
+// An ordinary user is judged by the default rules where he may not read the configuration, unless he names it, without a blocklist that he may not
+// read, and is not told that a key is nobody's where he may not read the registry. All three are said.
+func TestCheckKeyWithoutRights(t *testing.T) {
+	testenv.Need(t, "root")
+	const nobody = 65534
+	s := newSite(t)
+	_, keys := vectors(t)
+	line, err := authkeys.ParseValue([]byte(keys["A"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put("blocklist.dat", "0123456789abcdef")
+	s.put("keyreeve.yaml", "registry: {source: ldif, ldif: {path: /none}}\nstate_dir: "+s.path("state")+"\npolicy: {keys: [{type: rsa, min_bits: 2048}], blocklist: "+s.path("blocklist.dat")+"}\n")
+	registry := s.path("state", "registry")
+	if err := errors.Join(os.MkdirAll(registry, 0o700), os.WriteFile(filepath.Join(registry, "good"), nil, 0o600), os.Chmod(s.path("state"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	open := func(mode os.FileMode, named bool) (r rules, d holderDocument, err error) {
+		if err := os.Chmod(s.path("keyreeve.yaml"), mode); err != nil {
+			t.Fatal(err)
+		}
+		err = testenv.OnThread(func() error {
+			if _, err := unix.SetfsuidRetUid(nobody); err != nil {
+				return err
+			}
+			if r, err = openRules(s.path("keyreeve.yaml"), named); err == nil {
+				d = holders(r.config, line.Key, "")
+			}
+			return err
+		})
+		return r, d, err
+	}
+	r, d, err := open(0o600, false)
+	if err != nil || r.document().Source != "default" || r.document().note() == "" || d.State != holderUnknown || d.Why == "" {
+		t.Errorf("%+v, %+v, %v", r.document(), d, err)
+	}
+	if _, _, err := open(0o600, true); err == nil {
+		t.Error("a configuration that was named, and may not be read, is no error")
+	}
+	r, d, err = open(0o644, true)
+	if err != nil || r.document().Source != s.path("keyreeve.yaml") || r.document().Blocklist != "unreadable" || r.document().note() == "" || d.State != holderUnknown || d.Why == "" {
+		t.Errorf("%+v, %+v, %v", r.document(), d, err)
+	}
+}
