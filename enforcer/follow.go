@@ -97,7 +97,7 @@ func (l *Ledger) follow(snapshot *registry.Snapshot, users iter.Seq[registry.Use
 	}
 	moved := make(map[int]*enrolled, len(was)) // all are out before anyone is in: two may have exchanged their names
 	for _, user := range come {
-		if names := was[user.UID]; len(names) > 0 && moved[user.UID] == nil {
+		if names := was[user.UID]; len(names) > 0 && moved[user.UID] == nil && l.onePerson(names) {
 			moved[user.UID] = l.unite(names, user, now)
 			for _, name := range names {
 				a.Moved = append(a.Moved, Move{From: name, To: user.Name})
@@ -118,6 +118,11 @@ func (l *Ledger) follow(snapshot *registry.Snapshot, users iter.Seq[registry.Use
 	slices.SortFunc(a.Moved, func(a, b Move) int { return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To)) })
 }
 
+// onePerson reports whether names were never there at once.
+func (l *Ledger) onePerson(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return l.members[name].seat != l.members[names[0]].seat })
+}
+
 // unite takes all names that one user has had out of the ledger, and makes one of them, of whose keys none is registered yet.
 func (l *Ledger) unite(names []string, user registry.User, now time.Time) *enrolled {
 	one := &enrolled{uid: user.UID, seat: l.members[names[0]].seat}
@@ -131,7 +136,7 @@ func (l *Ledger) unite(names []string, user registry.User, now time.Time) *enrol
 			k.settled, k.confirmed = true, true
 			one.keys = append(one.keys, k)
 		}
-		one.seat, list, one.mended = min(one.seat, m.seat), slices.Concat(list, m.faded), slices.Concat(one.mended, m.mended)
+		list, one.mended = slices.Concat(list, m.faded), slices.Concat(one.mended, m.mended)
 	}
 	slices.SortFunc(one.mended, time.Time.Compare)
 	one.mended = one.mended[max(0, len(one.mended)-ledgerMended):]

@@ -128,6 +128,15 @@ func TestLedgerFollowsNames(t *testing.T) {
 			b.want("next")
 			b.kept("after it", "alice 3097 /home/alice")
 		},
+		"a uid that two had at once": func(b *book) {
+			twin := called(bob, "twin")
+			twin.UID = alice.UID
+			b.accept(0, "one", alice, twin)
+			b.accept(1, "one")
+			b.accept(2, "one", called(none(alice), "next"))
+			b.want("next")
+			b.kept("after it", "alice 3097 /home/alice", "twin 3097 /home/bob")
+		},
 		"none has a uid": func(b *book) {
 			ghost := called(alice, "ghost")
 			ghost.UID, ghost.Home = -1, ""
