@@ -112,7 +112,9 @@ func TestAnswersOfWhom(t *testing.T) {
 		registry.User{Name: "local", UID: 2004, Home: "/home/elsewhere", Records: records}, registry.User{Name: "empty", UID: 2005, Home: "/home/empty"})
 	var names []string
 	for user := range world.Answers() {
-		names = append(names, user.Name)
+		if len(user.Keys) > 0 {
+			names = append(names, user.Name)
+		}
 	}
 	if want := []string{"again", "one", "same", "two", "zoe"}; !slices.Equal(names, want) {
 		t.Errorf("told of %v, want %v", names, want)
@@ -141,5 +143,48 @@ func TestAnswersRefuse(t *testing.T) {
 	}
 	if rules := w.Rules(); !slices.Equal(rules, []answer.Rule{{Type: "ed25519"}, {Type: "rsa", MinBits: 4096}, {Type: "sk-ed25519"}}) {
 		t.Errorf("the rules are %v", rules)
+	}
+}
+
+// What the registry refuses an account does not depend on whether the rest of its entry can be acted on; a name of this host's own is somebody else.
+func TestAnswersRefuseWhoIsLeftAlone(t *testing.T) {
+	p := newPast(t, 100)
+	scope := enforcer.Scope{MinUID: 1000, Local: func() ([]homes.Account, error) {
+		return []homes.Account{{Name: "user7", UID: 3000, GID: 3000, Home: "/home/local"}, {Name: "user9", UID: 2009, GID: 2009, Home: "/home/user9"}}, nil
+	}}
+	a, b := record(t, lineA), record(t, lineB)
+	spoil := map[int]func(*registry.User){
+		1: func(u *registry.User) { u.Home = "/home/mallor*" }, 2: func(u *registry.User) { u.Home = "" }, 3: func(u *registry.User) { u.UID = 900 },
+		4: func(u *registry.User) { u.Name = "user 4" }, 5: func(u *registry.User) { u.UID = -1 }, 6: func(u *registry.User) { u.Home = "/home/user9" }, 7: func(*registry.User) {},
+	}
+	var before, after []registry.User
+	want := make(map[string][]string)
+	for n := range 8 {
+		u := someone(n, a)
+		if spoil[n] != nil {
+			spoil[n](&u)
+		}
+		u.Status = registry.Locked
+		before, after = append(before, u), append(after, u)
+		want[u.Name] = []string{answer.Everything}
+	}
+	delete(want, "user7")
+	// One leaves, and another takes his uid; one withdraws a key and spoils his entry.
+	left, heir, loser := someone(20, a), someone(21, a), someone(22, a, b)
+	before = append(before, left, loser)
+	heir.UID, loser.Home, loser.Records = left.UID, "relative", []registry.Record{b}
+	after = append(after, heir, loser)
+	want["user20"], want["user21"], want["user22"] = []string{answer.Everything}, nil, []string{a.Key.Fingerprint()}
+	p.read(t, before)
+	got := make(map[string][]string)
+	snapshot := p.read(t, after).Snapshot
+	for user := range p.memory.World(snapshot, p.rules.Evaluate(snapshot, p.now), scope, p.brake, false).Answers() {
+		got[user.Name] = user.Refused
+		if len(user.Keys) > 0 != (user.Name == "user21") {
+			t.Errorf("%s is let in by %v", user.Name, user.Keys)
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }

@@ -54,6 +54,7 @@ type household struct {
 	sharing  []homes.Account            // that are left alone for one reason only, a home and a uid that are another's too
 	order    []homes.Account            // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
+	aside    map[string]homes.Account   // of the registry, and who left it, that are left alone and nobody else's
 	departed map[string]time.Time       // kept accounts whose users left the registry, and when
 	claims   map[string][]homes.Account // by one who left: others, of other uids, whose entries name his home
 }
@@ -104,6 +105,7 @@ func keep(snapshot *registry.Snapshot, scope Scope, departed []Gone) *household 
 		w.order = append(w.order, w.accounts[name])
 	}
 	w.findTwins(local)
+	w.setAside(snapshot, departed, local)
 	slices.SortFunc(w.skips, func(a, b Skip) int { return strings.Compare(a.User, b.User) })
 	return w
 }
@@ -159,6 +161,28 @@ func (w *household) dropShared() {
 				delete(w.accounts, one.Name)
 			}
 		}
+	}
+}
+
+// setAside lists those who are left alone, but for the names that are somebody else's on this host. What is wrong with an entry must not
+// give its user what the registry has taken from him.
+func (w *household) setAside(snapshot *registry.Snapshot, departed []Gone, local locals) {
+	w.aside = make(map[string]homes.Account)
+	add := func(account homes.Account) {
+		if _, kept := w.accounts[account.Name]; !kept && !local.another(account) {
+			w.aside[account.Name] = account
+		}
+	}
+	for user := range snapshot.Users() {
+		add(accountOf(user))
+	}
+	for _, gone := range departed {
+		if _, back := snapshot.User(gone.Name); !back {
+			add(gone.Account)
+		}
+	}
+	for _, account := range w.sharing {
+		delete(w.aside, account.Name)
 	}
 }
 
