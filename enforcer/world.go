@@ -230,6 +230,9 @@ func (w *World) Account(user string) (homes.Account, bool) {
 	return account, ok
 }
 
+// Away reports whether the registry could not be read when the world was made.
+func (w *World) Away() bool { return w.away }
+
 // Departed lists the kept accounts whose users left the registry, and when that was read. The map is not the caller's to change.
 func (w *World) Departed() map[string]time.Time { return w.departed }
 

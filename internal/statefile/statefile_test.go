@@ -275,36 +275,3 @@ func TestEntries(t *testing.T) {
 		t.Error("a file was listed as a folder")
 	}
 }
-
-// A file for a group gets it from its directory, without a right of root's; a directory that others are in, or that gives its group to
-// nobody, is refused, and nothing is written.
-func TestReplaceShared(t *testing.T) {
-	testenv.Need(t, "root") // for a group that this process is not in
-	const gid = 60001
-	for mode, good := range map[fs.FileMode]bool{
-		0o750 | fs.ModeSetgid: true, 0o700 | fs.ModeSetgid: true, 0o750: false, 0o755 | fs.ModeSetgid: false, 0o770 | fs.ModeSetgid: false,
-	} {
-		dir := t.TempDir()
-		if err := errors.Join(os.Chown(dir, 0, gid), os.Chmod(dir, mode)); err != nil {
-			t.Fatal(err)
-		}
-		err := errors.Join(statefile.ReplaceShared(dir, "keys", []byte("one")), statefile.ReplaceShared(dir, "keys", []byte("two")))
-		list, _ := os.ReadDir(dir)
-		if (err == nil) != good || !good && len(list) > 0 {
-			t.Errorf("%v: %v, %v", mode, err, list)
-		}
-		if !good {
-			continue
-		}
-		info, err := os.Stat(filepath.Join(dir, "keys"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Gid != gid || info.Mode() != 0o640 || len(list) != 1 {
-			t.Errorf("%v: %v, gid %d, beside %v", mode, info.Mode(), stat.Gid, list)
-		}
-		if text, err := os.ReadFile(filepath.Join(dir, "keys")); err != nil || string(text) != "two" {
-			t.Errorf("%q, %v", text, err)
-		}
-	}
-}
