@@ -40,5 +40,5 @@ func (l *LDIF) Fetch(ctx context.Context) (*registry.Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.path, err)
 	}
-	return l.Canary.proven(l.layout.Decode(entries, l.path))
+	return l.Canary.folded(l.layout.Schema).proven(l.layout.Decode(entries, l.path))
 }
