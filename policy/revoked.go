@@ -7,7 +7,8 @@ import (
 )
 
 // Revoked lists, user by user in no order, those former keys that are nobody's now: no user is granted them, by the registry, an
-// exception or a hold, and none will be by time alone. Those of one user are in the order in which [Grants.WithFormer] was given them.
+// exception or a hold, none will be by time alone, and they are registered to nobody whose account counts, also where the policy refuses them: that
+// decides about files and answers, and a user in mode report works with such a key. Those of one user are in the order in which [Grants.WithFormer] was given them.
 //
 // A list by which sshd refuses keys is for everybody. So the question is never whose key it was, but whether it is anybody's.
 func (g *Grants) Revoked() (list []Former) {
@@ -25,7 +26,7 @@ func (g *Grants) Revoked() (list []Former) {
 			delete(theirs, grant.Key)
 		}
 		for _, d := range u.denied {
-			if d.Reason == ReasonNotYet { // the daemon need not live when it begins
+			if !d.Reason.OfAccount() && d.Reason != ReasonExpired { // one that begins later is spared too: the daemon need not live then
 				delete(theirs, d.Key)
 			}
 		}
