@@ -25,10 +25,11 @@ func (w *World) Answers() iter.Seq[answer.User] {
 			if _, aside := w.aside[account.Name]; aside {
 				grants = nil
 			}
-			if len(grants) == 0 && len(refused) == 0 {
+			registered, _ := w.Snapshot.User(account.Name)
+			if len(grants) == 0 && len(refused) == 0 && registered.Until.IsZero() {
 				continue
 			}
-			user := answer.User{Name: account.Name, UID: account.UID, Keys: make([]answer.Key, 0, len(grants)), Refused: refused}
+			user := answer.User{Name: account.Name, UID: account.UID, Keys: make([]answer.Key, 0, len(grants)), Refused: refused, Until: registered.Until}
 			for _, g := range grants {
 				user.Keys = append(user.Keys, answer.Key{Fingerprint: g.Key.Fingerprint(), Line: string(g.Line().AppendTo(nil)), Until: g.Until})
 			}

@@ -188,3 +188,29 @@ func TestAnswersRefuseWhoIsLeftAlone(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A key whose exception has ended comes back by no other program, nor does anybody whose account ends, whether the daemon lives then or not.
+func TestAnswersRefuseWhatEnds(t *testing.T) {
+	a, b := record(t, lineA), record(t, lineB)
+	e := policy.Exception{ID: "1", User: "user1", Key: a.Key, Owner: "root", Reason: "test", Since: answerNow.Add(-time.Hour), Until: answerNow}
+	u := someone(1, b)
+	u.Until = answerNow.Add(time.Hour)
+	p := newPast(t, 100)
+	w := p.read(t, []registry.User{u, someone(2, b)}, e)
+	data, err := answer.Make(w.Answers(), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		user string
+		at   time.Time
+		want []string
+	}{
+		{"user1", answerNow, []string{a.Key.Fingerprint()}}, {"user1", u.Until.Add(-time.Second), []string{a.Key.Fingerprint()}}, {"user1", u.Until, []string{answer.Everything}},
+		{"user2", u.Until, nil},
+	} {
+		if got, err := answer.FindRefused(bytes.NewReader(data), int64(len(data)), c.user, c.at); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s at %v: %v, %v; want %v", c.user, c.at, got, err, c.want)
+		}
+	}
+}

@@ -46,7 +46,8 @@ func (g *Grants) Revoked() (list []Former) {
 	return list
 }
 
-// Refused lists the keys of a user by the registry that he may not use now: those that do not work, and those that he had.
+// Refused lists the keys of a user that he may not use now: those of the registry that do not work, and those that he had, by the registry or an
+// exception.
 func (g *Grants) Refused(user string) (keys []authkeys.Key) {
 	of := g.of(user)
 	add := func(key authkeys.Key) {
@@ -59,6 +60,9 @@ func (g *Grants) Refused(user string) (keys []authkeys.Key) {
 	}
 	for _, f := range of.former {
 		add(f.Key)
+	}
+	for _, key := range of.ended {
+		add(key)
 	}
 	return keys
 }

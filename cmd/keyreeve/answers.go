@@ -183,7 +183,7 @@ func (a *answers) lessened(users iter.Seq[answer.User], exempt map[[2]string]boo
 		if len(user.Refused) > 0 && !slices.Equal(user.Refused, refused) {
 			user.Refused = []string{answer.Everything}
 		}
-		if len(user.Keys)+len(user.Refused) > 0 {
+		if len(user.Keys)+len(user.Refused) > 0 || !user.Until.IsZero() {
 			list = append(list, user)
 		}
 	}

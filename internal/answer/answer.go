@@ -55,6 +55,8 @@ type User struct {
 	Keys []Key
 	// Refused are the fingerprints of keys that no other program can let this user in with; [Everything] is all of them.
 	Refused []string
+	// Until is the moment from which on they are all; the zero time is never.
+	Until time.Time
 }
 
 // Make gives the bytes of a file for these users, each of whom is named once. It does not count from the moment end on; the zero time is never.
@@ -81,8 +83,8 @@ func MakeOf(origin string, users iter.Seq[User], end time.Time, rules ...Rule) (
 	}
 	var value []byte
 	for user := range users {
-		if len(user.Refused) > 0 {
-			value = appendRefused(value[:0], user.Refused, end)
+		if len(user.Refused) > 0 || !user.Until.IsZero() {
+			value = appendRefused(value[:0], user, end)
 			if err := m.add([]byte(refusedKey+user.Name), value); err != nil {
 				return nil, err
 			}

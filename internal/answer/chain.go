@@ -9,7 +9,8 @@ import (
 )
 
 // What the file says of keys that another program than keyreeve gives sshd: the rules by which they are judged, and for a user the
-// fingerprints of those that are not for him, whoever says so. Both begin with the line "1 END", and have an item a line.
+// fingerprints of those that are not for him, whoever says so. Both begin with the line "1 END", and have an item a line; "* MOMENT" stands for
+// all keys from that moment on.
 const (
 	rulesKey   = "\x00rules"
 	refusedKey = "\x00refused "
@@ -32,10 +33,13 @@ func appendRules(dst []byte, rules []Rule, end time.Time) []byte {
 	return dst
 }
 
-func appendRefused(dst []byte, fingerprints []string, end time.Time) []byte {
+func appendRefused(dst []byte, user User, end time.Time) []byte {
 	dst = appendHead(dst, end)
-	for _, f := range fingerprints {
+	for _, f := range user.Refused {
 		dst = append(append(dst, f...), '\n')
+	}
+	if !user.Until.IsZero() {
+		dst = append(appendMoment(append(dst, Everything+" "...), user.Until), '\n')
 	}
 	return dst
 }
@@ -65,10 +69,24 @@ func FindRules(file io.ReaderAt, size int64, now time.Time) ([]Rule, error) {
 	return rules, nil
 }
 
-// FindRefused gives the fingerprints of the keys that are not for a user, whoever says so.
-func FindRefused(file io.ReaderAt, size int64, name string, now time.Time) ([]string, error) {
+// FindRefused gives the fingerprints of the keys that are not for a user at the moment now, whoever says so.
+func FindRefused(file io.ReaderAt, size int64, name string, now time.Time) (list []string, err error) {
 	lines, _, err := findLines(file, size, refusedKey+name, now)
-	return lines, err
+	for _, line := range lines {
+		text, later := strings.CutPrefix(line, Everything+" ")
+		if !later {
+			list = append(list, line)
+			continue
+		}
+		at, err := parseMoment(text)
+		if err != nil {
+			return nil, err
+		}
+		if ended(at, now) {
+			return []string{Everything}, nil
+		}
+	}
+	return list, err
 }
 
 func findLines(file io.ReaderAt, size int64, key string, now time.Time) (lines []string, found bool, err error) {

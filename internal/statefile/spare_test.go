@@ -99,7 +99,7 @@ func TestSpareOnAFullDisk(t *testing.T) {
 			}
 			lopsided := statefile.Spare{Dir: dir, Name: "lopsided"}
 			write(lopsided, 100)
-			if err := lopsided.Ready(2*big); err != nil {
+			if err := lopsided.Ready(2 * big); err != nil {
 				t.Fatal(err)
 			}
 			fill()
