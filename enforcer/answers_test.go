@@ -206,7 +206,9 @@ func TestAnswersRefuseWhatEnds(t *testing.T) {
 		at   time.Time
 		want []string
 	}{
-		{"user1", answerNow, []string{a.Key.Fingerprint()}}, {"user1", u.Until.Add(-time.Second), []string{a.Key.Fingerprint()}}, {"user1", u.Until, []string{answer.Everything}},
+		{"user1", answerNow, []string{a.Key.Fingerprint()}},
+		{"user1", u.Until.Add(-time.Second), []string{a.Key.Fingerprint()}},
+		{"user1", u.Until, []string{answer.Everything}},
 		{"user2", u.Until, nil},
 	} {
 		if got, err := answer.FindRefused(bytes.NewReader(data), int64(len(data)), c.user, c.at); err != nil || !slices.Equal(got, c.want) {

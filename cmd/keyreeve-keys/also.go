@@ -88,7 +88,8 @@ func startOther(r request) (*child, error) {
 	go func() {
 		<-terminated
 		c.end()
-		os.Exit(1)
+		signal.Reset()
+		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	}()
 	return c, nil
 }

@@ -76,7 +76,7 @@ func run(args []string, stdout, stderr io.Writer, now time.Time) error {
 		_, err = stdout.Write(text)
 	}
 	// The other program, which could end this process, is not started for a key that is granted.
-	if err == nil && asked.also != "" && !(asked.single() && len(text) > 0) {
+	if err == nil && asked.also != "" && (!asked.single() || len(text) == 0) {
 		text, trouble := others(file, size, asked, now)
 		if trouble != nil {
 			fmt.Fprintf(stderr, "keyreeve-keys: no key of %q is taken: %v\n", asked.also, trouble)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 )
@@ -216,8 +217,20 @@ func idle(file *os.File) error {
 	return nil
 }
 
-// sysRenameat2 is renameat2(2), which the syscall package does not name; on others than these a spare is made anew for each content.
-var sysRenameat2 = map[string]uintptr{"amd64": 316, "386": 353, "arm": 382, "arm64": 276, "riscv64": 276, "loong64": 276, "ppc64le": 357, "s390x": 347}[runtime.GOARCH]
+// sysRenameat2 is the number of renameat2(2), which the syscall package does not name; 0 is none, and then a spare is made anew for each content.
+func sysRenameat2() uintptr {
+	switch runtime.GOARCH {
+	case "amd64":
+		return 316
+	case "arm64", "riscv64", "loong64":
+		return 276
+	case "ppc64le":
+		return 357
+	case "s390x":
+		return 347
+	}
+	return 0
+}
 
 const (
 	atFdcwd        = -100
@@ -235,13 +248,13 @@ func exchange(from, to string) error {
 		return err
 	}
 	at, errno := atFdcwd, syscall.ENOSYS
-	if sysRenameat2 != 0 {
-		_, _, errno = syscall.Syscall6(sysRenameat2, uintptr(at), uintptr(unsafe.Pointer(a)), uintptr(at), uintptr(unsafe.Pointer(b)), renameExchange, 0) //nolint:gosec // the system call takes pointers
+	if number := sysRenameat2(); number != 0 {
+		_, _, errno = syscall.Syscall6(number, uintptr(at), uintptr(unsafe.Pointer(a)), uintptr(at), uintptr(unsafe.Pointer(b)), renameExchange, 0) //nolint:gosec // the system call takes pointers
 	}
-	switch errno {
-	case 0:
+	if errno == 0 {
 		return nil
-	case syscall.ENOENT, syscall.ENOSYS, syscall.EINVAL, syscall.EOPNOTSUPP:
+	}
+	if slices.Contains([]syscall.Errno{syscall.ENOENT, syscall.ENOSYS, syscall.EINVAL, syscall.EOPNOTSUPP}, errno) {
 		return os.Rename(from, to)
 	}
 	return &os.LinkError{Op: "exchange", Old: from, New: to, Err: errno}
