@@ -155,7 +155,7 @@ func (s Spare) fill(file *os.File, data []byte) error {
 // reserve gives an open file blocks for n bytes and some more, without a change of its size; some more only where there is room.
 func reserve(file *os.File, n int) error {
 	info, err := file.Stat()
-	if err != nil || n == 0 {
+	if err != nil {
 		return err
 	}
 	least := int64(n)
