@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,21 +11,25 @@ import (
 )
 
 // Answers yields what sshd is to be told of each user, in the order of their names: the lines that a file with all of his grants would
-// have. Of accounts that are left alone nothing is said, since their names may be other people's on this host, but for those that share
-// a home: that is a matter of files.
+// have, and what is refused him by other programs. Of accounts that are left alone only the latter is said, since their entries cannot be acted
+// on, but for those that share a home: that is a matter of files.
 func (w *World) Answers() iter.Seq[answer.User] {
 	accounts := w.order
-	if len(w.sharing) > 0 {
-		accounts = slices.Concat(w.order, w.sharing)
+	if len(w.sharing)+len(w.aside) > 0 {
+		accounts = slices.Concat(w.order, w.sharing, slices.Collect(maps.Values(w.aside)))
 		slices.SortFunc(accounts, func(a, b homes.Account) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return func(yield func(answer.User) bool) {
 		for _, account := range accounts {
 			grants, refused := w.Grants.For(account.Name), w.refused(account.Name)
-			if len(grants) == 0 && len(refused) == 0 {
+			if _, aside := w.aside[account.Name]; aside {
+				grants = nil
+			}
+			registered, _ := w.Snapshot.User(account.Name)
+			if len(grants) == 0 && len(refused) == 0 && registered.Until.IsZero() {
 				continue
 			}
-			user := answer.User{Name: account.Name, UID: account.UID, Keys: make([]answer.Key, 0, len(grants)), Refused: refused}
+			user := answer.User{Name: account.Name, UID: account.UID, Keys: make([]answer.Key, 0, len(grants)), Refused: refused, Until: registered.Until}
 			for _, g := range grants {
 				if g.Withheld != "" {
 					continue
@@ -40,7 +45,12 @@ func (w *World) Answers() iter.Seq[answer.User] {
 
 // refused are the keys with which no other program that sshd asks beside keyreeve may let a user in.
 func (w *World) refused(user string) (fingerprints []string) {
-	if _, left := w.departed[user]; left || w.Grants.Away(user).Reason != "" {
+	_, left := w.departed[user]
+	if _, aside := w.aside[user]; aside {
+		_, listed := w.Snapshot.User(user)
+		left = !listed
+	}
+	if left || w.Grants.Away(user).Reason != "" {
 		return []string{answer.Everything}
 	}
 	for _, key := range w.Grants.Refused(user) {

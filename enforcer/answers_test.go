@@ -112,7 +112,9 @@ func TestAnswersOfWhom(t *testing.T) {
 		registry.User{Name: "local", UID: 2004, Home: "/home/elsewhere", Records: records}, registry.User{Name: "empty", UID: 2005, Home: "/home/empty"})
 	var names []string
 	for user := range world.Answers() {
-		names = append(names, user.Name)
+		if len(user.Keys) > 0 {
+			names = append(names, user.Name)
+		}
 	}
 	if want := []string{"again", "one", "same", "two", "zoe"}; !slices.Equal(names, want) {
 		t.Errorf("told of %v, want %v", names, want)
@@ -141,5 +143,76 @@ func TestAnswersRefuse(t *testing.T) {
 	}
 	if rules := w.Rules().Keys; !slices.Equal(rules, []answer.Rule{{Type: "ed25519"}, {Type: "rsa", MinBits: 4096}, {Type: "sk-ed25519"}}) {
 		t.Errorf("the rules are %v", rules)
+	}
+}
+
+// What the registry refuses an account does not depend on whether the rest of its entry can be acted on; a name of this host's own is somebody else.
+func TestAnswersRefuseWhoIsLeftAlone(t *testing.T) {
+	p := newPast(t, 100)
+	scope := enforcer.Scope{MinUID: 1000, Local: func() ([]homes.Account, error) {
+		return []homes.Account{{Name: "user7", UID: 3000, GID: 3000, Home: "/home/local"}, {Name: "user9", UID: 2009, GID: 2009, Home: "/home/user9"}}, nil
+	}}
+	a, b := record(t, lineA), record(t, lineB)
+	spoil := map[int]func(*registry.User){
+		1: func(u *registry.User) { u.Home = "/home/mallor*" }, 2: func(u *registry.User) { u.Home = "" }, 3: func(u *registry.User) { u.UID = 900 },
+		4: func(u *registry.User) { u.Name = "user 4" }, 5: func(u *registry.User) { u.UID = -1 }, 6: func(u *registry.User) { u.Home = "/home/user9" }, 7: func(*registry.User) {},
+	}
+	var before, after []registry.User
+	want := make(map[string][]string)
+	for n := range 8 {
+		u := someone(n, a)
+		if spoil[n] != nil {
+			spoil[n](&u)
+		}
+		u.Status = registry.Locked
+		before, after = append(before, u), append(after, u)
+		want[u.Name] = []string{answer.Everything}
+	}
+	delete(want, "user7")
+	// One leaves, and another takes his uid; one withdraws a key and spoils his entry.
+	left, heir, loser := someone(20, a), someone(21, a), someone(22, a, b)
+	before = append(before, left, loser)
+	heir.UID, loser.Home, loser.Records = left.UID, "relative", []registry.Record{b}
+	after = append(after, heir, loser)
+	want["user20"], want["user21"], want["user22"] = []string{answer.Everything}, nil, []string{a.Key.Fingerprint()}
+	p.read(t, before)
+	got := make(map[string][]string)
+	snapshot := p.read(t, after).Snapshot
+	for user := range p.memory.World(snapshot, p.rules.Evaluate(snapshot, p.now), scope, p.brake, false).Answers() {
+		got[user.Name] = user.Refused
+		if len(user.Keys) > 0 != (user.Name == "user21") {
+			t.Errorf("%s is let in by %v", user.Name, user.Keys)
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// A key whose exception has ended comes back by no other program, nor does anybody whose account ends, whether the daemon lives then or not.
+func TestAnswersRefuseWhatEnds(t *testing.T) {
+	a, b := record(t, lineA), record(t, lineB)
+	e := policy.Exception{ID: "1", User: "user1", Key: a.Key, Owner: "root", Reason: "test", Since: answerNow.Add(-time.Hour), Until: answerNow}
+	u := someone(1, b)
+	u.Until = answerNow.Add(time.Hour)
+	p := newPast(t, 100)
+	w := p.read(t, []registry.User{u, someone(2, b)}, e)
+	data, err := answer.Make(w.Answers(), time.Time{}, answer.Rules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		user string
+		at   time.Time
+		want []string
+	}{
+		{"user1", answerNow, []string{a.Key.Fingerprint()}},
+		{"user1", u.Until.Add(-time.Second), []string{a.Key.Fingerprint()}},
+		{"user1", u.Until, []string{answer.Everything}},
+		{"user2", u.Until, nil},
+	} {
+		if got, err := answer.FindRefused(bytes.NewReader(data), int64(len(data)), c.user, c.at); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s at %v: %v, %v; want %v", c.user, c.at, got, err, c.want)
+		}
 	}
 }

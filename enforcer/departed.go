@@ -61,3 +61,25 @@ func (w *household) keepDeparted(snapshot *registry.Snapshot, departed []Gone, s
 		}
 	}
 }
+
+// setAside lists those who are left alone, but for the names that are somebody else's on this host. What is wrong with an entry must not
+// give its user what the registry has taken from him.
+func (w *household) setAside(snapshot *registry.Snapshot, departed []Gone, local locals) {
+	w.aside = make(map[string]homes.Account)
+	add := func(account homes.Account) {
+		if _, kept := w.accounts[account.Name]; !kept && !local.another(account) {
+			w.aside[account.Name] = account
+		}
+	}
+	for user := range snapshot.Users() {
+		add(accountOf(user))
+	}
+	for _, gone := range departed {
+		if _, back := snapshot.User(gone.Name); !back {
+			add(gone.Account)
+		}
+	}
+	for _, account := range w.sharing {
+		delete(w.aside, account.Name)
+	}
+}

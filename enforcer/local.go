@@ -27,11 +27,10 @@ func newLocals(list []homes.Account) locals {
 // claims says what an account of the registry claims of this host's own, in a few words; empty when nothing.
 func (l locals) claims(a homes.Account) string {
 	own := l.byName[a.Name]
-	same := slices.ContainsFunc(own, func(local homes.Account) bool { return local.UID == a.UID })
 	switch {
-	case len(own) > 0 && !same:
+	case l.another(a):
 		return fmt.Sprintf("its name is that of an account of this host with the uid %d", own[0].UID)
-	case a.UID == 0 && !same:
+	case a.UID == 0 && len(own) == 0:
 		return "its uid is 0, and this host has no such account"
 	}
 	for _, local := range l.byHome[a.Home] {
@@ -40,6 +39,12 @@ func (l locals) claims(a homes.Account) string {
 		}
 	}
 	return ""
+}
+
+// another reports whether the account's name is that of an account of this host with another uid, which is somebody else.
+func (l locals) another(a homes.Account) bool {
+	own := l.byName[a.Name]
+	return len(own) > 0 && !slices.ContainsFunc(own, func(local homes.Account) bool { return local.UID == a.UID })
 }
 
 // nobodysHome reports whether a home is one that distributions give to accounts without any (Debian policy 9.2.3, the BSDs). Whoever

@@ -1,12 +1,15 @@
 package enforcer_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
 	"pgregory.net/rapid"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -282,5 +285,39 @@ func TestRevokedByALateWorld(t *testing.T) {
 	p.read(t, append(slices.Clone(all), rest))
 	if revoked, _ := p.memory.Revoked(late, p.now); len(revoked) != 0 {
 		t.Errorf("%d keys are on the list that are registered again", len(revoked))
+	}
+}
+
+// A key that is registered to somebody, though the policy refuses it, is his: another who registers and withdraws it does not have it refused. It is
+// nobody's where his account does not count, or its registration has ended.
+func TestRevokedSparesWhatThePolicyRefuses(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := ssh.NewPublicKey(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, own := record(t, string(ssh.MarshalAuthorizedKey(public))), record(t, lineB)
+	for name, c := range map[string]struct {
+		change func(*registry.User)
+		on     bool
+	}{
+		"as it is":         {func(*registry.User) {}, false},
+		"a locked account": {func(u *registry.User) { u.Status = registry.Locked }, true},
+		"an ended one":     {func(u *registry.User) { u.Until = answerNow }, true},
+		"one that ends":    {func(u *registry.User) { u.Until = answerNow.Add(time.Hour) }, false},
+		"an ended key":     {func(u *registry.User) { u.Records[0].NotAfter = answerNow }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, bob := newPast(t, 100), someone(2, short)
+			p.read(t, []registry.User{someone(1, own, short), bob})
+			c.change(&bob)
+			w := p.read(t, []registry.User{someone(1, own), bob})
+			if revoked, _ := p.memory.Revoked(w, p.now); slices.Contains(revoked, short.Key.Sum()) != c.on {
+				t.Errorf("%d keys on the list; want it there: %v", len(revoked), c.on)
+			}
+		})
 	}
 }

@@ -54,6 +54,7 @@ type household struct {
 	sharing  []homes.Account            // that are left alone for one reason only, a home and a uid that are another's too
 	order    []homes.Account            // accounts by name: every sweep and fast check asks for them
 	skips    []Skip
+	aside    map[string]homes.Account   // of the registry, and who left it, that are left alone and nobody else's
 	departed map[string]time.Time       // kept accounts whose users left the registry, and when
 	claims   map[string][]homes.Account // by one who left: others, of other uids, whose entries name his home
 }
@@ -104,6 +105,7 @@ func keep(snapshot *registry.Snapshot, scope Scope, departed []Gone) *household 
 		w.order = append(w.order, w.accounts[name])
 	}
 	w.findTwins(local)
+	w.setAside(snapshot, departed, local)
 	slices.SortFunc(w.skips, func(a, b Skip) int { return strings.Compare(a.User, b.User) })
 	return w
 }
@@ -205,6 +207,9 @@ func (w *World) Account(user string) (homes.Account, bool) {
 	account, ok := w.accounts[user]
 	return account, ok
 }
+
+// Away reports whether the registry could not be read when the world was made.
+func (w *World) Away() bool { return w.away }
 
 // Departed lists the kept accounts whose users left the registry, and when that was read. The map is not the caller's to change.
 func (w *World) Departed() map[string]time.Time { return w.departed }

@@ -36,6 +36,12 @@ func (c Canary) Check() error {
 	return nil
 }
 
+// folded is the canary with its names as a schema has those of users.
+func (c Canary) folded(s Schema) Canary {
+	c.User, c.Locked = s.fold(c.User), s.fold(c.Locked)
+	return c
+}
+
 // proven passes on a reading that holds the canary. Whether the policy would grant its key does not matter.
 func (c Canary) proven(s *registry.Snapshot, err error) (*registry.Snapshot, error) {
 	if err != nil {

@@ -55,7 +55,7 @@ func (l Layout) namedBy(dn, name string) bool {
 		return false
 	}
 	for _, part := range parsed.RDNs[0].Attributes {
-		if strings.EqualFold(part.Type, l.Schema.User) && part.Value == name {
+		if strings.EqualFold(part.Type, l.Schema.User) && l.Schema.fold(part.Value) == name {
 			return true
 		}
 	}

@@ -113,3 +113,28 @@ func TestFetchUserBesideWitness(t *testing.T) {
 		})
 	}
 }
+
+// Where the name service knows small letters alone, a name has them, whatever the entry says; who has another's but for that contests it.
+func TestNamesFold(t *testing.T) {
+	layout := posix()
+	layout.Schema.Lower = true
+	mallory := with(userEntry("mallory", 3002, keyText(2)), "uid", "ALICE")
+	mallory.DN = "cn=mallory," + base
+	kelvin := with(userEntry("kim", 3003, keyText(3)), "uid", "\u212aim")
+	shown := with(userEntry("entry", 3004, keyText(4)), "uid", `Entry "cn=x"`)
+	got, err := layout.Decode([]Entry{userEntry("Alice", 3001, keyText(1)), userEntry("Ada.L", 3005, keyText(5)), userEntry("kim", 3006, keyText(6)), mallory, kelvin, shown}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, uid := range map[string]int{"alice": 3001, "ada.l": 3005, "kim": 3006} {
+		if u, _ := got.User(name); u.UID != uid || len(got.Claims(name)) != 1 {
+			t.Errorf("%s: %d claims, %+v", name, len(got.Claims(name)), u)
+		}
+	}
+	if u, there := got.User(`entry "cn=x"`); there {
+		t.Errorf("an entry has a name that is for nobody: %+v", u)
+	}
+	if _, err := (Canary{User: "ALICE", Fingerprint: fingerprint(t, 1), Locked: ""}).folded(layout.Schema).proven(got, nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -169,7 +169,7 @@ func (e Entry) one(name string) (string, error) {
 // users makes the user of an entry, or none of an entry that is no user's.
 func (l Layout) users(e Entry, keys [][]byte) []registry.User {
 	s := l.Schema
-	name, err := e.name(s.User)
+	name, err := e.name(s)
 	if err != nil && len(keys) == 0 && !e.has(s.User) && !e.tooBig(s.Key) {
 		return nil
 	}
@@ -203,21 +203,22 @@ func (e Entry) has(name string) bool {
 }
 
 // name returns the user name, one value without control bytes.
-func (e Entry) name(attribute string) (string, error) {
+func (e Entry) name(s Schema) (string, error) {
+	attribute := s.User
 	name, err := e.one(attribute)
 	switch {
 	case err != nil:
 		return "", err
 	case name == "":
 		return "", fmt.Errorf("%s: an empty value", attribute)
-	case strings.HasPrefix(name, nobodys):
+	case strings.HasPrefix(s.fold(name), nobodys):
 		return "", fmt.Errorf("%s: %s is what entries without a user are called here", attribute, quote([]byte(name)))
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return "", fmt.Errorf("%s: %s holds control bytes", attribute, quote([]byte(name)))
 	case !utf8.ValidString(name): // in JSON two of them could become one
 		return "", fmt.Errorf("%s: %s is not UTF-8", attribute, quote([]byte(name)))
 	}
-	return name, nil
+	return s.fold(name), nil
 }
 
 // account fills in uid, gid and home. Any that cannot be used makes the uid -1: half an account is none.

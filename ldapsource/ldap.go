@@ -208,6 +208,6 @@ func (l *LDAP) fetch(ctx context.Context, s server) (snapshot *registry.Snapshot
 		return nil, false, fmt.Errorf("%s: %w", s.url, err)
 	}
 	fat = slices.ContainsFunc(entries, func(e Entry) bool { return e.tooBig(l.config.Schema.User) })
-	snapshot, err = l.Canary.proven(l.config.layout().Decode(entries, s.url))
+	snapshot, err = l.Canary.folded(l.config.Schema).proven(l.config.layout().Decode(entries, s.url))
 	return snapshot, fat, err
 }

@@ -33,7 +33,7 @@ func (l *LDIF) Fetch(ctx context.Context) (*registry.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.Canary.proven(l.layout.Decode(p.entries, l.path))
+	return l.Canary.folded(l.layout.Schema).proven(l.layout.Decode(p.entries, l.path))
 }
 
 func (l *LDIF) scan(ctx context.Context) (ldifParser, error) {

@@ -206,7 +206,7 @@ func (e *ear) offersSync(ctx context.Context) (bool, error) {
 
 // userOf is the name of an entry's user; empty where that is not plain.
 func (e *ear) userOf(entry Entry) string {
-	name, err := entry.name(e.config.Schema.User)
+	name, err := entry.name(e.config.Schema)
 	if err != nil {
 		return ""
 	}

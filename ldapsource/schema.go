@@ -14,6 +14,10 @@ import (
 type Schema struct {
 	// User has one value: the account's name.
 	User string `yaml:"user"`
+	// Lower folds names to small letters, as the name service does of directories to which JSmith and jsmith are one name: in sssd that is the
+	// default for Active Directory (case_sensitive in sssd.conf(5)), and winbind always does. Two entries whose names differ in that alone
+	// contest one name.
+	Lower bool `yaml:"lower"`
 	// Key has any number of values: one line of authorized_keys each, or the bare key blob that FreeIPA also stores.
 	Key string `yaml:"key"`
 	// Prefix stands before those values of Key that are keys, in any case; the others are somebody else's and nothing is said
@@ -71,7 +75,7 @@ func Preset(name string) (schema Schema, filter string, known bool) {
 		return posix, "(objectClass=posixAccount)", true
 	case ActiveDirectory:
 		return Schema{
-			User: "sAMAccountName", UID: "uidNumber", GID: "gidNumber", Home: "unixHomeDirectory",
+			User: "sAMAccountName", Lower: true, UID: "uidNumber", GID: "gidNumber", Home: "unixHomeDirectory",
 			Control: "userAccountControl", ExpiresFiletime: "accountExpires",
 		}, "(&(objectCategory=person)(objectClass=user)(uidNumber=*))", true
 	}
@@ -90,6 +94,19 @@ func checkPreset(name string) error {
 		return nil
 	}
 	return fmt.Errorf("schema %q is not one of %s", name, strings.Join(Presets(), ", "))
+}
+
+// fold is the name of an account as the name service gives it. Letters outside of ASCII stay, since some become one of ASCII (U+212A).
+func (s Schema) fold(name string) string {
+	if !s.Lower {
+		return name
+	}
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, name)
 }
 
 // Check reports the names that cannot be those of attributes, all of them.

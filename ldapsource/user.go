@@ -96,7 +96,7 @@ func (l *LDAP) FetchUser(ctx context.Context, name string) (user registry.User, 
 	ctx, cancel := context.WithTimeout(ctx, l.alone)
 	defer cancel()
 	s, _ := l.trust.from()
-	witness := l.Canary.User
+	witness := l.config.Schema.fold(l.Canary.User)
 	if witness == "" || witness == name {
 		witness = l.trust.witness(name)
 	}

@@ -115,8 +115,11 @@ type Excepted struct {
 	Idle string
 }
 
-// notBegun says of an exception that it begins later.
-const notBegun = "not begun"
+// notBegun and ended say of an exception that it begins later, or is over.
+const (
+	notBegun = "not begun"
+	ended    = "ended"
+)
 
 // numbered is an exception with its place among those that were asked for.
 type numbered struct {
@@ -138,6 +141,9 @@ func (g *Grants) except(users map[string]*userGrants, now time.Time, some func(u
 			users[e.User] = of
 		}
 		idle := g.idle(e, of, now)
+		if idle == ended {
+			of.ended = append(of.ended, e.Key)
+		}
 		if idle == "" {
 			idle = of.grant(g.policy.options, Grant{Key: e.Key, Label: e.Comment, Until: e.Until.UTC()}, e.Options.Narrowing(), "exception "+e.ID).Detail
 		}
@@ -158,7 +164,7 @@ func (g *Grants) idle(e Exception, of *userGrants, now time.Time) string {
 	case err != nil:
 		return err.Error()
 	case !now.Before(e.Until):
-		return "ended"
+		return ended
 	case now.Before(e.Since):
 		return notBegun
 	case of.away.Reason != "":

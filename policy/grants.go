@@ -59,7 +59,8 @@ type userGrants struct {
 	// dropped are options that were left out.
 	dropped []Denial
 	former  []Former
-	next    time.Time // when time alone changes this; zero: never
+	ended   []authkeys.Key // of exceptions
+	next    time.Time      // when time alone changes this; zero: never
 }
 
 // Evaluate decides about every record of the snapshot, and about every exception, at the moment now. An exception may be for a

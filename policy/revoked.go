@@ -5,7 +5,8 @@ import (
 )
 
 // Revoked lists, user by user in no order, those former keys that are nobody's now: no user is granted them, by the registry, an
-// exception or a hold, and none will be by time alone. Those of one user are in the order in which [Grants.WithFormer] was given them.
+// exception or a hold, none will be by time alone, and they are registered to nobody whose account counts, also where the policy refuses them: that
+// decides about files and answers, and a user in mode report works with such a key. Those of one user are in the order in which [Grants.WithFormer] was given them.
 //
 // A list by which sshd refuses keys is for everybody. So the question is never whose key it was, but whether it is anybody's.
 func (g *Grants) Revoked() (list []Former) {
@@ -23,7 +24,7 @@ func (g *Grants) Revoked() (list []Former) {
 			theirs.spare(grant.Key)
 		}
 		for _, d := range u.denied {
-			if d.Reason == ReasonNotYet { // the daemon need not live when it begins
+			if !d.Reason.OfAccount() && d.Reason != ReasonExpired { // one that begins later is spared too: the daemon need not live then
 				theirs.spare(d.Key)
 			}
 		}
@@ -65,10 +66,11 @@ func (n nobodys) spare(key authkeys.Key) {
 	}
 }
 
-// Refused lists the keys of a user by the registry that he may not use now: those that do not work, and those that he had.
+// Refused lists the keys of a user that he may not use now: those of the registry that do not work, and those that he had, by the registry or an
+// exception.
 func (g *Grants) Refused(user string) (keys []authkeys.Sum) {
 	of := g.of(user)
-	if len(of.denied)+len(of.former) == 0 {
+	if len(of.denied)+len(of.former)+len(of.ended) == 0 {
 		return nil
 	}
 	seen := make(map[authkeys.Sum]bool, len(of.grants)+len(of.former))
@@ -87,6 +89,9 @@ func (g *Grants) Refused(user string) (keys []authkeys.Sum) {
 	}
 	for _, f := range of.former {
 		add(f.ID())
+	}
+	for _, key := range of.ended {
+		add(key.Sum())
 	}
 	return keys
 }

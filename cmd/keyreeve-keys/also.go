@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -50,30 +51,64 @@ func (r request) words() ([]string, error) {
 	return words, nil
 }
 
+// others are the lines of those keys of the other program that may let the user in.
+func others(file io.ReaderAt, size int64, r request, now time.Time) ([]byte, error) {
+	c, err := startOther(r)
+	if err != nil {
+		return nil, err
+	}
+	confine()
+	text, err := c.text(otherMost)
+	if err != nil {
+		return nil, err
+	}
+	return foreign(file, size, r, text, now)
+}
+
 // startOther starts the program that the request names. This process must not be confined yet: its child would be as well.
 func startOther(r request) (*child, error) {
 	words, err := r.words()
 	if err != nil {
 		return nil, err
 	}
-	if err := safe(words[0]); err != nil {
+	path, err := safe(words[0])
+	if err != nil {
 		return nil, err
 	}
-	// It ends with this thread as well (prctl(2), PR_SET_PDEATHSIG), since sshd ends the group of this process alone.
+	// sshd ends the group of this process alone, when LoginGraceTime is over (grace_alarm_handler in OpenSSH's sshd.c), and then what it has started goes
+	// with it. If it is killed, the program itself does, as it ends with this thread (prctl(2), PR_SET_PDEATHSIG).
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	runtime.LockOSThread()
-	return begin(otherPatience, os.Environ(), syscall.SIGKILL, words...)
+	c, err := begin(otherPatience, os.Environ(), syscall.SIGKILL, path, words...)
+	if err != nil {
+		signal.Stop(terminated)
+		return nil, err
+	}
+	go func() {
+		<-terminated
+		c.end()
+		signal.Reset()
+		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
+	}()
+	return c, nil
 }
 
-// safe reports who else than root could change a program, as sshd does of its own command (safe_path in OpenSSH's misc.c).
-func safe(path string) error {
+// safe gives the path of a program that nobody but root could change, as sshd has it for its own command (safe_path in OpenSSH's misc.c). It is without
+// links: whose directory has a link could turn it before the program is run.
+func safe(path string) (string, error) {
 	if !filepath.IsAbs(path) {
-		return fmt.Errorf("%q is not an absolute path", path)
+		return "", fmt.Errorf("%q is not an absolute path", path)
 	}
-	at, _, err := statefile.Exposed(path)
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	at, _, err := statefile.Exposed(target)
 	if err == nil && at != "" {
 		err = fmt.Errorf("%s: somebody other than root could change %s", path, at)
 	}
-	return err
+	return target, err
 }
 
 // foreign gives the canonical lines of those keys of another program that may let the user in. What the file says of a key stands above that:

@@ -6,10 +6,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -290,4 +293,67 @@ func FuzzForeign(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The other program runs with this one's uid, and could end it. It is not started for a key that is granted; where no key is named, what is granted was
+// printed before.
+func TestAlsoIsNotStartedForAGrantedKey(t *testing.T) {
+	testenv.Need(t, "root")
+	good := newSigner(t).PublicKey()
+	file := putRules(t, time.Time{}, answer.User{Name: "ada", UID: 1001, Keys: []answer.Key{{Fingerprint: ssh.FingerprintSHA256(good), Line: lineOf(good)}}})
+	killer := program(t, ": >${0%/*}/started; kill -9 $PPID")
+	started := func() bool { _, err := os.Lstat(filepath.Join(filepath.Dir(killer), "started")); return err == nil }
+	for range 5 {
+		if stdout, stderr, status := ask(t, "--file="+file, "--also="+killer, "--", "ada", "1001", "/home/ada", ssh.FingerprintSHA256(good)); stdout != lineOf(good) || stderr != "" || status != 0 || started() {
+			t.Errorf("got status %d, %q, %q; started: %v", status, stdout, stderr, started())
+		}
+	}
+	if stdout, _, _ := ask(t, "--file="+file, "--also="+killer, "--", "ada", "1001"); stdout != lineOf(good) || !started() {
+		t.Errorf("without a key: got %q; started: %v", stdout, started())
+	}
+}
+
+// A link, whose directory may be a stranger's, is not gone through again after the program behind it was looked at.
+func TestAlsoBehindALink(t *testing.T) {
+	testenv.Need(t, "root")
+	path := program(t, `printf %s "$0" >${0%/*}/said`)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, status := ask(t, "--file="+putRules(t, time.Time{}), "--also="+link, "--", "ada", "1001"); stderr != "" || status != 0 {
+		t.Errorf("status %d, %q", status, stderr)
+	}
+	if said, err := os.ReadFile(filepath.Join(filepath.Dir(path), "said")); err != nil || string(said) != path {
+		t.Errorf("%q was run, want %q: %v", said, path, err)
+	}
+}
+
+// A login that is given up takes the other program with it, and what that has started.
+func TestAlsoEndsWithTheLogin(t *testing.T) {
+	testenv.Need(t, "root")
+	hangs := program(t, "sleep 1000 >${0%/*}/held & wait")
+	held := filepath.Join(filepath.Dir(hangs), "held")
+	if err := syscall.Mkfifo(held, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "keyreeve-keys", "--file="+putRules(t, time.Time{}), "--also="+hangs, "--", "ada", "1001")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(held) // when it has been started
+	if err := errors.Join(err, cmd.Process.Signal(syscall.SIGTERM)); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	err = file.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if err == nil {
+		_, err = io.ReadAll(file) // ends with its last writer
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Errorf("what the program has started lives on: %v", err)
+	}
+	if cmd.ProcessState.Success() {
+		t.Error("it ended well: sshd would take its keys")
+	}
 }

@@ -68,31 +68,21 @@ func run(args []string, stdout, stderr io.Writer, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read the keys of %q: %w", asked.user, err)
 	}
-	var chained *child
-	var trouble error // with it alone
-	if asked.also != "" {
-		chained, trouble = startOther(asked)
+	if asked.also == "" {
+		confine()
 	}
-	confine()
 	text, err := granted(file, size, asked, now)
 	if err == nil {
 		_, err = stdout.Write(text)
 	}
-	// With the offered key nothing more is asked for.
-	if chained != nil && (err != nil || asked.single() && len(text) > 0) {
-		chained.end()
-		chained = nil
-	}
-	if chained != nil {
-		if text, trouble = chained.text(otherMost); trouble == nil {
-			text, trouble = foreign(file, size, asked, text, now)
-		}
-		if trouble == nil {
+	// The other program, which could end this process, is not started for a key that is granted.
+	if err == nil && asked.also != "" && (!asked.single() || len(text) == 0) {
+		text, trouble := others(file, size, asked, now)
+		if trouble != nil {
+			fmt.Fprintf(stderr, "keyreeve-keys: no key of %q is taken: %v\n", asked.also, trouble)
+		} else {
 			_, err = stdout.Write(text)
 		}
-	}
-	if trouble != nil {
-		fmt.Fprintf(stderr, "keyreeve-keys: no key of %q is taken: %v\n", asked.also, trouble)
 	}
 	if errors.Is(err, syscall.EPIPE) {
 		return nil // sshd has read enough

@@ -32,8 +32,9 @@ type child struct {
 	until    time.Time
 }
 
-// begin starts a program that is to end within patience; with is a signal that it gets when this thread ends, 0 for none.
-func begin(patience time.Duration, environment []string, with syscall.Signal, words ...string) (*child, error) {
+// begin starts the program at path, with the words of its command line, that is to end within patience; with is a signal that it gets when this
+// thread ends, 0 for none.
+func begin(patience time.Duration, environment []string, with syscall.Signal, path string, words ...string) (*child, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func begin(patience time.Duration, environment []string, with syscall.Signal, wo
 	}
 	defer theirs.Close() //nolint:errcheck // the child has its own
 	until := time.Now().Add(patience)
-	process, err := os.StartProcess(words[0], words, &os.ProcAttr{ //nolint:gosec // words, no shell
+	process, err := os.StartProcess(path, words, &os.ProcAttr{ //nolint:gosec // words, no shell
 		Dir: "/", Env: environment, Files: []*os.File{null, theirs, os.Stderr}, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: with},
 	})
 	if err != nil {
@@ -91,7 +92,7 @@ func (c *child) wait() error {
 
 // start runs a program to its end, whatever it says. Nothing of this process' environment is handed on: a user's own file may have a part in it.
 func start(patience time.Duration, words ...string) error {
-	c, err := begin(patience, []string{}, 0, words...)
+	c, err := begin(patience, []string{}, 0, words[0], words...)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func lookUp(name string) (answer.User, error) {
 }
 
 func lookUpBy(program, name string) (answer.User, error) {
-	asked, err := begin(lookPatience, []string{}, 0, program, "passwd", "--", name)
+	asked, err := begin(lookPatience, []string{}, 0, program, program, "passwd", "--", name)
 	var text []byte
 	if err == nil {
 		text, err = asked.text(64 << 10)

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,91 +17,27 @@ import (
 	"github.com/keyreeve/keyreeve/internal/statefile"
 )
 
-// answerRetry is the first pause after a file for sshd that could not be written, and answerPatience the longest: until then the old one counts.
-const (
-	answerRetry    = time.Second
-	answerPatience = time.Minute
-)
-
-// outlet writes what follows from the present world into a file, beside the loop, which does not wait for it.
-type outlet struct {
-	replace func(said) error
-	// tell is told how each attempt ended.
-	tell   func(error)
-	latest chan said
-}
-
-// said is what sshd is to be told.
-type said struct {
-	world *enforcer.World
-	end   time.Time
-}
-
-func newOutlet(replace func(said) error, tell func(error)) *outlet {
-	return &outlet{replace: replace, tell: tell, latest: make(chan said, 1)}
-}
-
-// offer takes what is to be told from now on, in place of what waits to be written. It has one caller, and does not wait.
-func (o *outlet) offer(world *enforcer.World, end time.Time) {
-	select {
-	case <-o.latest:
-	default:
-	}
-	o.latest <- said{world, end}
-}
-
-// keep writes until it is told to end; what waits then is written as well.
-func (o *outlet) keep() (end func()) {
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case s := <-o.latest:
-				o.write(s, stop)
-			case <-stop:
-				select {
-				case s := <-o.latest:
-					o.write(s, stop)
-				default:
-				}
-				return
-			}
-		}
-	}()
-	return func() {
-		close(stop)
-		<-done
-	}
-}
-
-// write writes until it has, or there is something newer to write, or the daemon ends.
-func (o *outlet) write(s said, stop <-chan struct{}) {
-	for pause := answerRetry; ; pause = min(2*pause, answerPatience) {
-		err := o.replace(s)
-		o.tell(err)
-		if err == nil {
-			return
-		}
-		select {
-		case s = <-o.latest:
-		case <-time.After(pause):
-		case <-stop:
-			return
-		}
-	}
-}
+// maxAnswers bounds the file of answers: a cdb file has no more bytes.
+const maxAnswers = 1 << 32
 
 // answers is the file by which keyreeve-keys answers sshd.
+//
+// Its last content counts for as long as no other can be written, so a user who fills the disk, or a state that was lost, must not keep a key that
+// was revoked in it. Where there is no room for all that is to be said, or the registry was read last by a daemon that could not keep
+// what it read, the file says less: of what it said before, that which is granted still.
 type answers struct {
-	dir  string
-	last [sha256.Size]byte // of the file's bytes
-	mark statefile.Mark    // of the file, once it was written
+	spare  statefile.Spare
+	log    *zap.Logger
+	last   [sha256.Size]byte // of the file's bytes
+	mark   statefile.Mark    // of the file, once it was written
+	begun  bool              // the file of an earlier daemon was looked at
+	newer  string            // the reading from which that follows, if it is not the last one that is known and the registry was not read since
+	cramps string            // why there is no spare, once it was told
 }
 
 // newAnswers keeps that file.
 func newAnswers(dir string, log *zap.Logger, m *metrics) *outlet {
-	a := &answers{dir: dir}
+	a := &answers{spare: statefile.Spare{Dir: dir, Name: answer.Name, Shared: true, Padded: true}, log: log}
 	if err := statefile.Tidy(dir, 0); err != nil {
 		log.Warn("what an earlier daemon left half written stays", zap.String("dir", dir), zap.Error(err))
 	}
@@ -108,21 +49,143 @@ func newAnswers(dir string, log *zap.Logger, m *metrics) *outlet {
 	})
 }
 
+func (a *answers) path() string { return filepath.Join(a.spare.Dir, a.spare.Name) }
+
 // replace writes the file, unless the one that it wrote last is there still, untouched, and says the same.
 func (a *answers) replace(s said) error {
-	data, err := answer.Make(s.world.Answers(), s.end, s.world.Rules())
+	users, origin := s.world.Answers(), s.world.Snapshot.Digest()
+	if a.overtaken(s.world, origin) {
+		if less, err := a.lessened(users, exempt(s.world)); err == nil {
+			users, origin = slices.Values(less), a.newer
+		} else { // it lets nobody in
+			a.log.Error("the answers of an earlier daemon cannot be read; those of the last reading that is known take their place", zap.Error(err))
+			a.newer = ""
+		}
+	}
+	data, err := answer.MakeOf(origin, users, s.end, s.world.Rules())
 	if err != nil {
 		return err
 	}
-	path, sum := filepath.Join(a.dir, answer.Name), sha256.Sum256(data)
-	if mark, err := statefile.MarkOf(path); err == nil && mark == a.mark && sum == a.last {
-		return nil
+	err = a.write(data)
+	if statefile.Full(err) {
+		return errors.Join(err, a.squeeze(s, origin))
 	}
-	a.mark = statefile.Mark{}
-	if err := statefile.ReplaceShared(a.dir, answer.Name, data); err != nil {
+	return err
+}
+
+// overtaken reports whether the file follows from a reading that is not known any more, and so must be the newer one.
+func (a *answers) overtaken(world *enforcer.World, origin string) bool {
+	if !a.begun {
+		a.begun = true
+		if old, err := statefile.Read(a.path(), maxAnswers); err == nil {
+			a.newer, _ = answer.FindOrigin(bytes.NewReader(old), int64(len(old)))
+		}
+		if a.newer == origin {
+			a.newer = ""
+		}
+		if a.newer != "" && world.Away() {
+			a.log.Warn("what sshd is told follows from a reading of the registry that could not be kept: until it answers no key is added", zap.String("file", a.path()))
+		}
+	}
+	if !world.Away() {
+		a.newer = ""
+	}
+	return a.newer != ""
+}
+
+// squeeze writes what there is room for: nothing that the file does not say already.
+func (a *answers) squeeze(s said, origin string) error {
+	less, err := a.lessened(s.world.Answers(), nil)
+	if err != nil {
 		return err
 	}
-	a.last = sum
-	a.mark, err = statefile.MarkOf(path)
-	return err
+	data, err := answer.MakeOf(origin, slices.Values(less), s.end, s.world.Rules())
+	if err != nil {
+		return err
+	}
+	if err := a.write(data); err != nil {
+		return fmt.Errorf("nor without what is new: %w", err)
+	}
+	return errors.New("without what is new it could: nobody has a key that he had not")
+}
+
+// write makes these bytes the file's.
+func (a *answers) write(data []byte) error {
+	sum := sha256.Sum256(data)
+	if mark, err := statefile.MarkOf(a.path()); err != nil || mark != a.mark || sum != a.last {
+		a.mark = statefile.Mark{}
+		if err := a.spare.Replace(data); err != nil {
+			return err
+		}
+		a.last = sum
+		if a.mark, err = statefile.MarkOf(a.path()); err != nil {
+			return err
+		}
+	}
+	a.tellCramped(a.spare.Ready(len(data)))
+	return nil
+}
+
+// tellCramped tells once that the next answers may find a full disk.
+func (a *answers) tellCramped(err error) {
+	said := ""
+	if err != nil {
+		said = err.Error()
+	}
+	if said != "" && a.cramps == "" {
+		a.log.Error("who fills the disk can keep sshd from being told of the next key that is revoked", zap.Error(err))
+	}
+	a.cramps = said
+}
+
+// exempt are the keys that an exception grants, by user and fingerprint: nobody's reading has them.
+func exempt(world *enforcer.World) map[[2]string]bool {
+	keys := make(map[[2]string]bool)
+	for _, e := range world.Exceptions() {
+		if e.Idle == "" {
+			keys[[2]string{e.User, e.Key.Fingerprint()}] = true
+		}
+	}
+	return keys
+}
+
+// lessened are users with those lines alone that the file has for them already, or whose keys are exempt. What other programs may not let somebody
+// in with is everything where that is news.
+func (a *answers) lessened(users iter.Seq[answer.User], exempt map[[2]string]bool) (list []answer.User, err error) {
+	old, err := statefile.Read(a.path(), maxAnswers)
+	if err != nil {
+		return nil, err
+	}
+	file, size := bytes.NewReader(old), int64(len(old))
+	for user := range users {
+		had, _, err := answer.Find(file, size, user.Name, time.Time{}) // at a time when nothing had ended
+		if err != nil {
+			return nil, err
+		}
+		refused, err := answer.FindRefused(file, size, user.Name, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		var keys []answer.Key
+		for _, key := range user.Keys {
+			at := slices.IndexFunc(had.Keys, func(k answer.Key) bool { return k.Fingerprint == key.Fingerprint && k.Line == key.Line })
+			switch {
+			case exempt[[2]string{user.Name, key.Fingerprint}]:
+				keys = append(keys, key)
+			case at >= 0 && had.UID == user.UID:
+				if end := had.Keys[at].Until; !end.IsZero() && (key.Until.IsZero() || end.Before(key.Until)) {
+					key.Until = end
+				}
+				keys = append(keys, key)
+			}
+		}
+		user.Keys = keys
+		if len(user.Refused) > 0 && !slices.Equal(user.Refused, refused) {
+			user.Refused = []string{answer.Everything}
+		}
+		if len(user.Keys)+len(user.Refused) > 0 || !user.Until.IsZero() {
+			list = append(list, user)
+		}
+	}
+	return list, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,18 +28,18 @@ const (
 //
 // sshd refuses all keys of everybody where that file is missing or damaged (sshkey_check_revoked in OpenSSH's authfile.c), so there is always a whole
 // one, on the disk before it has its name. And a key on it is refused to whoever it belongs to by now. So an error leaves the old
-// list only as long as nothing is on it that is not to be: else an empty one takes its place, for which a full disk has room.
+// list only as long as nothing is on it that is not to be: else one of the others takes its place, for which a full disk has room.
 type denied struct {
-	dir, name string
-	except    []string
-	memory    enforcer.Memory
-	log       *zap.Logger
-	listed    map[krl.Hash]bool // what may be on the list
+	spare  statefile.Spare
+	except []string
+	memory enforcer.Memory
+	log    *zap.Logger
+	listed map[krl.Hash]bool // what may be on the list
 }
 
 // openDenied makes sure that there is a list, and keeps it.
 func openDenied(c config.Deny, memory enforcer.Memory, log *zap.Logger, m *metrics) (*outlet, error) {
-	d := &denied{dir: filepath.Dir(c.File), name: filepath.Base(c.File), except: c.Except, memory: memory, log: log}
+	d := &denied{spare: statefile.Spare{Dir: filepath.Dir(c.File), Name: filepath.Base(c.File)}, except: c.Except, memory: memory, log: log}
 	if err := d.begin(c.File); err != nil {
 		return nil, fmt.Errorf("make the list of keys that sshd refuses ready: %w", err)
 	}
@@ -53,7 +54,7 @@ func openDenied(c config.Deny, memory enforcer.Memory, log *zap.Logger, m *metri
 
 // begin reads the list of an earlier daemon. What is no such list is left alone.
 func (d *denied) begin(path string) error {
-	if err := statefile.EnsureDir(d.dir, 0o700); err != nil {
+	if err := statefile.EnsureDir(d.spare.Dir, 0o700); err != nil {
 		return err
 	}
 	data, err := statefile.Read(path, maxDenied)
@@ -115,29 +116,32 @@ func (d *denied) spared() (map[authkeys.Sum]bool, error) {
 func (d *denied) put(want []krl.Hash) error {
 	set, list := setOf(want), krl.Make(want)
 	// It is the file that is asked: somebody may have removed it, or put another in its place.
-	if there, err := statefile.Read(filepath.Join(d.dir, d.name), maxDenied); err == nil && bytes.Equal(there, list) {
+	there, err := statefile.Read(filepath.Join(d.spare.Dir, d.spare.Name), maxDenied)
+	if err == nil && bytes.Equal(there, list) {
 		d.listed = set
-		return nil
+		return d.spare.Ready(len(list))
 	}
-	err := statefile.Replace(d.dir, d.name, list)
+	err = d.spare.Replace(list)
 	if err == nil {
 		if len(set) != len(d.listed) {
 			d.log.Info("sshd is told which keys to refuse", zap.Int("keys", len(set)))
 		}
 		d.listed = set
-		return nil
+		return d.spare.Ready(len(list))
 	}
 	if subset(d.listed, set) {
 		d.listed = set // of which some may not be on it
 		return err
 	}
-	if again := statefile.Replace(d.dir, d.name, nil); again != nil {
+	still, _, _ := krl.Parse(there)
+	still = slices.DeleteFunc(still, func(h krl.Hash) bool { return !set[h] })
+	if again := d.spare.Replace(krl.Make(still)); again != nil {
 		for h := range set {
 			d.listed[h] = true
 		}
-		return errors.Join(err, fmt.Errorf("and none instead: %w", again))
+		return errors.Join(err, fmt.Errorf("nor without those that are new: %w", again))
 	}
-	d.listed = nil
+	d.listed = setOf(still)
 	return err
 }
 

@@ -34,6 +34,17 @@ func shortKey(t *testing.T) (keyFile, line string) {
 	return keyFile, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public)))
 }
 
+// chained is the drop-in for "strong" with another program beside keyreeve's.
+func (d desk) chained(t *testing.T, also string) string {
+	t.Helper()
+	config, plain := d.dropIn(t, "10-keyreeve-strong.conf"), "AuthorizedKeysCommand "+d.program
+	chained := strings.Replace(config, plain, fmt.Sprintf("%s %q", plain, "--also="+also), 1)
+	if chained == config {
+		t.Fatalf("no %q in %q", plain, config)
+	}
+	return chained
+}
+
 // A key that another AuthorizedKeysCommand gives logs in beside those that are registered, if the policy takes it and the registry
 // does not take it from this user; when that program hangs, it costs its own keys and two seconds.
 func TestAlsoLogins(t *testing.T) {
@@ -51,13 +62,7 @@ func TestAlsoLogins(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	config := d.dropIn(t, "10-keyreeve-strong.conf")
-	plain := "AuthorizedKeysCommand " + d.program
-	chained := strings.Replace(config, plain, plain+fmt.Sprintf(` "--also=%s %%%%u %%u"`, also), 1)
-	if chained == config {
-		t.Fatalf("no %q in %q", plain, config)
-	}
-	server := testenv.StartSSHD(t, chained)
+	server := testenv.StartSSHD(t, d.chained(t, also+" %%u %u"))
 	goodFile, good := testenv.NewKey(t)
 	chainFile, chain := testenv.NewKey(t)
 	lostFile, lost := testenv.NewKey(t)
@@ -105,5 +110,44 @@ func TestAlsoLogins(t *testing.T) {
 	in(goodFile)
 	theirs(chain)
 	in(chainFile)
+	daemon.stop()
+}
+
+// Whose account does not count gets in by no program, whether the rest of his entry can be acted on or not.
+func TestAlsoLoginsOfWhoIsLeftAlone(t *testing.T) {
+	testenv.Need(t, "root", "sshd")
+	d, s := newDesk(t), newSite(t)
+	goodFile, good := testenv.NewKey(t)
+	markFile, mark := testenv.NewKey(t)
+	mallory, bob := guest(t, good), guest(t, good)
+	also := filepath.Join(filepath.Dir(d.program), "also")
+	if err := os.WriteFile(also, []byte("#!/bin/sh\necho '"+good+"'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server := testenv.StartSSHD(t, d.chained(t, also+" %%u"))
+	spoilt := mallory
+	spoilt.home += "*" // which sshd expands
+	put := func(locked bool, keys ...string) {
+		t.Helper()
+		entry := entries(spoilt)
+		if locked {
+			entry = strings.Replace(entry, "objectClass: ldapPublicKey\n", "objectClass: ldapPublicKey\npwdAccountLockedTime: 000001010000Z\n", 1)
+		}
+		bob.keys = keys
+		s.put("registry.ldif", entry+entries(bob))
+	}
+	put(false, good, mark)
+	s.configure("enforce", s.ldifRegistry())
+	s.more(fmt.Sprintf("answer: {dir: %s}\n", d.dir))
+	daemon := s.start()
+	eventually(t, "sshd is answered", func() bool { return server.Login(bob.name, markFile) == nil })
+	if err := server.Login(mallory.name, goodFile); err != nil {
+		t.Fatalf("who is not locked: %v", err)
+	}
+	put(true, good)
+	turnedAway(t, server, bob.name, markFile)
+	if err := server.Login(mallory.name, goodFile); !errors.Is(err, testenv.ErrRefused) {
+		t.Errorf("who is locked: got %v, want ErrRefused", err)
+	}
 	daemon.stop()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,4 +51,32 @@ func (d desk) dropIn(t *testing.T, name string) string {
 func turnedAway(t *testing.T, server *testenv.SSHD, user, key string) {
 	t.Helper()
 	eventually(t, "the key that is no longer registered is refused", func() bool { return errors.Is(server.Login(user, key), testenv.ErrRefused) })
+}
+
+// A directory to which capitals are no other letters has JSmith, and the name service, and so sshd, jsmith: he gets in, his home is kept, and what is
+// revoked goes.
+func TestAnswerLoginsOfNamesInCapitals(t *testing.T) {
+	testenv.Need(t, "root", "sshd")
+	d, s := newDesk(t), newSite(t)
+	goodFile, good := testenv.NewKey(t)
+	lostFile, lost := testenv.NewKey(t)
+	ada := guest(t, good)
+	ada.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", good+"\n"+lost+"\n")
+	directory := ada
+	directory.name = strings.ToUpper(ada.name)
+	put := func(keys ...string) {
+		directory.keys = keys
+		s.put("registry.ldif", entries(directory))
+	}
+	put(good, lost)
+	registry := strings.Replace(s.ldifRegistry(), "}, refresh", ", attributes: {lower: true}}, refresh", 1)
+	s.configure("enforce", registry)
+	s.more(fmt.Sprintf("answer: {dir: %s}\n", d.dir))
+	server := testenv.StartSSHD(t, d.dropIn(t, "10-keyreeve-strong.conf"))
+	daemon := s.start()
+	eventually(t, "who is registered gets in", func() bool { return server.Login(ada.name, goodFile) == nil && server.Login(ada.name, lostFile) == nil })
+	put(good)
+	turnedAway(t, server, ada.name, lostFile)
+	eventually(t, "the home is kept", func() bool { return ada.read(t, "authorized_keys") == good+"\n" })
+	daemon.stop()
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,10 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/internal/krl"
+	"github.com/keyreeve/keyreeve/internal/statefile"
 	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
@@ -99,11 +105,10 @@ func TestDeniedLogins(t *testing.T) {
 
 	junk := fill(t, disk)
 	registered(ada, good)
-	d.await("could not be brought up to date", 1)
+	out(ada, laterFile)
 	out(ada, lostFile)
 	in(ada, goodFile)
-	in(ada, laterFile) // the old list counts
-	// It is registered again: of the list that there is room for, nobody is on it.
+	// It is registered again.
 	bob.keys = []string{good, lost}
 	registered(ada, good)
 	in(ada, lostFile)
@@ -153,4 +158,50 @@ func TestDeniedFileAtTheStart(t *testing.T) {
 	if text, err := os.ReadFile(list); err != nil || string(text) != own {
 		t.Errorf("the file became %q, %v", text, err)
 	}
+}
+
+// On a full disk a list that has outgrown its room leaves the old one, but for keys that are somebody's by now.
+func TestDeniedOnAFullDisk(t *testing.T) {
+	testenv.Need(t, "root", "mount")
+	disk := t.TempDir()
+	if err := syscall.Mount("none", disk, "tmpfs", 0, "size=64k,mode=700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	d := &denied{spare: statefile.Spare{Dir: disk, Name: "list"}, log: zap.NewNop()}
+	hashes := make([]krl.Hash, 1000)
+	for n := range hashes {
+		hashes[n] = sha256.Sum256([]byte{byte(n), byte(n >> 8)})
+	}
+	lists := func(want ...krl.Hash) {
+		t.Helper()
+		if text, err := os.ReadFile(filepath.Join(disk, "list")); err != nil || !bytes.Equal(text, krl.Make(want)) {
+			t.Errorf("the list has %d bytes, want %d keys: %v", len(text), len(want), err)
+		}
+	}
+	put := func(full bool, want ...krl.Hash) {
+		t.Helper()
+		if err := d.put(want); statefile.Full(err) != full || err != nil && !full {
+			t.Errorf("%d keys: %v", len(want), err)
+		}
+	}
+	put(false)
+	junk := fill(t, disk)
+	put(false, hashes[:2]...)
+	put(false, hashes[:300]...)
+	put(false, hashes[:299]...)
+	lists(hashes[:299]...)
+	put(true, hashes...)
+	lists(hashes[:299]...)
+	put(true, hashes[1:]...)
+	lists(hashes[1:299]...)
+	if err := os.Remove(junk); err != nil {
+		t.Fatal(err)
+	}
+	put(false, hashes[1:400]...)
+	lists(hashes[1:400]...)
 }

@@ -11,7 +11,8 @@
 // one the moment at which a key ends, its fingerprint as ssh-keygen -l shows it, and its line of authorized_keys. Moments are seconds since
 // 1970, and 0 is never. Each value says for itself when it ends, so that one look-up is all that a login costs.
 //
-// Records whose keys begin with a NUL, as no user's name does, say how the keys of other programs are judged (chain.go).
+// Records whose keys begin with a NUL, as no user's name does, say how the keys of other programs are judged (chain.go), and from which
+// reading of the registry the file follows. Zeros behind the tables say nothing.
 package answer
 
 import (
@@ -54,13 +55,28 @@ type User struct {
 	Keys []Key
 	// Refused are the fingerprints of keys that no other program can let this user in with; [Everything] is all of them.
 	Refused []string
+	// Until is the moment from which on they are all; the zero time is never.
+	Until time.Time
 }
 
 // Make gives the bytes of a file for these users, each of whom is named once. It does not count from the moment end on; the zero time is never.
 // Equal users in equal order give equal bytes. Rules are those by which the keys of other programs are judged;
 // without keys there are none.
 func Make(users iter.Seq[User], end time.Time, rules Rules) ([]byte, error) {
+	return MakeOf("", users, end, rules)
+}
+
+// originKey is that of the record with the digest of a reading.
+const originKey = "\x00origin"
+
+// MakeOf is Make for a file that says from which reading of the registry it follows, by any word for that; an empty one says nothing.
+func MakeOf(origin string, users iter.Seq[User], end time.Time, rules Rules) ([]byte, error) {
 	m := newMaker()
+	if origin != "" {
+		if err := m.add([]byte(originKey), []byte(origin)); err != nil {
+			return nil, err
+		}
+	}
 	if len(rules.Keys) > 0 {
 		if err := m.add([]byte(rulesKey), appendRules(nil, rules, end)); err != nil {
 			return nil, err
@@ -68,8 +84,8 @@ func Make(users iter.Seq[User], end time.Time, rules Rules) ([]byte, error) {
 	}
 	var value []byte
 	for user := range users {
-		if len(user.Refused) > 0 {
-			value = appendRefused(value[:0], user.Refused, end)
+		if len(user.Refused) > 0 || !user.Until.IsZero() {
+			value = appendRefused(value[:0], user, end)
 			if err := m.add([]byte(refusedKey+user.Name), value); err != nil {
 				return nil, err
 			}
@@ -123,6 +139,12 @@ func Find(file io.ReaderAt, size int64, name string, now time.Time) (user User, 
 		return User{}, false, err
 	}
 	return user, true, nil
+}
+
+// FindOrigin gives the word for the reading from which a file of size bytes follows; it is empty where the file does not say.
+func FindOrigin(file io.ReaderAt, size int64) (string, error) {
+	value, _, err := cdbGet(file, size, []byte(originKey), maxValue)
+	return string(value), err
 }
 
 func parseUser(name, value string, now time.Time) (User, error) {

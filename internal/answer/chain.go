@@ -9,7 +9,8 @@ import (
 )
 
 // What the file says of keys that another program than keyreeve gives sshd: the rules by which they are judged, with those of options, and for a user the
-// fingerprints of those that are not for him, whoever says so. Both begin with the line "1 END", and have an item a line.
+// fingerprints of those that are not for him, whoever says so. Both begin with the line "1 END", and have an item a line; "* MOMENT" stands for
+// all keys from that moment on.
 const (
 	rulesKey   = "\x00rules"
 	refusedKey = "\x00refused "
@@ -58,10 +59,13 @@ func appendRules(dst []byte, rules Rules, end time.Time) []byte {
 	return dst
 }
 
-func appendRefused(dst []byte, fingerprints []string, end time.Time) []byte {
+func appendRefused(dst []byte, user User, end time.Time) []byte {
 	dst = appendHead(dst, end)
-	for _, f := range fingerprints {
+	for _, f := range user.Refused {
 		dst = append(append(dst, f...), '\n')
+	}
+	if !user.Until.IsZero() {
+		dst = append(appendMoment(append(dst, Everything+" "...), user.Until), '\n')
 	}
 	return dst
 }
@@ -99,9 +103,24 @@ func FindRules(file io.ReaderAt, size int64, now time.Time) (rules Rules, err er
 	return rules, nil
 }
 
-// FindRefused gives the fingerprints of the keys that are not for a user, whoever says so.
-func FindRefused(file io.ReaderAt, size int64, name string, now time.Time) ([]string, error) {
-	return findLines(file, size, refusedKey+name, now)
+// FindRefused gives the fingerprints of the keys that are not for a user at the moment now, whoever says so.
+func FindRefused(file io.ReaderAt, size int64, name string, now time.Time) (list []string, err error) {
+	lines, err := findLines(file, size, refusedKey+name, now)
+	for _, line := range lines {
+		text, later := strings.CutPrefix(line, Everything+" ")
+		if !later {
+			list = append(list, line)
+			continue
+		}
+		at, err := parseMoment(text)
+		if err != nil {
+			return nil, err
+		}
+		if ended(at, now) {
+			return []string{Everything}, nil
+		}
+	}
+	return list, err
 }
 
 // findLines gives the items of a record; none where it is not there.

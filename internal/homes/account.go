@@ -16,7 +16,7 @@ const MaxSize = 256 << 10
 
 // Bounds of the two texts that come from the registry and end in system calls.
 const (
-	maxName = 32
+	maxName = 255 // NAME_MAX: sshd puts names into paths
 	maxHome = 1024
 )
 
@@ -46,8 +46,10 @@ type Account struct {
 
 // Check reports why the account cannot be served, nil when it can. Rules:
 //
-//   - the name matches ^[a-z_][a-z0-9_.-]{0,31}\$?$ (useradd(8) of the shadow
-//     suite, plus dots), because sshd and helpers pass names on unquoted;
+//   - the name matches ^[A-Za-z0-9_][A-Za-z0-9_.@+$~-]{0,254}$: what directories
+//     and NSS have, capitals, student numbers and user@domain among it, and no
+//     character that is one of a path, a pattern (sshd from 10.0 on), a shell's
+//     quotes or blanks, or sshd's lists of names;
 //   - uid and gid are 0..2^32-2 (2^32-1 means "no change" to the kernel,
 //     setfsuid(2), chown(2));
 //   - the home is absolute, clean, not "/", at most 1024 bytes, free of control
@@ -77,15 +79,14 @@ func Tidy(home string) string {
 }
 
 func validName(name string) bool {
-	name = strings.TrimSuffix(name, "$")
 	if name == "" || len(name) > maxName {
 		return false
 	}
 	for i := range len(name) {
 		c := name[i]
 		switch {
-		case c >= 'a' && c <= 'z', c == '_':
-		case i > 0 && (c >= '0' && c <= '9' || c == '.' || c == '-'):
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_':
+		case i > 0 && strings.IndexByte(".@+$~-", c) >= 0:
 		default:
 			return false
 		}

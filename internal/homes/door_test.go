@@ -212,7 +212,17 @@ func TestAccountCheck(t *testing.T) {
 	if err := fine.Check(); err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{"", "$", "A", "9a", "-a", ".", "a b", "a/b", "a\n", "root\x00", "é", "a$$", strings.Repeat("a", 33), "a*"} {
+	for _, name := range []string{"A", "JSmith", "s4711", "4711", "Ada.L", "ada@EXAMPLE.ORG", "HOST$", "a$$", "_a", strings.Repeat("a", 255)} {
+		a := fine
+		a.Name = name
+		if err := a.Check(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{
+		"", "$", "-a", "+a", "~a", "@a", ".", "..", ".a", "a b", "a\tb", "a/b", "a:b", "a,b", "a\n", "root\x00", "a\x7f", "é", strings.Repeat("a", 256), "a*", "a?", "a[b]", `a\b`, "a%u",
+		"a;b", "a'", `a"`, "a`", "a(b)", "a!", "a#", "a=b", "a|b", "a&b", "a<b",
+	} {
 		a := fine
 		a.Name = name
 		if err := a.Check(); !errors.Is(err, ErrRefused) {

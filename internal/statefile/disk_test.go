@@ -20,7 +20,7 @@ const tracedDir = "KEYREEVE_TEST_TRACED"
 func TestOnTheDisk(t *testing.T) {
 	if dir := os.Getenv(tracedDir); dir != "" {
 		data := []byte("data")
-		if err := errors.Join(statefile.Create(dir, "create", data), statefile.Replace(dir, "replace", data), statefile.ReplaceShared(dir, "shared", data)); err != nil {
+		if err := errors.Join(statefile.Create(dir, "create", data), statefile.Replace(dir, "replace", data), statefile.Spare{Dir: dir, Name: "shared", Shared: true}.Replace(data)); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -46,11 +46,12 @@ func TestOnTheDisk(t *testing.T) {
 	}
 	var calls []string
 	for line := range strings.Lines(string(text)) {
-		if found := regexp.MustCompile(`\b(fsync|link|rename)\w*\(.*?` + regexp.QuoteMeta(dir) + `(/\.new)?`).FindStringSubmatch(line); found != nil {
+		if found := regexp.MustCompile(`\b(fsync|link|rename)\w*\(.*?` + regexp.QuoteMeta(dir) + `(/\.new|/\.spare)?`).FindStringSubmatch(line); found != nil {
 			calls = append(calls, found[1]+found[2])
 		}
 	}
-	want := "fsync/.new link/.new fsync " + strings.Repeat("fsync/.new rename/.new fsync ", 2)
+	// The spare is made under its name; where there is no file yet, it cannot be exchanged with one.
+	want := "fsync/.new link/.new fsync fsync/.new rename/.new fsync rename/.new fsync/.spare rename/.spare rename/.spare fsync "
 	if got := strings.Join(calls, " ") + " "; got != want {
 		t.Errorf("the calls are %q, want %q: %s", got, want, text)
 	}

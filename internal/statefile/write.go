@@ -40,34 +40,7 @@ func Replace(dir, name string, data []byte) error {
 	return syncDir(dir)
 }
 
-// ReplaceShared is Replace for a file that one group may read, mode 0640: that of dir, which is a directory of root's, or of this process' user, with the
-// set-group-ID bit and closed to others. So nobody's rights are needed but those of the directory's owner: a process may give a file to a
-// group that it is not in only with CAP_CHOWN (chown(2)), and a directory gives its own group (inode(7), S_ISGID).
-func ReplaceShared(dir, name string, data []byte) error {
-	gid, err := sharedBy(dir)
-	if err != nil {
-		return err
-	}
-	file, err := temp(dir, name)
-	if err != nil {
-		return err
-	}
-	info, err := file.Stat()
-	if err == nil {
-		if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Gid != gid {
-			err = fmt.Errorf("%s: a new file there does not get the group of the directory", dir)
-		}
-	}
-	if err == nil {
-		err = file.Chmod(0o640)
-	}
-	if err := rename(file, filepath.Join(dir, name), errors.Join(err, fill(file, data))); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// sharedBy gives the group of a directory that is fit for ReplaceShared.
+// sharedBy gives the group of a directory that a file in it is to be shared by.
 func sharedBy(dir string) (gid uint32, err error) {
 	info, err := os.Lstat(dir)
 	if err != nil {
