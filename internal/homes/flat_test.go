@@ -237,6 +237,25 @@ func TestFlatDirectoryWithAFileOfHis(t *testing.T) {
 	}
 }
 
+// Without room for anything new what goes goes, and what is granted stays.
+func TestFlatDirectoryWithoutRoom(t *testing.T) {
+	k := newFlat(t, "tmpfs")
+	k.write(k.file, bad+good, 0o644, 0)
+	before := k.read().Version
+	k.must(unix.Mount("none", filepath.Dir(k.file), "", unix.MS_REMOUNT, "size=16k"))
+	for err := error(nil); err == nil; err = os.WriteFile(filepath.Join(filepath.Dir(k.file), "fill"+time.Now().String()), make([]byte, 4096), 0o600) {
+	}
+	more := strings.Repeat("# more\n", 1000)
+	if err := k.door.Replace(k.Account, k.file, before, []byte(good+more)); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("Replace: %v", err)
+	}
+	k.plain(strings.Repeat("#", len(bad)-1) + "\n" + good)
+	k.must(k.door.Replace(k.Account, k.file, k.read().Version, []byte(good)))
+	if got := k.content(k.file); strings.Contains(got, bad) || !strings.HasSuffix(got, good) {
+		t.Errorf("the file holds %q", got)
+	}
+}
+
 // The new file is nobody's to open before it has its name, and everybody's then.
 func TestFlatDirectoryWithANewFile(t *testing.T) {
 	k := newFlat(t, "")

@@ -38,6 +38,9 @@ func (j *job) rework() error {
 	return j.verify(fd)
 }
 
+// errRest says that all that was to go has gone, and that there is no room for what was to come.
+var errRest = errors.New("nothing unknown is left in the file, and nothing could be added")
+
 func (j *job) reworkOpen(fd int) error {
 	now, err := stat(fd)
 	if err != nil {
@@ -72,7 +75,9 @@ func (j *job) reworkOpen(fd int) error {
 	if now.uid == 0 {
 		mode = j.mode()
 	}
-	err = pwrite(fd, text)
+	if err = pwrite(fd, text); noRoom(err) {
+		return errors.Join(fmt.Errorf("%w: %w", errRest, err), unix.Ftruncate(fd, int64(len(old))))
+	}
 	if err == nil {
 		err = unix.Ftruncate(fd, int64(len(text)))
 	}

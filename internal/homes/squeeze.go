@@ -103,8 +103,11 @@ func (j *job) squeeze(why error) error {
 // squeezeShared is squeeze in a shared directory.
 func (j *job) squeezeShared(why error) error {
 	err := j.rework()
-	if err == nil || errors.Is(err, ErrChanged) {
+	switch {
+	case err == nil || errors.Is(err, ErrChanged):
 		return err
+	case errors.Is(err, errRest):
+		return errors.Join(why, err)
 	}
 	free, held := j.exclude(j.at)
 	if held != nil {
