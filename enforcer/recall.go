@@ -141,11 +141,14 @@ func (l *loop) collect(user string, since, began time.Time, wanted func(recalled
 		case err != nil:
 			wrong = err
 			continue
-		case c.Time.After(began):
-			continue // it is of a look of ours
+		case c.Time.After(began) && !c.Time.After(time.Now()):
+			continue // it is of a look of ours; what is ahead even now, of a clock that was
 		case c.User != p.user:
 			tell() // all of his together, since the first line of a key that is told comes back
 			p = passed{user: c.User}
+		}
+		if c.Time.After(began) {
+			c.Time = began
 		}
 		p.lines = merge(p.lines, slices.DeleteFunc(went(c), func(r recalled) bool { return !wanted(r) }))
 	}

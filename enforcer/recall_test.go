@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -86,6 +87,34 @@ func TestRunnerRecallsOverARestart(t *testing.T) {
 				play(d, a)
 				d.end()
 			})
+		})
+	}
+}
+
+// The clock was half an hour ahead when a key went, and is right when the next daemon starts: that the copy is of a later hour does not make it
+// one of that daemon's own.
+func TestRunnerRecallsAfterAClockAhead(t *testing.T) {
+	for _, ahead := range []time.Duration{0, 30 * time.Minute} {
+		c := newCentre(t)
+		a := c.account("alice", clean+lineB+"\n")
+		synctest.Test(t, func(t *testing.T) {
+			d := newDaemon(t, c)
+			d.hand.Now = func() time.Time { return time.Now().Add(ahead) }
+			d.source.set(register(t, nil, onlyA, a), nil)
+			d.start()
+			d.want(a, clean, "while it is not registered")
+			d.end()
+			d.hand.Now = time.Now
+			d.equip()
+			d.start()
+			time.Sleep(time.Minute)
+			d.source.set(twoKeys(t, a), nil)
+			time.Sleep(40 * time.Minute)
+			synctest.Wait()
+			if got := c.read(a); !strings.Contains(got, lineB) {
+				t.Errorf("clock %v ahead: the registered key is not back:\n%s", ahead, got)
+			}
+			d.end()
 		})
 	}
 }

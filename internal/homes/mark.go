@@ -124,6 +124,13 @@ func (j *job) settle(dir handle, prefix string) {
 		return
 	}
 	defer at.close()
+	if err == nil {
+		free, held := j.exclude(at)
+		if held != nil {
+			return
+		}
+		defer free()
+	}
 	if err == nil && at.is(unix.S_IFREG) && at.size == 0 && at.uid == j.uid {
 		_ = unlinkat(dir.fd, prefix+markSuffix, 0)
 		return

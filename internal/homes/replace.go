@@ -43,6 +43,7 @@ import (
 //     directory goes aside, and if it cannot, the file: renamed, closed (mode 0) or removed; then the
 //     error is the file system's. A crash in that leaves a mixture;
 //   - a lock of the directory that is not given back, see ErrStuck: a plain file of the user's is overwritten in place;
+//   - somebody who has a file of a directory of root's open, outside the home: see rework. It holds the lines of after then, beside comments of number signs;
 //   - a full disk or quota: the old file is overwritten in place when that is
 //     safe (a crash then leaves a mixture), else moved aside under a fixed name,
 //     and then the error is the file system's. As long as that mark is there and
@@ -158,9 +159,12 @@ func (j *job) run(renew bool) error {
 		err = fmt.Errorf("new file: %w", err)
 	default:
 		defer temp.discard()
-		err = j.withoutName(j.settleIn(temp))
-		if err == nil {
+		switch err = j.withoutName(j.settleIn(temp)); {
+		case err == nil:
 			err = j.verify(temp.fd)
+		case errors.Is(err, errHeld):
+			temp.discard()
+			err = j.rework()
 		}
 	}
 	if err != nil {
@@ -246,6 +250,11 @@ func (j *job) install(temp *temp) error {
 	if at.fd >= 0 {
 		copyLabel(at.fd, temp.fd)
 	}
+	free, err := j.exclude(at)
+	if err != nil {
+		return err
+	}
+	defer free()
 	switch {
 	case now.nothing():
 		err = temp.rename(j.spot.name)

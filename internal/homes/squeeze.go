@@ -62,6 +62,9 @@ func (j job) overHeld(d *Door, a Account, s spot) error {
 			if j.holdsAfter(j.at) && untidy(j.at.node, j.uid) == "" {
 				return ErrStuck // it is more that is to be changed
 			}
+			if j.p.shared() {
+				return j.rework()
+			}
 			j.before = j.seen.Version // also of a file that does not keep still: what is in it goes
 			fd := j.overwrite(false)
 			if fd < 0 {
@@ -86,12 +89,32 @@ func (j *job) squeeze(why error) error {
 	if (j.guarded() || !noRoom(why)) && j.holdsAfter(j.at) {
 		return fmt.Errorf("what the file holds is right, and no more can be done: %w", why)
 	}
+	if j.p.shared() {
+		return j.squeezeShared(why)
+	}
 	fd := j.overwrite(noRoom(why))
 	if fd < 0 {
 		return errors.Join(fmt.Errorf("the old file goes aside: %w", why), j.suspend(j.p.dir, j.spot.name, hidden(j.spot.name)))
 	}
 	defer closeFD(fd)
 	return j.verify(fd)
+}
+
+// squeezeShared is squeeze in a shared directory.
+func (j *job) squeezeShared(why error) error {
+	err := j.rework()
+	switch {
+	case err == nil || errors.Is(err, ErrChanged):
+		return err
+	case errors.Is(err, errRest):
+		return errors.Join(why, err)
+	}
+	free, held := j.exclude(j.at)
+	if held != nil {
+		return errors.Join(why, err)
+	}
+	defer free()
+	return errors.Join(fmt.Errorf("the old file goes aside: %w", why), err, j.suspend(j.p.dir, j.spot.name, hidden(j.spot.name)))
 }
 
 // overwrite returns the descriptor of the file when that holds the new content

@@ -28,6 +28,7 @@ var insiders = map[string]string{
 	"TestOtherThreadsStayRoot":          "as above",
 	"TestFirstThreadStaysRoot":          "as above",
 	"TestLastLook":                      "it stops in the midst of a change",
+	"TestFlatDirectoryWithANewFile":     "as above",
 	"TestNewFileWithASecondName":        "as above",
 	"TestDiscardSparesTheUsersFile":     "as above",
 	"TestNoDescriptorLeft":              "it takes descriptors from the process of the Door",

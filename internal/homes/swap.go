@@ -136,6 +136,11 @@ func (j *job) rid(dir handle, name string, fresh node, deep bool) bool {
 	dead := by.host == j.door.maker.host && by.dead()
 	switch {
 	case at.is(unix.S_IFREG) && (dead || at.ctime <= fresh.ctime-j.door.grace.Nanoseconds()):
+		free, err := j.exclude(at)
+		if err != nil {
+			return false
+		}
+		defer free()
 		return unlinkat(dir.fd, name, 0) == nil
 	case at.is(unix.S_IFLNK) && dead:
 		return aside(dir.fd, name, hidden(j.spot.name)) == nil

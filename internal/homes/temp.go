@@ -14,7 +14,8 @@ type temp struct {
 	name string
 	fd   int
 	node node
-	gone bool // renamed away
+	gone bool   // renamed away
+	mode uint32 // that it is given once it has its place; 0: it has it
 }
 
 // stage writes the new content under a temporary name, so that it can be renamed
@@ -52,7 +53,11 @@ func (j *job) stageIn(dir handle) (*temp, error) {
 		if j.uid == uint32(j.account.UID) { //nolint:gosec // checked by Account.Check
 			gid = j.account.GID
 		}
-		err = t.fill(j.after, gid, j.mode())
+		mode := j.mode()
+		if j.p.shared() {
+			mode, t.mode = 0o600, mode // nobody else may open it until it is renamed
+		}
+		err = t.fill(j.after, gid, mode)
 	}
 	if err != nil {
 		t.discard()
@@ -108,6 +113,11 @@ func (t *temp) try(name string, flags uint) (known bool, err error) {
 	switch {
 	case err == nil:
 		t.gone = true
+		if t.mode != 0 {
+			if err := fchmod(t.fd, t.mode); err != nil && !errors.Is(err, unix.EPERM) { // see mend
+				return true, err
+			}
+		}
 		return true, nil
 	case flags != 0 && unknownFlag(err):
 		return false, nil
@@ -129,6 +139,7 @@ func (t *temp) discard() {
 		}
 	}
 	closeFD(t.fd)
+	t.fd, t.gone = -1, true
 }
 
 // aside renames what stands under a name of a directory to a name beside it that

@@ -34,6 +34,8 @@ func Child() (status int, child bool) {
 		err = holdByWrite(arguments[0], arguments[1])
 	case "list":
 		err = holdByList(arguments[0], arguments[1])
+	case "read":
+		err = holdByRead(arguments[0], arguments[1])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -64,6 +66,12 @@ func HoldFile(tb testing.TB, a Account, file, text string) *Stall {
 func HoldDir(tb testing.TB, a Account, dir string) *Stall {
 	tb.Helper()
 	return hold(tb, a, "list", dir, "")
+}
+
+// HoldByRead is HoldFile for who may read the file alone: he does so with O_DIRECT, into such a mapping.
+func HoldByRead(tb testing.TB, a Account, file string) *Stall {
+	tb.Helper()
+	return hold(tb, a, "read", file, "")
 }
 
 func hold(tb testing.TB, a Account, how, target, text string) *Stall {
@@ -260,6 +268,22 @@ func holdByWrite(page, target string) error {
 	}
 	_, err = syscall.Pwrite(int(file.Fd()), memory, 0)
 	return err
+}
+
+func holdByRead(page, target string) error {
+	memory, err := mapped(page, syscall.PROT_READ|syscall.PROT_WRITE)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(target, os.O_RDONLY|syscall.O_DIRECT, 0) //nolint:gosec // the user's file
+	if err != nil {
+		return err
+	}
+	_, _, errno := syscall.Syscall6(syscall.SYS_PREAD64, file.Fd(), uintptr(unsafe.Pointer(&memory[0])), fusePage, 0, 0, 0) //nolint:gosec // see holdByList
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 func holdByList(page, target string) error {
