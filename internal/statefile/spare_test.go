@@ -177,7 +177,7 @@ func TestSpareHeals(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := range 3 {
-			if err := s.Replace([]byte(fmt.Sprint(name, n))); err != nil {
+			if err := s.Replace(fmt.Append(nil, name, n)); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			text, err := os.ReadFile(path)
