@@ -156,9 +156,12 @@ func (f Forced) Over(own Options) (Options, error) {
 func (f Forced) Lift(own Options, lists ...Options) (lifted Options, err error) {
 	now := f.Options()
 	for i := 0; ; i++ {
-		for _, list := range lists {
-			for !list.IsZero() && !now.endsWith(list) && own.endsWith(list) {
-				own = Options{text: strings.TrimSuffix(strings.TrimSuffix(own.text, list.text), ",")}
+		for is := true; is; {
+			is = false
+			for _, list := range lists { // once more after each, since one may stand behind another
+				if !list.IsZero() && !now.endsWith(list) && own.endsWith(list) {
+					own, is = Options{text: strings.TrimSuffix(strings.TrimSuffix(own.text, list.text), ",")}, true
+				}
 			}
 		}
 		// What is put behind may make such an end of what was none: then the next look would lift it.

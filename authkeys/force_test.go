@@ -82,6 +82,9 @@ func TestForcedJoin(t *testing.T) {
 		{`from="10.0.0.0/8"`, `from="192.0.2.7"`, `error`},
 		{`from="a.example.org"`, `from="192.0.2.7"`, `error`},
 		{`from="10.0.0.1/8"`, ``, `error`},
+		{`from="10.0.0.0/8,::ffff:192.0.2.7"`, ``, `error`},
+		{`from="!::ffff:c000:200/120,*"`, ``, `error`},
+		{`from="10.2.0.0/16,10.1.0.0/16,10.1.2.0/24,2001:db8::/32"`, `from="::/0,10.0.0.0/8,10.0.0.0/15"`, `from="10.1.0.0/16,10.2.0.0/16,2001:db8::/32"`},
 		{`from="!10.0.0.1"`, ``, `error`},
 		{`from="10.0.0.1, 10.0.0.2"`, ``, `error`},
 		{`from=""`, ``, `error`},
@@ -170,16 +173,20 @@ func TestForcedStand(t *testing.T) {
 		if _, err := authkeys.ParseOptions(got.String()); err != nil {
 			rt.Fatalf("%s over %s: sshd would refuse %s: %v", demand, own, got, err)
 		}
-		once := draw(rt, "lifted").Only(forcible)
-		lifted, err := f.Lift(own, once)
+		once := []authkeys.Options{draw(rt, "lifted").Only(forcible), draw(rt, "lifted as well").Only(forcible)}
+		line := own
+		if rapid.Bool().Draw(rt, "both were forced") {
+			line = joined(rt, own.Only(repeats), once[0].Only(repeats), once[1])
+		}
+		lifted, err := f.Lift(line, once...)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if again, err := f.Lift(lifted, once); err != nil || again != lifted {
-			rt.Fatalf("%s lifted from %s: %s becomes %s, %v", once, own, lifted, again, err)
+		if again, err := f.Lift(lifted, once...); err != nil || again != lifted {
+			rt.Fatalf("%s lifted from %s: %s becomes %s, %v", once, line, lifted, again, err)
 		}
 		if again, err := f.Over(lifted); err != nil || again != lifted {
-			rt.Fatalf("%s lifted from %s: %s lacks what is forced, %s", once, own, lifted, demand)
+			rt.Fatalf("%s lifted from %s: %s lacks what is forced, %s", once, line, lifted, demand)
 		}
 		if again, err := f.Over(got); err != nil || again != got {
 			rt.Fatalf("%s over %s: %s becomes %s, %v", demand, own, got, again, err)
@@ -200,6 +207,24 @@ func TestForcedStand(t *testing.T) {
 		}
 	})
 }
+
+// joined are the options of several lists, one behind the other.
+func joined(rt *rapid.T, lists ...authkeys.Options) authkeys.Options {
+	var texts []string
+	for _, list := range lists {
+		if !list.IsZero() {
+			texts = append(texts, list.String())
+		}
+	}
+	o, err := authkeys.ParseOptions(strings.Join(texts, ","))
+	if err != nil {
+		rt.Fatal(err)
+	}
+	return o
+}
+
+// repeats reports whether an option may stand twice.
+func repeats(name string) bool { return name != "from" && name != "command" }
 
 func forcible(name string) bool {
 	switch strings.TrimPrefix(name, "no-") {
@@ -236,6 +261,12 @@ func TestForcedLift(t *testing.T) {
 		got, err := f.Lift(options(t, c.own), options(t, `restrict,from="10.0.0.0/8"`))
 		if err != nil || got.String() != c.want {
 			t.Errorf("%s, now %s: got %s (%v), want %s", c.own, c.forced, got, err, c.want)
+		}
+	}
+	var none authkeys.Forced // of several lists one may stand behind another, and all go in one look
+	for _, own := range []string{`no-pty,no-user-rc`, `no-user-rc,no-pty`, `no-pty,no-user-rc,no-pty`} {
+		if got, err := none.Lift(options(t, own), options(t, `no-pty`), options(t, `no-user-rc`)); err != nil || !got.IsZero() {
+			t.Errorf("%s: got %s, %v", own, got, err)
 		}
 	}
 }

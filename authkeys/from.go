@@ -1,6 +1,7 @@
 package authkeys
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -8,8 +9,9 @@ import (
 	"strings"
 )
 
-// prefixes reads the value of from as addresses and networks alone, in the forms that sshd and this package read in the same way. ok is
-// false for anything else: host names, wildcards and negations; a network with bits behind its mask, with which sshd refuses everybody
+// prefixes reads the value of from as addresses and networks alone, in the forms that sshd and this package read in the same way, none within
+// another, in order. ok is false for anything else: host names, wildcards and negations; a network with bits behind its mask, with which sshd
+// refuses everybody
 // (addr_match_list of addrmatch.c); IPv4 in IPv6, which sshd never sees (ssh_remote_ipaddr of packet.c gives IPv4).
 func prefixes(value string) (list []netip.Prefix, ok bool) {
 	for text := range strings.SplitSeq(value, ",") {
@@ -25,7 +27,22 @@ func prefixes(value string) (list []netip.Prefix, ok bool) {
 		}
 		list = append(list, p)
 	}
-	return list, true
+	return outer(list), true
+}
+
+// outer leaves out what is within another network, and sorts the rest.
+func outer(list []netip.Prefix) []netip.Prefix {
+	slices.SortFunc(list, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	var last netip.Prefix
+	return slices.DeleteFunc(list, func(p netip.Prefix) bool {
+		within := last.IsValid() && last.Overlaps(p) // that one comes first
+		if !within {
+			last = p
+		}
+		return within
+	})
 }
 
 // meet gives the value of a from that admits whom both of two values do, in one form: no network within another, in order.
@@ -50,19 +67,8 @@ func meet(a, b string) (string, error) {
 	if len(both) == 0 {
 		return "", errors.New("no address is in both")
 	}
-	slices.SortFunc(both, func(a, b netip.Prefix) int {
-		if c := a.Addr().Compare(b.Addr()); c != 0 {
-			return c
-		}
-		return a.Bits() - b.Bits()
-	})
 	var words []string
-	var last netip.Prefix
-	for _, p := range both {
-		if last.IsValid() && last.Overlaps(p) {
-			continue // it is within that one, which comes first
-		}
-		last = p
+	for _, p := range both { // in order, and apart from each other, as both lists are
 		if p.IsSingleIP() {
 			words = append(words, p.Addr().String())
 		} else {
@@ -81,6 +87,8 @@ func checkFrom(value string) error {
 		switch {
 		case pattern == "" || strings.ContainsAny(pattern, " \t"):
 			return fmt.Errorf("from: %q is no pattern", word)
+		case mapped(pattern):
+			return fmt.Errorf("from: %q is IPv4 in IPv6, which sshd never sees: write the IPv4 address", word)
 		case !strings.Contains(pattern, "/"):
 			continue
 		}
@@ -92,4 +100,11 @@ func checkFrom(value string) error {
 		return errors.New("from: there are negations only, so that it matches nobody")
 	}
 	return nil
+}
+
+// mapped reports whether a pattern is an address or a network of IPv4 in IPv6, which matches nobody (see prefixes).
+func mapped(pattern string) bool {
+	text, _, _ := strings.Cut(pattern, "/")
+	address, err := netip.ParseAddr(text)
+	return err == nil && address.Is4In6()
 }

@@ -79,7 +79,13 @@ func (l *Ledger) Seed(good *Kept, now time.Time) (a Accepted, lost bool) {
 	case good == nil:
 		return a, false
 	case l.source == "":
-		return l.Accept(good.Snapshot, good.SourceID, false, good.Read), true
+		a = l.Accept(good.Snapshot, good.SourceID, false, good.Read)
+		for _, m := range l.members {
+			for i := range m.keys { // when they were seen first was lost as well
+				m.keys[i].seen = time.Time{}
+			}
+		}
+		return a, true
 	}
 	return l.Accept(good.Snapshot, good.SourceID, false, now), false
 }

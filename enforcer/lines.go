@@ -87,8 +87,8 @@ func (w *writer) write(line authkeys.Line) policy.Verdict {
 	if line.Kind != authkeys.Entry {
 		return w.append(line, line)
 	}
-	w.present[line.Key] = true
 	if g := w.bound[line.Key]; g != nil {
+		w.present[line.Key] = true
 		return w.writeBound(g, line)
 	}
 	free := line
@@ -97,6 +97,7 @@ func (w *writer) write(line authkeys.Line) policy.Verdict {
 		// As one whose own options alone are too many, which is no line of ours either.
 		return policy.Verdict{Reason: authkeys.ReasonMalformedOptions, Detail: err.Error()}
 	}
+	w.present[line.Key] = true
 	at := lineKey{free.Key, free.Options}
 	if w.written[at] {
 		return duplicate()
@@ -158,12 +159,12 @@ func (w *writer) bring(lines []authkeys.Line) (back []authkeys.Line) {
 	return back
 }
 
-// missing lists the grants of which the file has no line. What is held or withheld stays where it is, and
-// comes nowhere else.
-func (w *writer) missing() []policy.Grant {
+// missing lists the grants of which the file has no line. What is held stays where it is, and comes nowhere else; nor does what is withheld,
+// but for a file that may have hidden it.
+func (w *writer) missing(withheld bool) []policy.Grant {
 	var list []policy.Grant
 	for _, g := range w.grants {
-		if !w.present[g.Key] && g.Held == "" && g.Withheld == "" {
+		if !w.present[g.Key] && g.Held == "" && (withheld || g.Withheld == "") {
 			list = append(list, g)
 		}
 	}

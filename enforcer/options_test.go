@@ -44,6 +44,36 @@ func TestPlanForcedOptions(t *testing.T) {
 	}
 }
 
+// A line that has no room for what is forced goes, and its key does not go with it where all of them are to be there.
+func TestPlanForcedTooMany(t *testing.T) {
+	long := `command="` + strings.Repeat("x", 4085) + `" ` + lineA + "\n"
+	for state, install := range map[homes.State]bool{homes.Regular: true, homes.Unreadable: false, homes.Symlink: false} {
+		file := regular(long)
+		file.State = state
+		in := enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: file, Install: install, Grants: judging(t, rules("restrict", 0), nil, lineA)}
+		if p := enforcer.MakePlan(in); string(p.After) != "restrict "+lineA+"\n" {
+			t.Errorf("%v: got %q", state, p.After)
+		}
+	}
+}
+
+// What a file may hide that gives way whole is there afterwards, also for a host whose sshd is newer.
+func TestWithheldHidden(t *testing.T) {
+	for _, state := range []homes.State{homes.Symlink, homes.Oversize, homes.Unreadable, homes.BadDir} {
+		file := regular("")
+		file.State = state
+		in := enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: file, Grants: judging(t, rules("", 7), nil, "verify-required "+lineA, lineB)}
+		p := enforcer.MakePlan(in)
+		if want := "verify-required " + lineA + "\n" + lineB + "\n"; string(p.After) != want {
+			t.Errorf("%v: got %q, want %q", state, p.After, want)
+		}
+		in.File = regular(string(p.After))
+		if again := enforcer.MakePlan(in); again.Change {
+			t.Errorf("%v: %q becomes %q", state, p.After, again.After)
+		}
+	}
+}
+
 // A key of which this host's sshd would ignore the line is in no answer and is not written anew; in a file its line stays, in the form that
 // it has on a host whose sshd is newer.
 func TestWithheld(t *testing.T) {

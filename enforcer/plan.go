@@ -149,7 +149,7 @@ func MakePlan(in Input) Plan {
 
 // install plans a file of all grants where none can be read and the centre wants one.
 func (p *Plan) install(in Input) {
-	missing := newWriter(nil, in).missing()
+	missing := newWriter(nil, in).missing(false)
 	if !in.Install || len(missing) == 0 {
 		return
 	}
@@ -177,7 +177,7 @@ func (p *Plan) replace(in Input, reason policy.Reason, detail string) {
 		}
 		w.write(line)
 	}
-	p.Add = w.missing()
+	p.Add = w.missing(true) // another host, whose sshd is newer, may read the file
 	p.After, p.Change = appendGrants(w.out, p.Add), true
 }
 
@@ -242,7 +242,7 @@ func (p *Plan) lines(in Input) {
 	}
 	p.Back = w.bring(in.Bring)
 	if in.Install {
-		p.Add = w.missing()
+		p.Add = w.missing(false)
 		w.out = appendGrants(w.out, p.Add)
 	}
 	p.After = w.out

@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/registry"
 )
 
 // sighted tells of a key: whose, and in which hours it was seen first, missed and its user missed ("-": never).
@@ -89,6 +90,23 @@ func TestSightingsOfAnOlderFile(t *testing.T) {
 	}
 	b.accept(5, "one", entry(t, "alice", lineA, lineB))
 	if got := append(sighted(t, b.ledger, lineA), sighted(t, b.ledger, lineB)...); !slices.Equal(got, []string{"alice - - -", "alice 5 - -"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+// With the ledger it is lost when a key was seen first: the last good reading had it, and those before are not known.
+func TestSightingsOfALostLedger(t *testing.T) {
+	b := newBook(t)
+	snapshot, err := registry.New([]registry.User{entry(t, "alice", lineA)}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := &enforcer.Kept{Snapshot: snapshot, SourceID: "one", Read: noon}
+	if _, lost := b.ledger.Seed(good, noon.Add(time.Hour)); !lost {
+		t.Fatal("it was never fed")
+	}
+	b.accept(2, "one", entry(t, "alice", lineA, lineB))
+	if got := append(sighted(t, b.ledger, lineA), sighted(t, b.ledger, lineB)...); !slices.Equal(got, []string{"alice - - -", "alice 2 - -"}) {
 		t.Errorf("%v", got)
 	}
 }

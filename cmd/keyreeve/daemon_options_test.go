@@ -101,11 +101,22 @@ func TestDaemonFollowsHostName(t *testing.T) {
 	if text := m.read(t, "authorized_keys"); text != keys["A"]+"\n" {
 		t.Errorf("before the host has its name, the file has %q", text)
 	}
-	rename := exec.CommandContext(t.Context(), "nsenter", "-t", strconv.Itoa(d.cmd.Process.Pid), "-u", "sh", "-c", "echo login7.example.org >/proc/sys/kernel/hostname")
-	if said, err := rename.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
+	rename := func(name string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "nsenter", "-t", strconv.Itoa(d.cmd.Process.Pid), "-u", "sh", "-c", "echo "+name+" >/proc/sys/kernel/hostname")
+		if said, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+		s.put("sshd_config", "# what sshd is asked for again; else the next sweep would be: "+name+"\n")
 	}
-	s.put("sshd_config", "# what sshd is asked for again; else the next sweep would be\n")
+	rename("login7.example.org")
 	eventually(t, "the forced options", func() bool { return m.read(t, "authorized_keys") == "restrict "+keys["A"]+"\n" })
+	// A name that is not known is none of another host.
+	rename("")
+	d.await("the names of this host are not known", 1)
+	m.write(t, "authorized_keys", keys["A"]+"\n")
+	eventually(t, "the forced options", func() bool { return m.read(t, "authorized_keys") == "restrict "+keys["A"]+"\n" })
+	d.signal(syscall.SIGHUP)
+	d.await("configuration not taken; the old one stays in force", 1)
 	d.stop()
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +30,10 @@ func compile(ctx context.Context, c config.Config, sshd *host.SSHD, left func(se
 	if err != nil {
 		return enforcer.Settings{}, err
 	}
-	c.Policy.Host = hostOf(ctx, sshd)
+	c.Policy.Host, err = hostOf(ctx, sshd)
+	if err != nil && slices.ContainsFunc(c.Policy.Options.Force, func(f policy.Force) bool { return f.Hosts != nil }) {
+		return enforcer.Settings{}, fmt.Errorf("which of policy.options.force is for this host is not known: %w", err)
+	}
 	rules, err := policy.Compile(c.Policy, blocklists...)
 	if errors.Is(err, policy.ErrSSHD) {
 		return enforcer.Settings{}, withHint(err, "leave the option out of policy.options.force for this host, or install a newer OpenSSH; nothing is changed until then")
@@ -52,13 +56,13 @@ func compile(ctx context.Context, c config.Config, sshd *host.SSHD, left func(se
 	}, nil
 }
 
-// hostOf is where the policy is to hold.
-func hostOf(ctx context.Context, sshd *host.SSHD) policy.Host {
-	h := policy.Host{Names: host.Names()}
+// hostOf is where the policy is to hold. With an error names may be missing.
+func hostOf(ctx context.Context, sshd *host.SSHD) (h policy.Host, err error) {
+	h.Names, err = host.Names()
 	if r, ok := sshd.Release(ctx); ok {
 		h.SSHD = authkeys.Version(r)
 	}
-	return h
+	return h, err
 }
 
 // blocklistBound is far above what badkeys publishes, 60 MB in 2026.

@@ -2,6 +2,9 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
@@ -20,7 +23,7 @@ var release = regexp.MustCompile(`\bOpenSSH_([0-9]+)\.([0-9]+)`)
 func askRelease(ctx context.Context, program string) (r Release, ok bool) {
 	_, said, err := runBoth(ctx, program, "-V")
 	if err != nil {
-		said = err.Error()
+		said = strings.ReplaceAll(err.Error(), program, "") // which may have a version in its name
 	}
 	version := release.FindStringSubmatch(said)
 	if version == nil {
@@ -33,44 +36,45 @@ func askRelease(ctx context.Context, program string) (r Release, ok bool) {
 
 // asked is what a program said of its version.
 type asked struct {
-	mu    sync.Mutex
-	stamp stamp
-	r     Release
-	ok    bool
+	mu sync.Mutex
+	r  Release
+	ok bool
 }
 
-// Release is the version of this host's sshd. It is asked once, and again when the program is another one; what was said last outlives a failure.
-// ok is false where nothing is known: nobody is asked, there is no sshd, or it did not say.
+// Release is the version of this host's sshd. It is asked every time, since the program may be a script that runs another one; what was said
+// last outlives a failure. ok is false where nothing is known: nobody is asked, there is no sshd, or it never said.
 func (s *SSHD) Release(ctx context.Context) (r Release, ok bool) {
 	if len(s.servers) == 0 {
-		return Release{}, false
-	}
-	program := s.servers[0].find() // they are one program
-	if program == "" {
 		return Release{}, false
 	}
 	a := &s.asked
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := stampOf([]string{program})
-	if a.ok && a.stamp.same(now) {
-		return a.r, true
-	}
-	if r, ok := askRelease(ctx, program); ok {
-		a.stamp, a.r, a.ok = now, r, true
+	if program := s.servers[0].find(); program != "" { // they are one program
+		if r, ok := askRelease(ctx, program); ok {
+			a.r, a.ok = r, true
+		}
 	}
 	return a.r, a.ok
 }
 
 // Names are those of this host: the kernel's, the first one in /etc/hosts beside it, which is the full one (hosts(5)), and both up to their first
-// dots. No name server is asked: what a host is told to do must not depend on one.
-func Names() []string {
+// dots. No name server is asked: what a host is told to do must not depend on one. With an error some of them may be missing.
+func Names() ([]string, error) { return names("/etc/hosts") }
+
+func names(hosts string) ([]string, error) {
 	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return nil
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("ask the kernel for the name of this host: %w", err)
+	case name == "":
+		return nil, errors.New("this host has no name")
 	}
-	text, _ := os.ReadFile("/etc/hosts") // a host may have none
-	return namesOf(name, string(text))
+	text, err := os.ReadFile(hosts) //nolint:gosec // that of Names
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return namesOf(name, string(text)), err
 }
 
 func namesOf(name, hosts string) []string {
