@@ -34,9 +34,11 @@ func (g *Grants) WithFormer(list []Former) *Grants {
 			users[f.User] = of
 		}
 		of.former = append(slices.Clip(of.former), f)
-		if f.Held == "" || f.Options.CertAuthority() || !g.policy.check(f.Key).Granted() {
+		if f.Held == "" || f.Options.CertAuthority() || !g.policy.check(f.Key, g.now).Granted() {
 			continue
 		}
+		end, _ := g.policy.rules.end(f.Key, g.now)
+		f.Until = earlier(f.Until, end)
 		if grant, _, verdict := g.policy.options.grant(f.Grant, f.Options); verdict.Granted() {
 			of.add(grant)
 		}
@@ -77,7 +79,7 @@ func (g *Grants) Without(left map[string]time.Time) *Grants {
 func (g *Grants) formerly(user string, key authkeys.Key) (Verdict, bool) {
 	for _, f := range g.of(user).former {
 		if f.Key == key {
-			if verdict := g.policy.check(key); !verdict.Granted() {
+			if verdict := g.policy.check(key, g.now); !verdict.Granted() {
 				return verdict, true
 			}
 			return Verdict{ReasonFormer, "the key registry listed this key for the user until " + moment(f.Since)}, true

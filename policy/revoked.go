@@ -25,7 +25,7 @@ func (g *Grants) Revoked() (list []Former) {
 			delete(theirs, grant.Key)
 		}
 		for _, d := range u.denied {
-			if d.Reason == ReasonNotYet { // the daemon need not live when it begins
+			if d.Reason == ReasonNotYet || g.policy.rules.later(d.Key, g.now) { // the daemon need not live when it begins
 				delete(theirs, d.Key)
 			}
 		}
