@@ -137,7 +137,7 @@ func sourceID(r config.Registry) string {
 	return fmt.Sprintf("ldap %q %q %s", r.LDAP.Base, r.LDAP.Filter, layoutID(r.LDAP.Schema, r.LDAP.Hosts))
 }
 
-// layoutID names the fields one by one, so that a new version which knows another one reads the same registry as before: a field that is added
+// layoutID leaves out Mail, which decides nothing. It names the fields one by one, so that a new version which knows another one reads the same registry as before: a field that is added
 // goes to the end, and only where it is set.
 func layoutID(s ldapsource.Schema, h ldapsource.Hosts) string {
 	return fmt.Sprintf("{User:%s Key:%s Prefix:%s UID:%s GID:%s Home:%s Locked:%s LockedTime:%s Control:%s ExpiresDays:%s ExpiresTime:%s ExpiresFiletime:%s} "+
