@@ -25,15 +25,7 @@ import (
 // compile makes of a configuration what can be made without touching a home or a server: settings that only report, for this host and its
 // sshd. left hears why a server of the registry was left for the next, and with a nil error that it is asked again.
 func compile(ctx context.Context, c config.Config, sshd *host.SSHD, left func(server string, err error)) (enforcer.Settings, error) {
-	blocklists, err := readBlocklist(c.Policy.Blocklist)
-	if err != nil {
-		return enforcer.Settings{}, err
-	}
-	c.Policy.Host = hostOf(ctx, sshd)
-	rules, err := policy.Compile(c.Policy, blocklists...)
-	if errors.Is(err, policy.ErrSSHD) {
-		return enforcer.Settings{}, withHint(err, "leave the option out of policy.options.force for this host, or install a newer OpenSSH; nothing is changed until then")
-	}
+	rules, err := compilePolicy(ctx, c.Policy, sshd)
 	if err != nil {
 		return enforcer.Settings{}, err
 	}
@@ -50,6 +42,20 @@ func compile(ctx context.Context, c config.Config, sshd *host.SSHD, left func(se
 		MaxStale: time.Duration(c.Registry.MaxStale), Refuse: c.Registry.Stale == config.Refuse,
 		Refresh: c.Registry.Refresh, Sweep: c.Homes.Sweep, FastCheck: c.Homes.FastCheck,
 	}, nil
+}
+
+// compilePolicy compiles rules for this host and its sshd, with the blocklist that they name.
+func compilePolicy(ctx context.Context, rules policy.Rules, sshd *host.SSHD) (*policy.Policy, error) {
+	blocklists, err := readBlocklist(rules.Blocklist)
+	if err != nil {
+		return nil, err
+	}
+	rules.Host = hostOf(ctx, sshd)
+	compiled, err := policy.Compile(rules, blocklists...)
+	if errors.Is(err, policy.ErrSSHD) {
+		return nil, withHint(err, "leave the option out of policy.options.force for this host, or install a newer OpenSSH; nothing is changed until then")
+	}
+	return compiled, err
 }
 
 // hostOf is where the policy is to hold.
