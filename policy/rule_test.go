@@ -225,3 +225,24 @@ func TestRulesAndTime(t *testing.T) {
 		}
 	})
 }
+
+// A key that is held ends with the rules that accept it, and one that a rule will accept for somebody later is not revoked for everybody
+// meanwhile.
+func TestFormerRulesInTime(t *testing.T) {
+	long := rsaLine(modulus(4096), big.NewInt(65537))
+	held := []policy.Former{former(t, "alice", long, "why")}
+	for at, until := range map[string]string{"2026-12-10T00:00:00Z": "2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z": ""} {
+		list := evaluate(t, until2026(), instant(t, at), user(t, "alice", lineA)).WithFormer(held).For("alice")
+		if (len(list) == 2) != (until != "") || until != "" && text(list[1].Until) != until {
+			t.Errorf("at %s: held are %v", at, list)
+		}
+	}
+	sk := skLine(ed25519.NewKeyFromSeed(make([]byte, 32)).Public().(ed25519.PublicKey))
+	for line, want := range map[string]int{sk: 0, rsaLine(modulus(3072), big.NewInt(65537)): 1} {
+		bob := user(t, "bob", line, lineA)
+		g := evaluate(t, until2026(), instant(t, "2026-12-10T00:00:00Z"), bob).WithFormer([]policy.Former{former(t, "alice", line, "")})
+		if got := g.Revoked(); len(got) != want {
+			t.Errorf("%s: revoked are %v", line[:20], got)
+		}
+	}
+}
