@@ -102,7 +102,7 @@ func TestRunner(t *testing.T) {
 			day := policy.Day(time.Now().UTC().Format(time.DateOnly))
 			next := policy.Day(time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly))
 			d.settings.Policy = mustCompile(d.t, policy.Rules{Keys: []policy.Rule{{Type: "ed25519", Until: day}, {Type: "rsa", MinBits: 4096, From: next}}})
-			midnight := time.Now().UTC().Truncate(24 * time.Hour).AddDate(0, 0, 1)
+			midnight := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1)
 			d.settings.Refresh, d.settings.Sweep = 48*time.Hour, 48*time.Hour // the turn alone does it
 			d.start()
 			d.want(a, clean, "start")
