@@ -85,6 +85,11 @@ func TestAmendedWorld(t *testing.T) {
 	for seed := range uint64(12) {
 		f := fate{Rand: rand.New(rand.NewPCG(seed, 5)), tb: t, lines: []string{lineA, lineB, lineD}}
 		now, rules := noon, mustCompile(t, policy.DefaultRules())
+		if seed%4 == 3 { // on the way a rule ends, and another begins
+			today, tomorrow := policy.Day(noon.Format(time.DateOnly)), policy.Day(noon.AddDate(0, 0, 1).Format(time.DateOnly))
+			now = noon.Truncate(24 * time.Hour).Add(22 * time.Hour)
+			rules = mustCompile(t, policy.Rules{Keys: []policy.Rule{{Type: "ed25519", Until: today}, {Type: "rsa", MinBits: 4096, From: tomorrow}}})
+		}
 		base := entry(t, "base", lineA)
 		snapshot, err := registry.New([]registry.User{base}, "test")
 		if err != nil {

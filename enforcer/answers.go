@@ -62,7 +62,7 @@ func (w *World) refused(user string) (fingerprints []string) {
 // Rules are those by which the keys of such a program are judged.
 func (w *World) Rules() (rules answer.Rules) {
 	for _, r := range w.Grants.Rules() {
-		rules.Keys = append(rules.Keys, answer.Rule(r))
+		rules.Keys = append(rules.Keys, answer.Rule{Type: r.Type, MinBits: r.MinBits, From: string(r.From), Until: string(r.Until)})
 	}
 	options, sshd := w.Grants.OptionRules()
 	rules.Allow = options.Allow

@@ -216,3 +216,49 @@ func TestAnswersRefuseWhatEnds(t *testing.T) {
 		}
 	}
 }
+
+// What is written once says at each later moment, without the daemon, what Evaluate grants then of what it granted all the time, whatever
+// ends: a registration, an account, a rule.
+func TestAnswersInTime(t *testing.T) {
+	lines := []string{lineA, "restrict " + lineA, lineB, lineD}
+	day := func(n int) policy.Day { return policy.Day(answerNow.AddDate(0, 0, n).Format(time.DateOnly)) }
+	rapid.Check(t, func(rt *rapid.T) {
+		end := func(label string) time.Time {
+			return rapid.SampledFrom([]time.Time{{}, {}, answerNow.AddDate(0, 0, 1), answerNow.AddDate(0, 0, 3)}).Draw(rt, label)
+		}
+		user := registry.User{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice", Until: end("account")}
+		for _, text := range rapid.SliceOfN(rapid.SampledFrom(lines), 1, 4).Draw(rt, "registered") {
+			r := record(t, text)
+			r.NotAfter = end("end")
+			user.Records = append(user.Records, r)
+		}
+		last := rapid.IntRange(0, 3).Draw(rt, "last")
+		keys := []policy.Rule{{Type: "rsa", MinBits: 4096}, {Type: "ed25519", Until: day(last)}}
+		if rapid.Bool().Draw(rt, "again") {
+			keys = append(keys, policy.Rule{Type: "ed25519", From: day(last + rapid.IntRange(1, 2).Draw(rt, "pause"))})
+		}
+		p, err := policy.Compile(policy.Rules{Keys: keys})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		snapshot, err := registry.New([]registry.User{user}, "test")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		world := enforcer.NewWorld(snapshot, p.Evaluate(snapshot, answerNow), enforcer.Scope{})
+		all := world.Grants.For("alice")
+		for at := answerNow; at.Before(answerNow.AddDate(0, 0, 7)); at = at.Add(12 * time.Hour) {
+			then := p.Evaluate(snapshot, at).For("alice")
+			all = slices.DeleteFunc(slices.Clone(all), func(g policy.Grant) bool {
+				return !slices.ContainsFunc(then, func(still policy.Grant) bool { return still.Key == g.Key && still.Options == g.Options })
+			})
+			var want strings.Builder
+			for _, g := range all {
+				want.Write(g.Line().AppendTo(nil))
+			}
+			if got := saidOf(t, world, "alice", at); got != want.String() {
+				rt.Fatalf("at %v: sshd is told %q, want %q", at, got, want.String())
+			}
+		}
+	})
+}

@@ -98,6 +98,19 @@ func TestRunner(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			d.want(a, "# mine\n", "after its end")
 		},
+		"a rule ends, and another begins": func(d *daemon, a homes.Account) {
+			day := policy.Day(time.Now().UTC().Format(time.DateOnly))
+			next := policy.Day(time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly))
+			d.settings.Policy = mustCompile(d.t, policy.Rules{Keys: []policy.Rule{{Type: "ed25519", Until: day}, {Type: "rsa", MinBits: 4096, From: next}}})
+			midnight := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1)
+			d.settings.Refresh, d.settings.Sweep = 48*time.Hour, 48*time.Hour // the turn alone does it
+			d.start()
+			d.want(a, clean, "start")
+			time.Sleep(time.Until(midnight) - time.Second)
+			d.want(a, clean, "to the end of the rule's last day")
+			time.Sleep(2 * time.Second)
+			d.want(a, "# mine\n", "after it")
+		},
 		"a home that others may write": func(d *daemon, a homes.Account) {
 			if err := os.Chmod(a.Home, 0o777); err != nil {
 				d.t.Fatal(err)

@@ -179,6 +179,7 @@ func (l Layout) users(e Entry, keys [][]byte) []registry.User {
 		return []registry.User{nobody(e.DN, codeAccount, err.Error())}
 	}
 	s.account(&u, e)
+	s.mail(&u, e)
 	s.status(&u, e)
 	if u.Status == registry.Active && l.Hosts.Attribute != "" && !l.Hosts.admit(e.values(l.Hosts.Attribute)) {
 		u.Status = registry.Elsewhere

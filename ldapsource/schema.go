@@ -9,7 +9,7 @@ import (
 
 // Schema names the attributes of a user's entry. Names are compared without regard to case (RFC 4512 section 1.4).
 //
-// The attributes below Home say whether the account counts, each in a form of its own, and an empty name asks for none.
+// The attributes below Mail say whether the account counts, each in a form of its own, and an empty name asks for none.
 // Most of them are operational, so that a server gives them only to who asks for them by name and may read them.
 type Schema struct {
 	// User has one value: the account's name.
@@ -28,6 +28,8 @@ type Schema struct {
 	GID string `yaml:"gid"`
 	// Home has one value: an absolute path.
 	Home string `yaml:"home"`
+	// Mail has any number of values: addresses, of which the first in the order of their bytes counts. Empty: none is asked for.
+	Mail string `yaml:"mail"`
 	// Locked is TRUE or FALSE, as nsAccountLock is in 389 Directory Server and FreeIPA. It may be computed from a role.
 	Locked string `yaml:"locked"`
 	// LockedTime is the pwdAccountLockedTime of slapo-ppolicy(5). See lockedTime.
@@ -62,7 +64,7 @@ func Presets() []string { return []string{OpenSSHLPK, FreeIPA, DirectoryServer, 
 // No filter looks at locks, and only one at the object class of keys: whom a filter leaves out is no user of the registry, and
 // the file of one whom nobody knows is left alone, with all of its keys.
 func Preset(name string) (schema Schema, filter string, known bool) {
-	posix := Schema{User: "uid", UID: "uidNumber", GID: "gidNumber", Home: "homeDirectory"}
+	posix := Schema{User: "uid", UID: "uidNumber", GID: "gidNumber", Home: "homeDirectory", Mail: "mail"}
 	switch name {
 	case OpenSSHLPK:
 		posix.Key, posix.LockedTime, posix.ExpiresDays = "sshPublicKey", "pwdAccountLockedTime", "shadowExpire"
@@ -75,7 +77,7 @@ func Preset(name string) (schema Schema, filter string, known bool) {
 		return posix, "(objectClass=posixAccount)", true
 	case ActiveDirectory:
 		return Schema{
-			User: "sAMAccountName", Lower: true, UID: "uidNumber", GID: "gidNumber", Home: "unixHomeDirectory",
+			User: "sAMAccountName", Lower: true, UID: "uidNumber", GID: "gidNumber", Home: "unixHomeDirectory", Mail: "mail",
 			Control: "userAccountControl", ExpiresFiletime: "accountExpires",
 		}, "(&(objectCategory=person)(objectClass=user)(uidNumber=*))", true
 	}
@@ -125,7 +127,7 @@ func (s Schema) Check() error {
 
 // names lists the attributes to ask a server for.
 func (s Schema) names() []string {
-	all := []string{s.User, s.Key, s.UID, s.GID, s.Home, s.Locked, s.LockedTime, s.Control, s.ExpiresDays, s.ExpiresTime, s.ExpiresFiletime}
+	all := []string{s.User, s.Key, s.UID, s.GID, s.Home, s.Mail, s.Locked, s.LockedTime, s.Control, s.ExpiresDays, s.ExpiresTime, s.ExpiresFiletime}
 	return slices.DeleteFunc(all, func(name string) bool { return name == "" })
 }
 

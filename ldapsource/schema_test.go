@@ -157,10 +157,10 @@ func TestPrefix(t *testing.T) {
 // Operational attributes come only to who asks for them by name; no name is asked for that is none.
 func TestNames(t *testing.T) {
 	for preset, want := range map[string]string{
-		OpenSSHLPK:      "uid sshPublicKey uidNumber gidNumber homeDirectory pwdAccountLockedTime shadowExpire host",
-		FreeIPA:         "uid ipaSshPubKey uidNumber gidNumber homeDirectory nsAccountLock krbPrincipalExpiration host",
-		DirectoryServer: "uid nsSshPublicKey uidNumber gidNumber homeDirectory nsAccountLock host",
-		ActiveDirectory: "sAMAccountName uidNumber gidNumber unixHomeDirectory userAccountControl accountExpires host",
+		OpenSSHLPK:      "uid sshPublicKey uidNumber gidNumber homeDirectory mail pwdAccountLockedTime shadowExpire host",
+		FreeIPA:         "uid ipaSshPubKey uidNumber gidNumber homeDirectory mail nsAccountLock krbPrincipalExpiration host",
+		DirectoryServer: "uid nsSshPublicKey uidNumber gidNumber homeDirectory mail nsAccountLock host",
+		ActiveDirectory: "sAMAccountName uidNumber gidNumber unixHomeDirectory mail userAccountControl accountExpires host",
 	} {
 		schema, _, _ := Preset(preset)
 		if got := strings.Join(Layout{Schema: schema, Hosts: Hosts{Attribute: "host"}}.names(), " "); got != want {

@@ -37,6 +37,8 @@ const (
 	codeTaken = "name-taken"
 	// codeMore: more rejects, or remarks, than are told.
 	codeMore = "more"
+	// codeMail: the value is no mail address.
+	codeMail = "mail"
 	// codeAccount: the entry does not tell what the account is.
 	codeAccount = "account"
 )

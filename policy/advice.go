@@ -2,27 +2,33 @@ package policy
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 )
 
-// Check judges a key alone, as one that somebody stands for: its type, its size, and what is known of it. Whose it is nobody is asked.
-func (p *Policy) Check(key authkeys.Key) Verdict { return p.check(key) }
+// Check judges a key alone at a moment, as one that somebody stands for: its type, its size, and what is known of it. Whose it is nobody is asked.
+func (p *Policy) Check(key authkeys.Key, now time.Time) Verdict { return p.check(key, now) }
 
 // Recipe is how a key of one rule is made.
 type Recipe struct {
 	Rule
-	// Name is the type in words, as [Policy.String] has it.
+	// Name is the type in words, as [Policy.String] has it, with the days of the rule.
 	Name string
+	// InForce says that the rule counts at the moment that was asked for.
+	InForce bool
 	// Command makes a pair, File is the public half that it makes unless its user wants another (ssh-keygen(1)).
 	Command, File string
 }
 
-// Recipes are those of the rules, in their order. The rules are ones that Compile takes.
-func (r Rules) Recipes() (list []Recipe) {
+// Recipes are those of the rules, in their order, but for rules whose days are over. The rules are ones that Compile takes.
+func (r Rules) Recipes(now time.Time) (list []Recipe) {
 	for _, rule := range r.Keys {
-		recipe := Recipe{Rule: rule}
-		_, recipe.Name, _ = rule.compile()
+		_, s, _ := rule.compile()
+		if !s.until.IsZero() && !now.Before(s.until) {
+			continue
+		}
+		recipe := Recipe{Rule: rule, Name: s.String(), InForce: s.in(now)}
 		switch rule.Type {
 		case ed25519:
 			recipe.Command, recipe.File = "ssh-keygen -t ed25519", "~/.ssh/id_ed25519.pub"
@@ -36,12 +42,19 @@ func (r Rules) Recipes() (list []Recipe) {
 	return list
 }
 
-// Recommended is the recipe for somebody of whom nothing is known: ed25519 where it is accepted, a key that needs a device last.
-func (r Rules) Recommended() Recipe {
-	rank := map[string]int{ed25519: 2, rsa: 1}
+// Recommended is the recipe for somebody of whom nothing is known: one that counts now, of those ed25519 where it is accepted, a key that
+// needs a device last.
+func (r Rules) Recommended(now time.Time) Recipe {
+	rank := func(r Recipe) int {
+		n := map[string]int{ed25519: 2, rsa: 1}[r.Type]
+		if r.InForce {
+			n += 3
+		}
+		return n
+	}
 	best := Recipe{}
-	for _, recipe := range r.Recipes() {
-		if best.Type == "" || rank[recipe.Type] > rank[best.Type] {
+	for _, recipe := range r.Recipes(now) {
+		if best.Type == "" || rank(recipe) > rank(best) {
 			best = recipe
 		}
 	}

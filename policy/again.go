@@ -35,7 +35,7 @@ func (g *Grants) Graft(part *Grants, names ...string) *Grants {
 			gone = append(gone, name)
 		}
 	}
-	with.users = g.users.Without(gone...).With(users)
+	with.now, with.users = part.now, g.users.Without(gone...).With(users)
 	if with.next = earlier(g.next, part.next); search {
 		with.next = time.Time{}
 		for _, u := range with.users.All() {
@@ -50,13 +50,15 @@ func (g *Grants) Graft(part *Grants, names ...string) *Grants {
 	return &with
 }
 
-// Due names, in order, the users of whom time alone makes something else at the moment now.
+// Due names, in order, the users of whom time alone makes something else at the moment now: all of them where a rule has begun or ended.
 func (g *Grants) Due(now time.Time) (names []string) {
-	if g.next.IsZero() || now.Before(g.next) {
+	if next := g.Next(); next.IsZero() || now.Before(next) {
 		return nil
 	}
+	turn := g.policy.rules.turn(g.now)
+	all := !turn.IsZero() && !now.Before(turn)
 	for name, u := range g.users.All() {
-		if !u.next.IsZero() && !now.Before(u.next) {
+		if all || !u.next.IsZero() && !now.Before(u.next) {
 			names = append(names, name)
 		}
 	}

@@ -232,17 +232,17 @@ func BenchmarkCheck(b *testing.B) {
 		b.Run("new/"+name, func(b *testing.B) {
 			for b.Loop() {
 				clear(p.moduli.found)
-				p.check(key)
+				p.check(key, time.Now())
 			}
 		})
 		b.Run("known/"+name, func(b *testing.B) {
 			for b.Loop() {
-				p.check(key)
+				p.check(key, time.Now())
 			}
 		})
 		b.Run("line/"+name, func(b *testing.B) {
 			for b.Loop() {
-				p.glance(key)
+				p.glance(key, time.Now())
 			}
 		})
 	}

@@ -52,9 +52,11 @@ func (g *Grants) WithFormer(list []Former) *Grants {
 			users[f.User] = of
 		}
 		of.former = append(of.former, f)
-		if f.Held == "" || f.Options.CertAuthority() || !g.policy.check(f.Key).Granted() {
+		if f.Held == "" || f.Options.CertAuthority() || !g.policy.check(f.Key, g.now).Granted() {
 			continue
 		}
+		end, _ := g.policy.rules.end(f.Key, g.now)
+		f.Until = earlier(f.Until, end)
 		if grant, _, verdict := g.policy.options.grant(f.Grant, f.Options); verdict.Granted() {
 			of.add(grant)
 		}
@@ -100,7 +102,7 @@ func (g *Grants) formerly(user string, key authkeys.Key) (Verdict, bool) {
 	sum := key.Sum()
 	for _, f := range former {
 		if f.Key == key || f.Key.IsZero() && f.Sum == sum {
-			if verdict := g.policy.check(key); !verdict.Granted() {
+			if verdict := g.policy.check(key, g.now); !verdict.Granted() {
 				return verdict, true
 			}
 			return Verdict{ReasonFormer, "the key registry listed this key for the user until " + moment(f.Since)}, true

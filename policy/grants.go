@@ -48,7 +48,8 @@ type Grants struct {
 	users      cow.Map[*userGrants]
 	exceptions []Exception // that were asked for
 	excepted   []numbered
-	next       time.Time
+	now        time.Time // of the evaluation
+	next       time.Time // when time alone changes what a user is granted by the same rules; zero: never
 }
 
 // userGrants is what the policy makes of one user.
@@ -58,6 +59,7 @@ type userGrants struct {
 	denied []Denial
 	// dropped are options that were left out.
 	dropped []Denial
+	soon    []Denial // of keys that are granted still
 	former  []Former
 	ended   []authkeys.Key // of exceptions
 	next    time.Time      // when time alone changes this; zero: never
@@ -77,7 +79,7 @@ func (p *Policy) Evaluate(snapshot *registry.Snapshot, now time.Time, exceptions
 
 // grants makes what the policy made of users, and is to make of those exceptions that are of some, into one.
 func (p *Policy) grants(users map[string]*userGrants, now time.Time, exceptions []Exception, of func(user string) bool) *Grants {
-	g := &Grants{policy: p, exceptions: exceptions}
+	g := &Grants{policy: p, exceptions: exceptions, now: now}
 	g.except(users, now, of)
 	for _, u := range users {
 		g.next = earlier(g.next, u.next)
@@ -100,7 +102,7 @@ func (p *Policy) user(user registry.User, now time.Time) *userGrants {
 		}
 		if verdict.Granted() {
 			grant := Grant{Key: record.Key, Label: record.Label, Until: earlier(record.NotAfter, user.Until)}
-			verdict = of.grant(p.options, grant, record.Options, record.Origin)
+			verdict = p.bounded(of, grant, record, now)
 		}
 		if !verdict.Granted() {
 			of.denied = append(of.denied, Denial{Key: record.Key, Origin: record.Origin, Verdict: verdict})
@@ -109,6 +111,20 @@ func (p *Policy) user(user registry.User, now time.Time) *userGrants {
 		of.turn(record.NotAfter, now)
 	}
 	return of
+}
+
+// bounded is grant for a grant that ends with the rules that accept its key, and notes where that is soon.
+func (p *Policy) bounded(of *userGrants, grant Grant, record registry.Record, now time.Time) Verdict {
+	end, _ := p.rules.end(record.Key, now)
+	before := end.IsZero() || !grant.Until.IsZero() && !end.Before(grant.Until)
+	if !before {
+		grant.Until = end
+	}
+	verdict := of.grant(p.options, grant, record.Options, record.Origin)
+	if soon, is := p.soon(record.Key, now); is && !before && verdict.Granted() {
+		of.soon = append(of.soon, Denial{Key: record.Key, Origin: record.Origin, Verdict: soon})
+	}
+	return verdict
 }
 
 // grant adds what a key is granted that is good, or says why it is not.
@@ -201,7 +217,7 @@ func (p *Policy) judge(record registry.Record, now time.Time) Verdict {
 	case !record.NotAfter.IsZero() && !now.Before(record.NotAfter):
 		return Verdict{ReasonExpired, "the registration ended at " + moment(record.NotAfter)}
 	}
-	return p.check(record.Key)
+	return p.check(record.Key, now)
 }
 
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -223,11 +239,15 @@ func (g *Grants) Denied(user string) []Denial { return g.of(user).denied }
 // Dropped lists the options that were left out of a user's registered keys.
 func (g *Grants) Dropped(user string) []Denial { return g.of(user).dropped }
 
+// Soon lists a user's registered keys that work now, and which the rules will refuse within the time of [Rules.Warn] after the
+// evaluation.
+func (g *Grants) Soon(user string) []Denial { return g.of(user).soon }
+
 // Away says why an account of the registry has no keys, whatever its records say; without a reason where it counts.
 func (g *Grants) Away(user string) Verdict { return g.of(user).away }
 
 // Next is the first moment after the evaluation at which time alone changes the answer; the zero time if none does.
-func (g *Grants) Next() time.Time { return g.next }
+func (g *Grants) Next() time.Time { return earlier(g.next, g.policy.rules.turn(g.now)) }
 
 // Judge says whether a line of the user's file may stay, and if not, why. A key that the policy refuses is refused by the
 // policy's reason, registered or not, but for one whose modulus would have to be factored; only then comes the question whose key it is.
@@ -268,7 +288,7 @@ func (g *Grants) judgeEntry(user string, line authkeys.Line) Verdict {
 		return Verdict{ReasonSSHD, withheld}
 	}
 	// Moduli are factored only where somebody stands for them: a file that is full of them would keep the daemon busy.
-	if verdict := g.policy.glance(line.Key); !verdict.Granted() {
+	if verdict := g.policy.glance(line.Key, g.now); !verdict.Granted() {
 		return verdict
 	}
 	for _, denial := range of.denied {

@@ -154,14 +154,14 @@ func TestOptionsElsewhere(t *testing.T) {
 		if list := held.For("alice")[1:]; want == "" && len(list) > 0 || want != "" && (len(list) != 1 || list[0].Options.String() != want || list[0].Held != "why") {
 			t.Errorf("held with %s: %v", options, list)
 		}
-		foreign, verdict := p.Foreign(line)
+		foreign, verdict := p.Foreign(line, now)
 		if want == "" && verdict.Granted() || want != "" && foreign.Options.String() != want {
 			t.Errorf("of another program with %s: %s, %v", options, foreign.Options, verdict)
 		}
 	}
 	old := compile(on(authkeys.Version{Major: 7, Minor: 4}, withOptions(nil)))
 	line := parse(t, "verify-required "+lineB)
-	if _, verdict := old.Foreign(line); verdict.Reason != policy.ReasonSSHD {
+	if _, verdict := old.Foreign(line, now); verdict.Reason != policy.ReasonSSHD {
 		t.Errorf("of another program, sshd too old: %v", verdict)
 	}
 	with, err := registry.New([]registry.User{user(t, "alice", lineA, "verify-required "+lineB)}, "test")

@@ -14,23 +14,18 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
-// Rule accepts one type of key.
-type Rule struct {
-	// Type is "ed25519", "sk-ed25519" or "rsa".
-	Type string `yaml:"type"`
-	// MinBits is the least size of the modulus of an RSA key, in bits; for other types it must be 0.
-	MinBits int `yaml:"min_bits"`
-}
-
 // Rules is the centre's key policy as it stands in the configuration.
 type Rules struct {
 	// Keys lists what is accepted.
 	Keys []Rule `yaml:"keys"`
+	// Warn is how long before its last rule ends a key is told of.
+	Warn Days `yaml:"warn"`
 	// Blocklist is the path of a file for [ParseBlocklist], empty for none. Who compiles the rules reads it.
 	Blocklist string `yaml:"blocklist"`
 	// Options says which options a key may have, and which it must.
@@ -42,7 +37,7 @@ type Rules struct {
 // DefaultRules is what IPSL ESPRI's user documentation asks for, with hardware keys: ed25519, sk-ed25519, or RSA of at
 // least 4096 bits.
 func DefaultRules() Rules {
-	return Rules{Keys: []Rule{{Type: ed25519}, {Type: skEd25519}, {Type: rsa, MinBits: 4096}}}
+	return Rules{Keys: []Rule{{Type: ed25519}, {Type: skEd25519}, {Type: rsa, MinBits: 4096}}, Warn: 90}
 }
 
 // The names of key types in rules.
@@ -73,8 +68,8 @@ const mostRSABits = 16384
 
 // Policy is a compiled set of rules. What it decides never changes.
 type Policy struct {
-	accepts     map[string]Rule // by the key type's name on the wire
-	summary     string
+	rules       rulebook
+	warn        Days
 	smallOrderY [7][32]byte
 	moduli      *moduli
 	blocklists  []Blocklist
@@ -88,48 +83,14 @@ func Compile(rules Rules, blocklists ...Blocklist) (*Policy, error) {
 	if len(rules.Keys) == 0 {
 		return nil, errors.New("policy.keys: the list is empty, which would refuse every key")
 	}
-	p := &Policy{accepts: make(map[string]Rule), smallOrderY: smallOrderY(), moduli: newModuli(), blocklists: blocklists}
-	var wrong []error
-	var words []string
-	for i, rule := range rules.Keys {
-		wire, word, err := rule.compile()
-		if err == nil && p.accepts[wire].Type != "" {
-			err = fmt.Errorf("the type %q stands there twice", rule.Type)
-		}
-		if err != nil {
-			wrong = append(wrong, fmt.Errorf("policy.keys[%d]: %w", i, err))
-			continue
-		}
-		p.accepts[wire] = rule
-		words = append(words, word)
-	}
-	var err error
-	p.options, err = rules.Options.compile(rules.Host)
-	if err := errors.Join(append(wrong, err)...); err != nil {
+	p := &Policy{warn: rules.Warn, smallOrderY: smallOrderY(), moduli: newModuli(), blocklists: blocklists}
+	var keys, options error
+	p.rules, keys = newRulebook(rules.Keys)
+	p.options, options = rules.Options.compile(rules.Host)
+	if err := errors.Join(keys, options); err != nil {
 		return nil, err
 	}
-	p.summary = enumerate(words)
 	return p, nil
-}
-
-// compile gives the rule's name on the wire and its words for people.
-func (r Rule) compile() (wire, word string, err error) {
-	if r.Type != rsa && r.MinBits != 0 {
-		return "", "", fmt.Errorf("min_bits belongs to rsa, not to %q", r.Type)
-	}
-	switch r.Type {
-	case ed25519:
-		return wireEd25519, "ed25519", nil
-	case skEd25519:
-		return wireSKEd25519, "sk-ed25519", nil
-	case rsa:
-		if r.MinBits < leastRSABits || r.MinBits > mostRSABits {
-			return "", "", fmt.Errorf("min_bits is %d; an rsa rule needs %d to %d", r.MinBits, leastRSABits, mostRSABits)
-		}
-		return wireRSA, fmt.Sprintf("RSA of at least %d bits", r.MinBits), nil
-	default:
-		return "", "", fmt.Errorf("the type %q is not one of ed25519, sk-ed25519, rsa", r.Type)
-	}
 }
 
 // enumerate joins words as a person would.
@@ -141,8 +102,14 @@ func enumerate(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// String names what is accepted, for people.
-func (p *Policy) String() string { return p.summary }
+// String names what is accepted, and when, for people.
+func (p *Policy) String() string {
+	words := make([]string, len(p.rules.list))
+	for i, s := range p.rules.list {
+		words[i] = s.String()
+	}
+	return enumerate(words)
+}
 
 // Remember takes over what an older policy found out about moduli, before this one is used; it does not depend on rules.
 func (p *Policy) Remember(old *Policy) { p.moduli = old.moduli }
@@ -151,37 +118,47 @@ func (p *Policy) Remember(old *Policy) { p.moduli = old.moduli }
 // (half a millisecond for one of 4096 bits), and he may have hundreds. It is for a goroutine that nobody waits for.
 func (p *Policy) Examine(user registry.User) {
 	for _, record := range user.Records {
-		p.check(record.Key)
+		p.broken(record.Key)
 	}
 }
 
-// check judges a key alone, whoever owns it. The unknown is refused first, so that later checks may trust the type. It may take
+// check judges a key alone at a moment, whoever owns it. The unknown is refused first, so that later checks may trust the type. It may take
 // long, as [Policy.broken] does.
-func (p *Policy) check(key authkeys.Key) Verdict {
-	if verdict := p.accept(key); !verdict.Granted() {
+func (p *Policy) check(key authkeys.Key, now time.Time) Verdict {
+	if verdict := p.accept(key, now); !verdict.Granted() {
 		return verdict
 	}
 	return p.broken(key)
 }
 
 // glance is what of check shows at once.
-func (p *Policy) glance(key authkeys.Key) Verdict {
-	if verdict := p.accept(key); !verdict.Granted() {
+func (p *Policy) glance(key authkeys.Key, now time.Time) Verdict {
+	if verdict := p.accept(key, now); !verdict.Granted() {
 		return verdict
 	}
 	return p.known(key)
 }
 
 // accept judges a key by the centre's rules.
-func (p *Policy) accept(key authkeys.Key) Verdict {
-	rule, ok := p.accepts[key.Type()]
+func (p *Policy) accept(key authkeys.Key, now time.Time) Verdict {
+	rule, ok := p.rules.rule(key.Type(), now)
 	switch {
 	case !ok && strings.Contains(key.Type(), "dss"):
-		return Verdict{ReasonDSA, fmt.Sprintf("DSA keys are not accepted; this centre requires %s", p)}
+		return Verdict{ReasonDSA, fmt.Sprintf("DSA keys are not accepted; this centre requires %s", p.rules.required(now))}
 	case !ok:
-		return Verdict{ReasonType, fmt.Sprintf("keys of type %s are not accepted; this centre requires %s", key.Type(), p)}
+		return Verdict{ReasonType, fmt.Sprintf("keys of type %s are not accepted; this centre requires %s", key.Type(), p.rules.required(now))}
 	case key.Bits() < rule.MinBits:
 		return Verdict{ReasonRSAShort, fmt.Sprintf("RSA key has %d bits; this centre requires %d", key.Bits(), rule.MinBits)}
 	}
 	return Verdict{Reason: ReasonGranted}
+}
+
+// soon says of an accepted key when it will be refused, and by what it is accepted until then, if that is within the time of Warn.
+func (p *Policy) soon(key authkeys.Key, now time.Time) (Verdict, bool) {
+	end, last := p.rules.end(key, now)
+	if end.IsZero() || end.After(now.AddDate(0, 0, int(p.warn))) {
+		return Verdict{}, false
+	}
+	return Verdict{ReasonSoon, fmt.Sprintf("the key will be refused from %s on: the rule is %s; then this centre requires %s",
+		end.Format(time.DateOnly), last, p.rules.required(end))}, true
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -16,7 +17,7 @@ func TestAlgorithms(t *testing.T) {
 		{[]Rule{{Type: rsa, MinBits: 3072}}, [][]string{{"rsa-sha2-512", "rsa-sha2-256"}}, 3072},
 		{[]Rule{{Type: skEd25519}}, [][]string{{"sk-ssh-ed25519@openssh.com"}}, 0},
 	} {
-		names, bits := Rules{Keys: c.rules}.Algorithms()
+		names, bits := Rules{Keys: c.rules}.Algorithms(time.Now())
 		if diff := cmp.Diff(c.names, names); diff != "" || bits != c.bits {
 			t.Errorf("%v: %d bits, %s", c.rules, bits, diff)
 		}
@@ -30,7 +31,7 @@ func TestAlgorithms(t *testing.T) {
 		if _, err := Compile(Rules{Keys: []Rule{rule}}); err != nil {
 			t.Fatal(err)
 		}
-		if names, _ := (Rules{Keys: []Rule{rule}}).Algorithms(); len(names) != 1 {
+		if names, _ := (Rules{Keys: []Rule{rule}}).Algorithms(time.Now()); len(names) != 1 {
 			t.Errorf("%s: %v", kind, names)
 		}
 	}

@@ -38,6 +38,8 @@ const (
 	ReasonOption Reason = "option-not-allowed"
 	// ReasonDropped: an option that the policy does not allow was left out of what the key may do; the key counts.
 	ReasonDropped Reason = "option-dropped"
+	// ReasonSoon: the key counts, but a rule ends soon, and then none accepts it.
+	ReasonSoon Reason = "refused-soon"
 	// ReasonForcedOption: a registered key whose options cannot be joined with those that are forced.
 	ReasonForcedOption Reason = "option-conflict"
 	// ReasonSSHD: a registered key with an option that this host's sshd does not know, so that it would ignore the line. Lines that are

@@ -14,8 +14,12 @@ import (
 	"github.com/keyreeve/keyreeve/authkeys"
 )
 
-// codecMagic begins what Marshal writes; its number grows when an older program would misread it.
-const codecMagic = "keyreeve snapshot 1\n"
+// codecMagic begins what Marshal writes of a snapshot without any mail address, and mailMagic of one with some: the number is another one
+// where an older program would misread it.
+const (
+	codecMagic = "keyreeve snapshot 1\n"
+	mailMagic  = "keyreeve snapshot 2\n"
+)
 
 // yearOne is the zero time.Time in seconds of Unix, from which times are counted.
 const yearOne = -62135596800
@@ -27,7 +31,10 @@ const yearOne = -62135596800
 //
 // Times are kept to the nanosecond, without their zone. One before the year 1 is an error.
 func Marshal(s *Snapshot) ([]byte, error) {
-	w := writer{buf: []byte(codecMagic)}
+	w := writer{buf: []byte(codecMagic), mail: s.mail()}
+	if w.mail {
+		w.buf = []byte(mailMagic)
+	}
 	w.text(s.source)
 	w.number(len(s.names))
 	for u := range s.Users() {
@@ -50,13 +57,33 @@ func (s *Snapshot) Digest() string {
 		w.user(u, true)
 		h.Write(w.buf)
 	}
+	if s.mail() { // behind a name that nobody has: without any the digest is that of programs which knew of no mail
+		w.buf = w.buf[:0]
+		w.text("")
+		for u := range s.Users() {
+			w.text(u.Name)
+			w.text(u.Mail)
+		}
+		h.Write(w.buf)
+	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// mail reports whether anybody has an address.
+func (s *Snapshot) mail() bool {
+	for u := range s.Users() {
+		if u.Mail != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // writer appends to buf. The first error stays; what is appended after it means nothing.
 type writer struct {
-	buf []byte
-	err error
+	buf  []byte
+	mail bool // is written of each user
+	err  error
 }
 
 func (w *writer) number(n int) { w.buf = binary.AppendVarint(w.buf, int64(n)) }
@@ -81,6 +108,9 @@ func (w *writer) user(u User, sorted bool) {
 	w.number(u.UID)
 	w.number(u.GID)
 	w.text(u.Home)
+	if w.mail {
+		w.text(u.Mail)
+	}
 	w.number(int(u.Status))
 	w.time(u.Until)
 	list(w, u.Records, sorted, (*writer).record)
@@ -145,14 +175,18 @@ func Unmarshal(data []byte) (*Snapshot, error) {
 
 func unmarshal(data []byte) (*Snapshot, error) {
 	body, found := bytes.CutPrefix(data, []byte(codecMagic))
-	if !found || len(body) < sha256.Size {
-		return nil, errors.New("it is no registry of version 1")
+	mail := false
+	if !found {
+		body, mail = bytes.CutPrefix(data, []byte(mailMagic))
+	}
+	if !found && !mail || len(body) < sha256.Size {
+		return nil, errors.New("it is no registry of version 1 or 2")
 	}
 	end := len(data) - sha256.Size
 	if sum := sha256.Sum256(data[:end]); !bytes.Equal(sum[:], data[end:]) {
 		return nil, errors.New("its checksum is wrong: it was damaged")
 	}
-	r := parser{rest: string(body[:len(body)-sha256.Size])} // one copy, of which all texts are parts
+	r := parser{mail: mail, rest: string(body[:len(body)-sha256.Size])} // one copy, of which all texts are parts
 	source := r.text()
 	users := items(&r, (*parser).user)
 	if r.err == nil && r.rest != "" {
@@ -160,6 +194,9 @@ func unmarshal(data []byte) (*Snapshot, error) {
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("%w (%d bytes before its end)", r.err, len(r.rest))
+	}
+	if mail && !slices.ContainsFunc(users, func(u User) bool { return u.Mail != "" }) {
+		return nil, errForm
 	}
 	if !slices.IsSortedFunc(users, func(a, b User) int { return strings.Compare(a.Name, b.Name) }) {
 		return nil, errForm
@@ -170,6 +207,7 @@ func unmarshal(data []byte) (*Snapshot, error) {
 // parser takes things from the front of rest. After the first error everything is empty.
 type parser struct {
 	rest string
+	mail bool // stands with each user
 	err  error
 }
 
@@ -250,7 +288,11 @@ func items[T any](r *parser, take func(*parser) T) []T {
 }
 
 func (r *parser) user() User {
-	u := User{Name: r.text(), UID: r.number(), GID: r.number(), Home: r.text(), Status: Status(r.number()), Until: r.time()}
+	u := User{Name: r.text(), UID: r.number(), GID: r.number(), Home: r.text()}
+	if r.mail {
+		u.Mail = r.text()
+	}
+	u.Status, u.Until = Status(r.number()), r.time()
 	if u.Status < Active || u.Status > Elsewhere {
 		r.fail(fmt.Errorf("user %q: unknown status %d", u.Name, int(u.Status)))
 	}

@@ -50,6 +50,8 @@ type User struct {
 	// UID and GID are -1 where the entry does not tell them.
 	UID, GID int
 	Home     string
+	// Mail is an address of RFC 5321 in ASCII that can stand in a header as it is; empty: none is known.
+	Mail string
 	// Status says whether the account counts, Until from which moment on it no longer does; the zero time is no end. One that
 	// does not count stays an account whose home is kept: it just has no usable key.
 	Status  Status
@@ -119,7 +121,7 @@ func checkName(name string) error {
 
 // Equal reports whether two users are the same in all that is known of them.
 func (u User) Equal(other User) bool {
-	return u.Name == other.Name && u.UID == other.UID && u.GID == other.GID && u.Home == other.Home && u.Status == other.Status &&
+	return u.Name == other.Name && u.UID == other.UID && u.GID == other.GID && u.Home == other.Home && u.Mail == other.Mail && u.Status == other.Status &&
 		u.Until.Equal(other.Until) && slices.Equal(u.Records, other.Records) && slices.Equal(u.Rejects, other.Rejects) && slices.Equal(u.Remarks, other.Remarks)
 }
 

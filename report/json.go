@@ -20,9 +20,11 @@ type jsonReport struct {
 	Version  int          `json:"version"`
 	Registry jsonRegistry `json:"registry"`
 	Policy   string       `json:"policy"`
+	WhatIf   *jsonWhatIf  `json:"what_if,omitempty"`
 	Summary  Counts       `json:"summary"`
 	Accounts []jsonUser   `json:"accounts"`
 	Denied   []jsonDenied `json:"registered_but_refused"`
+	Soon     []jsonPerson `json:"refused_soon"`
 	Rejected []jsonReject `json:"registry_values_rejected"`
 	Remarked []jsonReject `json:"registry_values_remarked"`
 	Shared   []jsonShared `json:"registry_keys_shared"`
@@ -66,6 +68,7 @@ type jsonUser struct {
 	User   string     `json:"user"`
 	UID    int        `json:"uid"`
 	Home   string     `json:"home"`
+	Mail   string     `json:"mail,omitempty"`
 	Mode   string     `json:"mode"`
 	NoHome bool       `json:"no_home,omitempty"`
 	Left   *time.Time `json:"left_registry,omitempty"`
@@ -95,6 +98,7 @@ type jsonLine struct {
 	Line        int    `json:"line,omitempty"` // 0: not in the file yet
 	Action      string `json:"action"`         // keep, rewrite, remove, add
 	Reason      string `json:"reason"`
+	Warning     string `json:"warning,omitempty"` // refused-soon
 	Detail      string `json:"detail,omitempty"`
 	Type        string `json:"key_type,omitempty"`
 	Bits        int    `json:"key_bits,omitempty"`
@@ -158,12 +162,14 @@ func JSON(w io.Writer, r Report) error {
 	out := jsonReport{
 		Version:  formatVersion,
 		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys, Held: plain.Text(r.Held)},
-		Policy:   r.Policy, Summary: r.Count(),
+		Policy:   r.Policy, WhatIf: whatIfOf(r.WhatIf), Soon: peopleOf(r.Soon), Summary: r.Count(),
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: rejectsOf(r.Rejects), Remarked: rejectsOf(r.Remarks),
 		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{}, Brake: brakeOf(r),
 	}
 	for _, result := range r.Results {
 		user := userOf(result, r.Modes[result.Account.Name])
+		r.warn(result, &user)
+		user.Mail = plain.Text(r.Mail[result.Account.Name])
 		if left, ok := r.Departed[result.Account.Name]; ok {
 			left = left.UTC()
 			user.Left = &left
@@ -171,7 +177,7 @@ func JSON(w io.Writer, r Report) error {
 		out.Accounts = append(out.Accounts, user)
 	}
 	for _, d := range r.Denied {
-		out.Denied = append(out.Denied, jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin)})
+		out.Denied = append(out.Denied, deniedOf(d))
 	}
 	for _, shared := range r.Shared {
 		names := make([]string, len(shared.Users))
@@ -192,6 +198,10 @@ func JSON(w io.Writer, r Report) error {
 	}
 	_, err = w.Write(append(plain.JSON(text), '\n'))
 	return err
+}
+
+func deniedOf(d Denied) jsonDenied {
+	return jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin)}
 }
 
 func rejectsOf(list []Reject) []jsonReject {

@@ -22,11 +22,14 @@ type Report struct {
 	Users, Keys    int
 	// Held says what the latest reading has lost, where it is held and the report is made by the one before; else it is empty.
 	Held string
+	// WhatIf says by what else than the rules in force and as of now the plans are; nil: they are by these.
+	WhatIf *WhatIf
 	// Applied says that the plans were carried out.
 	Applied bool
 	Results []enforcer.Result
-	// Modes are those of the accounts, by their names.
+	// Modes are those of the accounts, by their names, Mail the addresses that are known.
 	Modes map[string]string
+	Mail  map[string]string
 	// Skips are the accounts that were left alone, Rejects the registry's values that could not be used.
 	Skips   []enforcer.Skip
 	Rejects []Reject
@@ -35,6 +38,8 @@ type Report struct {
 	Shared  []registry.Shared
 	// Denied are registered keys that the policy refuses, or whose account does not count.
 	Denied []Denied
+	// Soon are people of whom a registered key works that the rules will refuse soon.
+	Soon []Person
 	// Departed are the accounts whose users left the registry, and when that was read.
 	Departed map[string]time.Time
 	// Brake is the state of the brake, Trips the people by whom it would trip if the plans were carried out.
@@ -69,6 +74,7 @@ type Counts struct {
 	Errors     int `json:"errors"`     // accounts that could not be looked at, in whole or in part
 	Skipped    int `json:"skipped"`    // accounts left alone
 	Departed   int `json:"departed"`   // accounts whose users left the registry
+	Soon       int `json:"soon"`       // people of whom a key works that the rules will refuse soon
 	Held       int `json:"held"`       // lines that stay for the time being though their key is no longer registered
 
 	Modes map[string]int `json:"modes"` // accounts looked at, by their modes
@@ -84,7 +90,7 @@ func (r Report) Count() Counts {
 		c.Modes[mode]++
 	}
 	c.Unkept = len(r.unkept())
-	c.Held = len(r.held())
+	c.Held, c.Soon = len(r.held()), len(r.Soon)
 	for _, result := range r.Results {
 		if slices.ContainsFunc(result.Plans, func(p enforcer.Plan) bool { return p.Change && p.Done == r.Applied }) {
 			c.Pending++

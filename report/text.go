@@ -21,16 +21,29 @@ import (
 // users are counted only.
 func Text(w io.Writer, r Report) error {
 	out := bufio.NewWriter(w)
+	if r.WhatIf != nil {
+		fmt.Fprintf(out, "what if   %s: nothing is changed, now or then\n", r.WhatIf.supposed())
+	}
 	fmt.Fprintf(out, "registry  %s: %d users, %d keys\n", plain.Text(r.Source), r.Users, r.Keys)
 	if r.Held != "" {
 		fmt.Fprintf(out, "          ! this is the last good reading: a later one is held, since it lost too much:\n          ! %s\n", plain.Text(r.Held))
 	}
-	fmt.Fprintf(out, "policy    %s\n\n", r.Policy)
+	fmt.Fprintf(out, "policy    %s\n", r.Policy)
+	if r.WhatIf != nil && r.WhatIf.File != "" {
+		fmt.Fprintf(out, "in force  %s\n", r.WhatIf.InForce)
+	}
+	fmt.Fprintln(out)
+	if r.WhatIf != nil {
+		textWhatIf(out, *r.WhatIf)
+	}
 	for _, result := range r.Results {
 		textResult(out, result, r)
 	}
 	textHeld(out, r)
 	textUnkept(out, r.unkept())
+	if len(r.Soon) > 0 {
+		textPeople(out, "refused soon", r.Soon)
+	}
 	textHygiene(out, r)
 	textExceptions(out, r.Exceptions)
 	if len(r.Skips) > 0 {

@@ -143,17 +143,19 @@ func foreign(file io.ReaderAt, size int64, r request, text []byte, now time.Time
 			candidates = append(candidates, line)
 		}
 	}
-	return accepted(candidates, rules)
+	return accepted(candidates, rules, now)
 }
 
-// accepted renders those lines that the rules take.
-func accepted(candidates []authkeys.Line, rules answer.Rules) (lines []byte, err error) {
+// accepted renders those lines that the rules take at a moment.
+func accepted(candidates []authkeys.Line, rules answer.Rules, now time.Time) (lines []byte, err error) {
 	if len(candidates) == 0 {
 		return nil, nil // compiling rules takes a millisecond
 	}
 	compiled := policy.Rules{Keys: make([]policy.Rule, 0, len(rules.Keys)), Options: policy.OptionRules{Allow: rules.Allow}}
 	for _, rule := range rules.Keys {
-		compiled.Keys = append(compiled.Keys, policy.Rule(rule))
+		compiled.Keys = append(compiled.Keys, policy.Rule{
+			Type: rule.Type, MinBits: rule.MinBits, From: policy.Day(rule.From), Until: policy.Day(rule.Until),
+		})
 	}
 	if rules.Force != "" {
 		compiled.Options.Force = []policy.Force{{Options: rules.Force}}
@@ -166,7 +168,7 @@ func accepted(candidates []authkeys.Line, rules answer.Rules) (lines []byte, err
 		return nil, err
 	}
 	for _, line := range candidates {
-		if line, verdict := p.Foreign(line); verdict.Granted() {
+		if line, verdict := p.Foreign(line, now); verdict.Granted() {
 			lines = line.AppendTo(lines)
 		}
 	}

@@ -166,6 +166,23 @@ func TestAlsoOptions(t *testing.T) {
 	}
 }
 
+// A key of another program is judged by the rules of the day.
+func TestAlsoRulesInTime(t *testing.T) {
+	testenv.Need(t, "root")
+	key := lineOf(newSigner(t).PublicKey())
+	for want, keys := range map[bool][]answer.Rule{
+		true:  {{Type: "rsa", MinBits: 4096}, {Type: "ed25519", From: "2020-01-01", Until: "2199-12-31"}},
+		false: {{Type: "rsa", MinBits: 4096}, {Type: "ed25519", Until: "2020-01-01"}, {Type: "ed25519", From: "2200-01-01"}},
+	} {
+		rules := someRules
+		rules.Keys = keys
+		stdout, stderr, status := ask(t, "--file="+putRulesOf(t, time.Time{}, rules), "--also="+says(t, key), "--", "ada", "1001")
+		if (stdout == key) != want || stderr != "" || status != 0 {
+			t.Errorf("%v: status %d, %q, %q", keys, status, stdout, stderr)
+		}
+	}
+}
+
 // Whatever another program does, the granted keys are printed, and nothing of it is.
 func TestAlsoFails(t *testing.T) {
 	testenv.Need(t, "root")

@@ -129,7 +129,7 @@ func checkKey(p process, r rules, text []byte, user string) checkDocument {
 	key := found.Line.Key
 	d.Key = &pastedKey{Type: key.Type(), Bits: key.Bits(), Fingerprint: key.Fingerprint()}
 	d.Registry = holders(r.config, key, user)
-	verdict := r.policy.Check(key)
+	verdict := r.policy.Check(key, r.now)
 	switch {
 	case !verdict.Granted() && found.Code == pasted.PuTTY:
 		return d.refuse(r, pasted.Say(pasted.PrivateKey))

@@ -154,12 +154,21 @@ func (o *override) make(one *pass, lines []enforcer.Decision, like policy.Except
 
 // parseUntil reads a day, which counts to its end, or a moment.
 func parseUntil(text string) (time.Time, error) {
+	at, err := parseDay("--until", text)
+	if len(text) == len(time.DateOnly) {
+		at = at.AddDate(0, 0, 1).Add(-time.Second)
+	}
+	return at, err
+}
+
+// parseDay reads a day, which stands for its beginning in UTC, or a moment. flag is its name in the error.
+func parseDay(flag, text string) (time.Time, error) {
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return day.AddDate(0, 0, 1).Add(-time.Second), nil
+		return day, nil
 	}
 	moment, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("--until: %q is neither a day such as 2027-01-31 nor a moment such as 2027-01-31T12:00:00Z", text)
+		return time.Time{}, fmt.Errorf("%s: %q is neither a day such as 2027-01-31 nor a moment such as 2027-01-31T12:00:00Z", flag, text)
 	}
 	return moment, nil
 }

@@ -20,18 +20,22 @@ import (
 
 func newPlan(p process, path *string) *cobra.Command {
 	var format string
+	var what supposition
 	cmd := &cobra.Command{
 		Use:   "plan [USER...]",
 		Short: "Say what would be changed in the homes, and change nothing",
 		Long: "Read the registry and the homes and say what apply would change.\n\n" +
+			"With --policy and --at it is what other rules would change, or what those in force would later, and who would lose a key by\n" +
+			"that. apply and the daemon have no such flags.\n\n" +
 			"Exit status: 0 nothing to change, 2 changes pending, 1 an error, also where only one account could not be\n" +
 			"looked at, or a file that has to be changed cannot be. A FIFO in a file's place, which sshd does not read, is shown\n" +
 			"and counts as none of these.",
 		RunE: func(cmd *cobra.Command, users []string) error {
-			return plan(cmd.Context(), p, *path, format, users)
+			return plan(cmd.Context(), p, *path, format, what, users)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	what.flags(cmd)
 	return cmd
 }
 
@@ -49,7 +53,7 @@ func newApply(p process, path *string) *cobra.Command {
 	}
 }
 
-func plan(ctx context.Context, p process, path, format string, users []string) (err error) {
+func plan(ctx context.Context, p process, path, format string, what supposition, users []string) (err error) {
 	show, ok := map[string]func(report.Report) error{
 		"text": func(r report.Report) error { return report.Text(p.Stdout, r) },
 		"json": func(r report.Report) error { return report.JSON(p.Stdout, r) },
@@ -57,11 +61,17 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 	if !ok {
 		return fmt.Errorf("--format: %q is not one of text, json", format)
 	}
+	if err := what.read(time.Now()); err != nil {
+		return err
+	}
 	one, err := newPass(ctx, p, path, users)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
+	if err := one.suppose(ctx, what); err != nil {
+		return err
+	}
 	p.warnOf(quarantineOf(one.config))
 	if err := one.checkAdmins(ctx, func(homes.Account) string { return config.Enforce }); err != nil {
 		p.warn(fmt.Errorf("enforcing for all would not begin: %w", err))
@@ -168,6 +178,9 @@ type pass struct {
 	world      *enforcer.World
 	accounts   []homes.Account
 	sshd       *host.SSHD
+	// at is the moment that is supposed, zero for now, and whatIf what is supposed, if anything is.
+	at     time.Time
+	whatIf *report.WhatIf
 	// doubt is why sshd does not say which files it reads; those that it may read are looked at in spite of it.
 	doubt error
 }
@@ -250,7 +263,7 @@ func (one *pass) judge() error {
 		return err
 	}
 	snapshot := one.world.Snapshot
-	one.world = one.memory.World(snapshot, one.settings.Policy.Evaluate(snapshot, time.Now(), exceptions...), one.settings.Scope, one.settings.Brake, one.away())
+	one.world = one.memory.World(snapshot, one.settings.Policy.Evaluate(snapshot, one.now(), exceptions...), one.settings.Scope, one.settings.Brake, one.away())
 	return nil
 }
 
@@ -303,7 +316,8 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
 		Applied: act != nil, Skips: one.world.Skips(), Exceptions: one.world.Exceptions(), Shared: snapshot.Shared(),
-		Modes: make(map[string]string, len(one.accounts)),
+		Modes: make(map[string]string, len(one.accounts)), WhatIf: one.whatIf, Soon: report.Soon(snapshot, one.world.Grants),
+		Mail: make(map[string]string),
 	}
 	results, err := one.sweep(ctx, act)
 	r.Results, r.Departed, r.Brake = results, one.world.Departed(), one.memory.Brakes.State()
@@ -317,6 +331,9 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 		r.Held = one.held.Summary()
 	}
 	for u := range snapshot.Users() {
+		if u.Mail != "" {
+			r.Mail[u.Name] = u.Mail
+		}
 		for _, reject := range u.Rejects {
 			r.Rejects = append(r.Rejects, report.Reject{User: u.Name, Reject: reject})
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,12 +24,13 @@ type rules struct {
 	path   string
 	// unread says that the blocklist could not be read.
 	unread bool
+	now    time.Time
 }
 
 // openRules takes the rules from the configuration. One that is not there, or that this user may not read, is no error unless it was named; one that is
 // broken is.
 func openRules(path string, named bool) (rules, error) {
-	r := rules{rules: policy.DefaultRules()}
+	r := rules{rules: policy.DefaultRules(), now: time.Now()}
 	c, err := loadConfig(path)
 	switch {
 	case err == nil:
@@ -51,7 +53,7 @@ func openRules(path string, named bool) (rules, error) {
 
 // commands puts what this centre accepts into commands that are for any.
 func (r rules) commands(list []string) []string {
-	recipe := r.rules.Recommended()
+	recipe := r.rules.Recommended(r.now)
 	out := []string{}
 	for _, command := range list {
 		switch command {
@@ -149,12 +151,12 @@ type recipeDocument struct {
 }
 
 func (r rules) show() showDocument {
-	d := showDocument{Version: 1, Source: r.document().Source, Accepts: r.policy.String(), Keys: []recipeDocument{}, Check: "ssh-keygen -l -f " + r.rules.Recommended().File}
+	d := showDocument{Version: 1, Source: r.document().Source, Accepts: r.policy.String(), Keys: []recipeDocument{}, Check: "ssh-keygen -l -f " + r.rules.Recommended(r.now).File}
 	short := ""
 	types := make(map[string]bool)
-	for _, recipe := range r.rules.Recipes() {
+	for _, recipe := range r.rules.Recipes(r.now) {
 		types[recipe.Type] = true
-		if recipe.MinBits > 0 {
+		if recipe.MinBits > 0 && (short == "" || recipe.InForce) {
 			short = fmt.Sprintf("RSA keys of less than %d bits", recipe.MinBits)
 		}
 		d.Keys = append(d.Keys, recipeDocument{Type: recipe.Type, MinBits: recipe.MinBits, Name: recipe.Name, Command: recipe.Command, File: recipe.File})

@@ -49,6 +49,7 @@ type userDocument struct {
 	UID     int              `json:"uid"`
 	GID     int              `json:"gid"`
 	Home    string           `json:"home"`
+	Mail    string           `json:"mail,omitempty"`
 	Status  string           `json:"status"`
 	Until   *time.Time       `json:"until,omitempty"`
 	Keys    []keyDocument    `json:"keys"`
@@ -95,7 +96,7 @@ func pick(s *registry.Snapshot, names []string) (list []userDocument, err error)
 
 func describeUser(u registry.User) userDocument {
 	d := userDocument{
-		User: u.Name, UID: u.UID, GID: u.GID, Home: u.Home, Status: u.Status.String(), Until: bound(u.Until),
+		User: u.Name, UID: u.UID, GID: u.GID, Home: u.Home, Mail: u.Mail, Status: u.Status.String(), Until: bound(u.Until),
 		Keys: []keyDocument{}, Rejects: describeRejects(u.Rejects), Remarks: describeRejects(u.Remarks),
 	}
 	for _, r := range u.Records {
@@ -130,6 +131,9 @@ func bound(t time.Time) *time.Time {
 
 func (d userDocument) text(out *bufio.Writer) {
 	fmt.Fprintf(out, "%s  uid %d, gid %d, home %s, %s%s\n", plain.Text(d.User), d.UID, d.GID, plain.Text(d.Home), d.Status, ends(d.Until))
+	if d.Mail != "" {
+		fmt.Fprintf(out, "    mail %s\n", plain.Text(d.Mail))
+	}
 	for _, k := range d.Keys {
 		fmt.Fprintf(out, "    %s  %s %d  %s\n", k.Fingerprint, plain.Text(k.Type), k.Bits, plain.Text(k.Label))
 		if k.Options != "" {

@@ -26,18 +26,7 @@ import (
 // compile makes of a configuration what can be made without touching a home or a server: settings that only report, for this host and its
 // sshd. left hears why a server of the registry was left for the next, and with a nil error that it is asked again.
 func compile(ctx context.Context, c config.Config, sshd *host.SSHD, left func(server string, err error)) (enforcer.Settings, error) {
-	blocklists, err := readBlocklist(c.Policy.Blocklist)
-	if err != nil {
-		return enforcer.Settings{}, err
-	}
-	c.Policy.Host, err = hostOf(ctx, sshd)
-	if err != nil && slices.ContainsFunc(c.Policy.Options.Force, func(f policy.Force) bool { return f.Hosts != nil }) {
-		return enforcer.Settings{}, fmt.Errorf("which of policy.options.force is for this host is not known: %w", err)
-	}
-	rules, err := policy.Compile(c.Policy, blocklists...)
-	if errors.Is(err, policy.ErrSSHD) {
-		return enforcer.Settings{}, withHint(err, "leave the option out of policy.options.force for this host, or install a newer OpenSSH; nothing is changed until then")
-	}
+	rules, err := compilePolicy(ctx, c.Policy, sshd)
 	if err != nil {
 		return enforcer.Settings{}, err
 	}
@@ -54,6 +43,23 @@ func compile(ctx context.Context, c config.Config, sshd *host.SSHD, left func(se
 		MaxStale: time.Duration(c.Registry.MaxStale), Refuse: c.Registry.Stale == config.Refuse,
 		Refresh: c.Registry.Refresh, Sweep: c.Homes.Sweep, FastCheck: c.Homes.FastCheck,
 	}, nil
+}
+
+// compilePolicy compiles rules for this host and its sshd, with the blocklist that they name.
+func compilePolicy(ctx context.Context, rules policy.Rules, sshd *host.SSHD) (*policy.Policy, error) {
+	blocklists, err := readBlocklist(rules.Blocklist)
+	if err != nil {
+		return nil, err
+	}
+	rules.Host, err = hostOf(ctx, sshd)
+	if err != nil && slices.ContainsFunc(rules.Options.Force, func(f policy.Force) bool { return f.Hosts != nil }) {
+		return nil, fmt.Errorf("which of policy.options.force is for this host is not known: %w", err)
+	}
+	compiled, err := policy.Compile(rules, blocklists...)
+	if errors.Is(err, policy.ErrSSHD) {
+		return nil, withHint(err, "leave the option out of policy.options.force for this host, or install a newer OpenSSH; nothing is changed until then")
+	}
+	return compiled, err
 }
 
 // hostOf is where the policy is to hold. With an error names may be missing.
@@ -141,7 +147,7 @@ func sourceID(r config.Registry) string {
 	return fmt.Sprintf("ldap %q %q %s", r.LDAP.Base, r.LDAP.Filter, layoutID(r.LDAP.Schema, r.LDAP.Hosts))
 }
 
-// layoutID names the fields one by one, so that a new version which knows another one reads the same registry as before: a field that is added
+// layoutID leaves out Mail, which decides nothing. It names the fields one by one, so that a new version which knows another one reads the same registry as before: a field that is added
 // goes to the end, and only where it is set.
 func layoutID(s ldapsource.Schema, h ldapsource.Hosts) string {
 	return fmt.Sprintf("{User:%s Key:%s Prefix:%s UID:%s GID:%s Home:%s Locked:%s LockedTime:%s Control:%s ExpiresDays:%s ExpiresTime:%s ExpiresFiletime:%s} "+

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -23,6 +24,8 @@ const Everything = "*"
 type Rule struct {
 	Type    string
 	MinBits int // of an RSA key; else 0
+	// From and Until are the first and the last day on which it counts, such as "2027-01-31", in UTC; empty: there is none.
+	From, Until string
 }
 
 // Rules are those by which a key of another program is judged.
@@ -36,6 +39,9 @@ type Rules struct {
 	SSHD string
 }
 
+// noDay stands in a rule for a day that it does not have.
+const noDay = "-"
+
 // Words at the beginnings of lines that are no rules of keys.
 const (
 	allowWord = "allow"
@@ -46,7 +52,11 @@ const (
 func appendRules(dst []byte, rules Rules, end time.Time) []byte {
 	dst = appendHead(dst, end)
 	for _, r := range rules.Keys {
-		dst = fmt.Appendf(dst, "%s %d\n", r.Type, r.MinBits)
+		dst = fmt.Appendf(dst, "%s %d", r.Type, r.MinBits)
+		if r.From != "" || r.Until != "" {
+			dst = fmt.Appendf(dst, " %s %s", cmp.Or(r.From, noDay), cmp.Or(r.Until, noDay))
+		}
+		dst = append(dst, '\n')
 	}
 	if rules.Allow != nil {
 		dst = fmt.Appendf(dst, "%s %s\n", allowWord, strings.Join(rules.Allow, " "))
@@ -90,17 +100,37 @@ func FindRules(file io.ReaderAt, size int64, now time.Time) (rules Rules, err er
 		case sshdWord:
 			rules.SSHD = rest
 		default:
-			least, err := strconv.Atoi(rest)
+			rule, err := parseRule(word, strings.Fields(rest))
 			if err != nil {
-				return Rules{}, fmt.Errorf("the rule %q: %w", line, errDamaged)
+				return Rules{}, fmt.Errorf("the rule %q: %w", line, err)
 			}
-			rules.Keys = append(rules.Keys, Rule{word, least})
+			rules.Keys = append(rules.Keys, rule)
 		}
 	}
 	if len(rules.Keys) == 0 {
 		return Rules{}, fmt.Errorf("there are no rules in it by which keys of other programs could be judged: %w", errDamaged)
 	}
 	return rules, nil
+}
+
+// parseRule reads what stands behind the type of a rule: the least size, and where the rule has days, both of them.
+func parseRule(kind string, fields []string) (Rule, error) {
+	if len(fields) != 1 && len(fields) != 3 {
+		return Rule{}, errDamaged
+	}
+	least, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return Rule{}, errDamaged
+	}
+	rule := Rule{Type: kind, MinBits: least}
+	if len(fields) == 3 {
+		for i, day := range []*string{&rule.From, &rule.Until} {
+			if *day = fields[i+1]; *day == noDay {
+				*day = ""
+			}
+		}
+	}
+	return rule, nil
 }
 
 // FindRefused gives the fingerprints of the keys that are not for a user at the moment now, whoever says so.

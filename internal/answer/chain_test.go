@@ -11,7 +11,7 @@ import (
 
 func TestFindRules(t *testing.T) {
 	rules := Rules{
-		Keys: []Rule{{"ed25519", 0}, {"rsa", 4096}}, Allow: []string{"from", "restrict"}, Force: `restrict,from="10.0.0.0/8",command="ls \"a b\""`, SSHD: "9.2",
+		Keys: []Rule{{Type: "ed25519", MinBits: 0}, {Type: "rsa", MinBits: 4096}, {Type: "rsa", MinBits: 2048, From: "2020-01-01", Until: "2026-12-31"}, {Type: "rsa", MinBits: 3072, From: "2027-01-01"}}, Allow: []string{"from", "restrict"}, Force: `restrict,from="10.0.0.0/8",command="ls \"a b\""`, SSHD: "9.2",
 	}
 	users := people(20)
 	users[3].Refused = []string{"SHA256:a", "SHA256:b"}

@@ -168,15 +168,11 @@ func prefix(name string, err error) error {
 
 // check finds values that no decoder can: all of them, not only the first.
 func (c Config) check() error {
-	_, rules := policy.Compile(c.Policy)
-	if c.Policy.Blocklist != "" {
-		rules = errors.Join(rules, absolute("policy.blocklist", c.Policy.Blocklist))
-	}
 	return errors.Join(
 		c.checkModes(),
 		c.Registry.check(),
 		c.Homes.check(),
-		rules,
+		checkPolicy(c.Policy),
 		c.Brake.check(),
 		absolute("state_dir", c.StateDir),
 		oneOf("quarantine_full", c.QuarantineFull, Stop, Remove),

@@ -39,7 +39,8 @@ func TestValues(t *testing.T) {
 mode: enforce
 homes: {install: all, include: [root], sweep: 1h, fast_check: 0s, min_uid: 500, sshd: {program: /opt/sshd, configs: []}}
 policy:
-  keys: [{type: rsa, min_bits: 3072}]
+  keys: [{type: rsa, min_bits: 3072, from: 2026-01-01}, {type: rsa, min_bits: 2048, until: "2025-12-31"}]
+  warn: 14d
   blocklist: /etc/keyreeve/blocklist.dat
   options: {allow: [], force: [{options: restrict}, {hosts: ["login*"], options: 'from="10.0.0.0/8"'}], lift: [no-pty]}
 brake: {people: 30, window: 2h}
@@ -50,7 +51,7 @@ quarantine_max_size: 20MiB
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules := policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 3072}}, Blocklist: "/etc/keyreeve/blocklist.dat", Options: policy.OptionRules{
+	rules := policy.Rules{Keys: []policy.Rule{{Type: "rsa", MinBits: 3072, From: "2026-01-01"}, {Type: "rsa", MinBits: 2048, Until: "2025-12-31"}}, Warn: 14, Blocklist: "/etc/keyreeve/blocklist.dat", Options: policy.OptionRules{
 		Allow: []string{}, // none, and not the default
 		Force: []policy.Force{{Options: "restrict"}, {Hosts: []string{"login*"}, Options: `from="10.0.0.0/8"`}}, Lift: []string{"no-pty"},
 	}}
@@ -153,6 +154,7 @@ func TestSchemas(t *testing.T) {
 
 // uncommented turns the example's optional keys, "#key: value" and "# ldif: ...", into keys.
 func uncommented(data []byte) []byte {
+	data = regexp.MustCompile(`(?m)^( *)#- `).ReplaceAll(data, []byte("$1- "))
 	return regexp.MustCompile(`(?m)^( *)#( ?)(srv|ca_file|server_name|client_cert|client_key|bind_dn|password_file|gssapi|referrals|canary|ldif|groups|users|options):`).ReplaceAll(data, []byte("$1$3:"))
 }
 

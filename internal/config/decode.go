@@ -12,9 +12,9 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// decode fills c from YAML. Unknown keys and keys without a value are found first, by a walk of our own: the library
+// decode fills into from YAML. Unknown keys and keys without a value are found first, by a walk of our own: the library
 // names neither the place nor the key that was meant.
-func decode(name string, data []byte, c *Config) error {
+func decode[T any](name string, data []byte, into *T) error {
 	var root yaml.Node
 	if err := yaml.Load(data, &root); err != nil {
 		return readable(name, err)
@@ -22,10 +22,10 @@ func decode(name string, data []byte, c *Config) error {
 	if root.Kind == yaml.DocumentNode && len(root.Content) == 1 {
 		root = *root.Content[0]
 	}
-	if wrong := unknown(name, &root, reflect.TypeFor[Config](), ""); len(wrong) > 0 {
+	if wrong := unknown(name, &root, reflect.TypeFor[T](), ""); len(wrong) > 0 {
 		return errors.Join(wrong...)
 	}
-	if err := yaml.Load(data, c, yaml.WithKnownFields()); err != nil {
+	if err := yaml.Load(data, into, yaml.WithKnownFields()); err != nil {
 		return readable(name, err)
 	}
 	return nil

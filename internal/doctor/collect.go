@@ -33,7 +33,7 @@ type Question struct {
 
 // Collect looks at a host. What could not be looked at is in the facts.
 func Collect(ctx context.Context, q Question) Facts {
-	f := Facts{Config: q.Config, Homes: len(q.Homes), Accounts: q.Accounts}
+	f := Facts{Config: q.Config, Now: q.Now, Homes: len(q.Homes), Accounts: q.Accounts}
 	if os.Geteuid() != 0 {
 		f.Unread = append(f.Unread, fmt.Errorf("keyreeve doctor runs with uid %d: sshd's host keys, /etc/shadow and files of keyreeve's are for root alone to read", os.Geteuid()))
 	}

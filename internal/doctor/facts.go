@@ -13,6 +13,7 @@ import (
 // Facts are what is known of a host.
 type Facts struct {
 	Config config.Config
+	Now    time.Time
 	// Said is what each sshd says, and Accounts of whom it was asked.
 	Said     []host.Said
 	Accounts []Account

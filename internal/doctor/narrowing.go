@@ -18,7 +18,7 @@ func certified(algorithm string) string {
 
 // wanted are the algorithms that sshd needs by the policy, those of one kind of key in a list; where the gate admits certificates, theirs too.
 func (f Facts) wanted() (kinds [][]string, bits int) {
-	kinds, bits = f.Config.Policy.Algorithms()
+	kinds, bits = f.Config.Policy.Algorithms(f.Now)
 	if len(f.gate().authorities) == 0 {
 		return kinds, bits
 	}
