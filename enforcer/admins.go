@@ -68,10 +68,21 @@ func (a Admin) shut(grants *policy.Grants) error {
 		return errors.New("the registry and the policy grant him no key")
 	case a.Result.NoHome:
 		return errors.New("he has no home")
+	case a.Kept && forced(grants):
+		return errors.New("policy.options.force binds every key to a command, or to an end")
 	case a.Kept:
 		return errors.New("no key in his files is granted")
 	}
 	return errors.New("there is no key in his files")
+}
+
+// forced reports whether no line can have a key that opens.
+func forced(grants *policy.Grants) bool {
+	rules, _ := grants.OptionRules()
+	return slices.ContainsFunc(rules.Force, func(f policy.Force) bool {
+		o, err := authkeys.ParseOptions(f.Options)
+		return err == nil && (o.Has("command") || o.Has("expiry-time"))
+	})
 }
 
 // opens reports whether a file has a key for a shell once its plan was carried out, if it is to be: every key in a planned file is

@@ -127,3 +127,16 @@ func TestCheckAdminsWithheld(t *testing.T) {
 		}
 	}
 }
+
+// What the centre forces on every key is said to be the reason why no administrator would have one for a shell.
+func TestCheckAdminsForced(t *testing.T) {
+	for force, want := range map[string]string{"restrict,pty": "", `command="gate"`: "binds every key to a command", `expiry-time="20990101"`: "or to an end"} {
+		grants := judging(t, rules(force, 0), nil, lineA)
+		plan := enforcer.MakePlan(enforcer.Input{Account: alice, Name: ".ssh/authorized_keys", File: regular(lineA + "\n"), Grants: grants})
+		admin := enforcer.Admin{Name: "alice", Kept: true, Result: enforcer.Result{Account: alice, Plans: []enforcer.Plan{plan}}}
+		err := enforcer.CheckAdmins([]enforcer.Admin{admin}, grants)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", force, err)
+		}
+	}
+}
