@@ -78,21 +78,29 @@ func TestWhatIf(t *testing.T) {
 	}
 	var got struct {
 		WhatIf struct {
-			At     time.Time
+			At     time.Time `json:"at"`
 			Losers []struct {
-				User   string
-				Others int `json:"other_keys"`
-				Keys   []struct{ Reason, Fingerprint string }
+				User   string `json:"user"`
+				Others int    `json:"other_keys"`
+				Keys   []struct {
+					Reason      string `json:"reason"`
+					Fingerprint string `json:"fingerprint"`
+				} `json:"keys"`
 			} `json:"lose_a_key"`
 			Alone int `json:"lose_the_last_key"`
 		} `json:"what_if"`
-		Summary  struct{ Soon int }
+		Summary struct {
+			Soon int `json:"soon"`
+		} `json:"summary"`
 		Accounts []struct {
-			Mail  string
+			Mail  string `json:"mail"`
 			Files []struct {
-				Lines []struct{ Action, Warning string }
-			}
-		}
+				Lines []struct {
+					Action  string `json:"action"`
+					Warning string `json:"warning"`
+				} `json:"lines"`
+			} `json:"files"`
+		} `json:"accounts"`
 	}
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
