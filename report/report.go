@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
@@ -42,6 +43,19 @@ type Report struct {
 	Trips []string
 	// Exceptions are all that are in force, those that grant nothing, and those that ended not long ago.
 	Exceptions []policy.Excepted
+	// Host is the node whose homes were looked at, Made when that began.
+	Host string
+	Made time.Time
+	// Granted counts the registered keys that work for a user now, whether they are in his files or not.
+	Granted map[string]int
+	// Seen is when a key of a user first counted in the registry; the zero time: before such times were noted.
+	Seen map[Holding]time.Time
+}
+
+// Holding is a key in the hands of a user.
+type Holding struct {
+	User string
+	Key  authkeys.Key
 }
 
 // Reject is a value of a user's entry in the registry.

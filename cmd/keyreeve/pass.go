@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
@@ -303,8 +304,10 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
 		Applied: act != nil, Skips: one.world.Skips(), Exceptions: one.world.Exceptions(), Shared: snapshot.Shared(),
-		Modes: make(map[string]string, len(one.accounts)),
+		Modes: make(map[string]string, len(one.accounts)), Granted: make(map[string]int, len(one.accounts)),
+		Made: time.Now(), Seen: make(map[report.Holding]time.Time, snapshot.Keys()),
 	}
+	r.Host, _ = os.Hostname() // a report without it is still one
 	results, err := one.sweep(ctx, act)
 	r.Results, r.Departed, r.Brake = results, one.world.Departed(), one.memory.Brakes.State()
 	if act == nil && !r.Brake.On() {
@@ -312,6 +315,14 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 	}
 	for _, result := range results {
 		r.Modes[result.Account.Name] = one.modes.of(result.Account)
+		for _, g := range one.world.Grants.For(result.Account.Name) {
+			if g.Held == "" {
+				r.Granted[result.Account.Name]++
+			}
+		}
+	}
+	for _, s := range one.memory.Ledger.Sightings(func(authkeys.Key) bool { return true }) {
+		r.Seen[report.Holding{User: s.User, Key: s.Key}] = s.Seen
 	}
 	if one.held != nil {
 		r.Held = one.held.Summary()
