@@ -52,7 +52,7 @@ func newApply(p process, path *string) *cobra.Command {
 
 func plan(ctx context.Context, p process, path, format string, users []string) (err error) {
 	show, ok := map[string]func(report.Report) error{
-		"text": func(r report.Report) error { return report.Text(p.Stdout, r) },
+		"text": func(r report.Report) error { return report.Text(p.Stdout, r, colored(p.Stdout)) },
 		"json": func(r report.Report) error { return report.JSON(p.Stdout, r) },
 	}[format]
 	if !ok {
@@ -123,7 +123,7 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	trimmed := hand.TrimQuarantine()
 	r, err := one.run(ctx, one.modes.act(one.act(hand)))
 	p.warnOf(hand.Quarantine)
-	return errors.Join(trimmed, err, one.memory.Ledger.Save(), report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
+	return errors.Join(trimmed, err, one.memory.Ledger.Save(), report.Text(p.Stdout, r, colored(p.Stdout)), one.verdict(r, false), trail.Close())
 }
 
 // verdict turns a report into the end of the program.
