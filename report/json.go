@@ -3,7 +3,6 @@ package report
 import (
 	"encoding/json"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -224,12 +223,9 @@ func fileOf(p enforcer.Plan) jsonFile {
 		Path: plain.Text(p.Path()), State: p.State.String(), Change: p.Change, Reason: string(p.Whole.Reason),
 		Detail: plain.Text(p.Whole.Detail), Unresolved: plain.Text(p.Unresolved), Remark: plain.Text(p.Remark), Lines: []jsonLine{},
 	}
-	for action, part := range map[string][]enforcer.Decision{"keep": p.Keep, "rewrite": p.Rewrite, "remove": p.Remove} {
-		for _, d := range part {
-			f.Lines = append(f.Lines, lineOf(d.Line, action, string(d.Reason), d.Detail))
-		}
+	for _, d := range decisions(p) {
+		f.Lines = append(f.Lines, lineOf(d.Line, d.action, string(d.Reason), d.Detail))
 	}
-	slices.SortFunc(f.Lines, func(a, b jsonLine) int { return a.Line - b.Line })
 	for _, g := range p.Add {
 		f.Lines = append(f.Lines, lineOf(g.Line(), "add", "granted", ""))
 	}

@@ -218,7 +218,14 @@ func entries(text []byte) (n int) {
 	return n
 }
 
-// state is the worst that is to be said of an account that has a number of lines with a key.
+// stateOf is the worst that is to be said of an account.
+func (r Report) stateOf(result enforcer.Result) HomeState {
+	t := tally{r: r}
+	_, keys, _ := t.access(result)
+	return r.state(result, keys)
+}
+
+// state is stateOf one that has a number of lines with a key.
 func (r Report) state(result enforcer.Result, keys int) HomeState {
 	has := func(is func(enforcer.Plan) bool) bool { return slices.ContainsFunc(result.Plans, is) }
 	switch {

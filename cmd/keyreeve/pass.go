@@ -20,7 +20,7 @@ import (
 )
 
 func newPlan(p process, path *string) *cobra.Command {
-	var format string
+	var format, output string
 	cmd := &cobra.Command{
 		Use:   "plan [USER...]",
 		Short: "Say what would be changed in the homes, and change nothing",
@@ -29,10 +29,15 @@ func newPlan(p process, path *string) *cobra.Command {
 			"looked at, or a file that has to be changed cannot be. A FIFO in a file's place, which sshd does not read, is shown\n" +
 			"and counts as none of these.",
 		RunE: func(cmd *cobra.Command, users []string) error {
-			return plan(cmd.Context(), p, *path, format, users)
+			out, err := newPrintout(p, forms(), format, output)
+			if err != nil {
+				return err
+			}
+			return plan(cmd.Context(), p, *path, out, users)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().StringVar(&format, "format", "text", "text, json or csv")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this `file`, whole or not at all, instead of stdout")
 	return cmd
 }
 
@@ -50,14 +55,7 @@ func newApply(p process, path *string) *cobra.Command {
 	}
 }
 
-func plan(ctx context.Context, p process, path, format string, users []string) (err error) {
-	show, ok := map[string]func(report.Report) error{
-		"text": func(r report.Report) error { return report.Text(p.Stdout, r, colored(p.Stdout)) },
-		"json": func(r report.Report) error { return report.JSON(p.Stdout, r) },
-	}[format]
-	if !ok {
-		return fmt.Errorf("--format: %q is not one of text, json", format)
-	}
+func plan(ctx context.Context, p process, path string, out printout[report.Report], users []string) (err error) {
 	one, err := newPass(ctx, p, path, users)
 	if err != nil {
 		return err
@@ -68,7 +66,7 @@ func plan(ctx context.Context, p process, path, format string, users []string) (
 		p.warn(fmt.Errorf("enforcing for all would not begin: %w", err))
 	}
 	r, err := one.run(ctx, nil)
-	if wrong := show(r); wrong != nil {
+	if wrong := out.show(r); wrong != nil {
 		return errors.Join(err, fmt.Errorf("print the report: %w", wrong))
 	}
 	if err != nil {
