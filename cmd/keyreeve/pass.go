@@ -61,6 +61,7 @@ func plan(ctx context.Context, p process, path string, out printout[report.Repor
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
+	p.Stderr = one.progress
 	p.warnOf(quarantineOf(one.config))
 	if err := one.checkAdmins(ctx, func(homes.Account) string { return config.Enforce }); err != nil {
 		p.warn(fmt.Errorf("enforcing for all would not begin: %w", err))
@@ -95,6 +96,7 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
+	p.Stderr = one.progress
 	if err := one.mayChange(path); err != nil {
 		return err
 	}
@@ -154,6 +156,8 @@ func (one *pass) verdict(r report.Report, planned bool) error {
 // pass is one look at a number of homes.
 type pass struct {
 	gated
+	// progress is where messages go while homes are looked at.
+	progress *progress
 	// held is the verdict on a reading that the gate holds: the world is that of the last good one then.
 	held *enforcer.Verdict
 	// unread is why the registry was not read, for who goes on with the last good reading.
@@ -173,11 +177,13 @@ type pass struct {
 
 // newPass reads the configuration and the registry and finds the accounts; no names means all.
 func newPass(ctx context.Context, p process, path string, users []string) (*pass, error) {
+	told := newProgress(p.Stderr)
+	p.Stderr = told
 	g, err := openGated(p, path)
 	if err != nil {
 		return nil, err
 	}
-	one, c := &pass{gated: g}, g.config
+	one, c := &pass{gated: g, progress: told}, g.config
 	good := one.gate.Good(one.settings.SourceID) // what is read takes its place
 	snapshot, err := one.read(ctx, p)
 	if err != nil {
@@ -345,7 +351,9 @@ func (one *pass) sweep(ctx context.Context, act func(homes.Account) func(enforce
 	look := func(accounts []homes.Account) error {
 		looker := one.looker()
 		looker.Clean = true
+		defer one.progress.begin(len(accounts))()
 		return looker.Sweep(ctx, accounts, workers, act, func(result enforcer.Result) {
+			one.progress.step()
 			one.memory.Settle(result)
 			if i, again := at[result.Account.Name]; again {
 				results[i] = result
