@@ -150,19 +150,13 @@ func (s *sheet) row(l csvLine) {
 	keyType, bits, number, since := "", "", "", ""
 	if !l.line.Key.IsZero() {
 		keyType, bits = l.line.Key.Type(), strconv.Itoa(l.line.Key.Bits())
-		if seen := s.r.Seen[Holding{a.Name, l.line.Key}]; !seen.IsZero() {
-			since = seen.UTC().Format(time.RFC3339)
-		}
+		since = stamp(s.r.Seen[Holding{a.Name, l.line.Key}])
 	}
 	if l.line.N > 0 {
 		number = strconv.Itoa(l.line.N)
 	}
-	made := ""
-	if !s.r.Made.IsZero() {
-		made = s.r.Made.UTC().Format(time.RFC3339)
-	}
 	fields := []string{
-		plain.Text(s.r.Host), made, plain.Text(a.Name), strconv.Itoa(a.UID), s.r.Modes[a.Name], plain.Text(a.Home), string(s.state),
+		plain.Text(s.r.Host), stamp(s.r.Made), plain.Text(a.Name), strconv.Itoa(a.UID), s.r.Modes[a.Name], plain.Text(a.Home), string(s.state),
 		strconv.FormatBool(s.locked), plain.Text(l.path), l.state, strconv.FormatBool(l.change), number, l.action, l.reason, plain.Text(l.detail),
 		keyType, bits, l.line.Key.Fingerprint(), plain.Cut(l.line.Options.String(), foreignBound), plain.Cut(l.line.Comment, foreignBound),
 		string(markOf(a.Name, s.r.Host, l.line.Comment)), since,
@@ -171,4 +165,12 @@ func (s *sheet) row(l csvLine) {
 		fields[i] = Guarded(field)
 	}
 	_ = s.out.Write(fields)
+}
+
+// stamp is empty for the zero time.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }

@@ -188,7 +188,12 @@ func JSON(w io.Writer, r Report) error {
 	for _, e := range r.Exceptions {
 		out.Exceptions = append(out.Exceptions, exceptionOf(e))
 	}
-	text, err := json.MarshalIndent(out, "", "  ")
+	return writeJSON(w, out)
+}
+
+// writeJSON prints a document in ASCII.
+func writeJSON(w io.Writer, document any) error {
+	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
 		return err
 	}

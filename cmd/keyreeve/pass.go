@@ -21,14 +21,18 @@ import (
 
 func newPlan(p process, path *string) *cobra.Command {
 	var format, output string
+	var onlyRegistry bool
 	cmd := &cobra.Command{
 		Use:   "plan [USER...]",
 		Short: "Say what would be changed in the homes, and change nothing",
 		Long: "Read the registry and the homes and say what apply would change.\n\n" +
 			"Exit status: 0 nothing to change, 2 changes pending, 1 an error, also where only one account could not be\n" +
 			"looked at, or a file that has to be changed cannot be. A FIFO in a file's place, which sshd does not read, is shown\n" +
-			"and counts as none of these.",
+			"and counts as none of these. With --registry: 0 nothing is wrong, 2 something is, 1 an error.",
 		RunE: func(cmd *cobra.Command, users []string) error {
+			if onlyRegistry {
+				return startRegistry(cmd.Context(), p, *path, format, output, users)
+			}
 			out, err := newPrintout(p, forms(), format, output)
 			if err != nil {
 				return err
@@ -37,6 +41,7 @@ func newPlan(p process, path *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text, json or csv")
+	cmd.Flags().BoolVar(&onlyRegistry, "registry", false, "say what is wrong with the registry instead, and look at no home")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this `file`, whole or not at all, instead of stdout")
 	return cmd
 }
