@@ -1,6 +1,10 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
 
 // htmlChart is bars with their numbers: a table to who cannot see the bars. Where Fates is set a bar has what stays, what goes, what is left
 // undecided and what is new.
@@ -55,24 +59,44 @@ func (c htmlChart) scaled() htmlChart {
 func chartsOf(r Report, d Digest) []htmlChart {
 	keys := htmlChart{ID: "keys", Title: "Keys by type and size", Head: "Key", Fates: true, Lead: "Lines with a key, in all files. The policy takes " + r.Policy + "."}
 	for _, k := range d.Keys {
-		keys.Bars = append(keys.Bars, htmlBar{Label: keyName(k.Type, k.Bits), Fates: k.Fates})
+		keys.Bars = append(keys.Bars, htmlBar{Label: k.Type + " " + strconv.Itoa(k.Bits), Fates: k.Fates})
 	}
 	reasons := htmlChart{ID: "reasons", Title: "Findings by reason", Head: "What and why", Lead: "Lines; whole files where they are replaced."}
 	for _, t := range d.Reasons {
 		reasons.Bars = append(reasons.Bars, htmlBar{Label: t.Action + ": " + string(t.Reason), Grade: actionGrade(t.Action), Number: t.Number})
 	}
-	ages := htmlChart{ID: "ages", Title: "Age of registered keys", Head: "Registered", Fates: true, Lead: "Since when keyreeve has seen a key of a file in the registry, for that user."}
+	ages := htmlChart{ID: "ages", Title: "Keys by age of registration", Head: "Registered for", Fates: true, Lead: "How long a key in a file has been registered to that user, as far as keyreeve has seen it. Unregistered keys have no age."}
 	for _, a := range d.Ages {
-		ages.Bars = append(ages.Bars, htmlBar{Label: ageName(a), Fates: a.Fates})
+		ages.Bars = append(ages.Bars, htmlBar{Label: a.Title(), Fates: a.Fates})
 	}
-	states := htmlChart{ID: "homes", Title: "Homes by state", Head: "State", Lead: "Every account counts once, by the worst that is to be said of it."}
+	states := htmlChart{ID: "homes", Title: "Homes by state", Head: "Accounts", Fates: true, Lead: "Every account counts once, by the worst that is to be said of it."}
+	now, after := make(map[HomeState]int), r.settled()
 	for _, h := range d.Homes {
-		label, grade := homeName(h.State)
-		states.Bars = append(states.Bars, htmlBar{Label: label, Grade: grade, Number: h.Accounts})
+		now[h.State] = h.Accounts
+	}
+	for _, state := range homeStates() {
+		if a, b := now[state], after[state]; a+b > 0 {
+			states.Bars = append(states.Bars, htmlBar{Label: state.Title(), Fates: Fates{Stay: min(a, b), Go: max(0, a-b), New: max(0, b-a)}})
+		}
 	}
 	return []htmlChart{keys.scaled(), reasons.scaled(), ages.scaled(), states.scaled()}
 }
 
+// settled counts accounts by the states that they have when the plans are carried out. What is not resolved stays so.
+func (r Report) settled() map[HomeState]int {
+	t, counts := tally{r: r}, make(map[HomeState]int)
+	for _, result := range r.Results {
+		_, keys, _ := t.access(result)
+		result.Plans = slices.Clone(result.Plans)
+		for i, p := range result.Plans {
+			result.Plans[i].Change = p.Change && !r.counts(p)
+		}
+		counts[r.state(result, keys)]++
+	}
+	return counts
+}
+
+// actionGrade is the class of a bar for what becomes of a line.
 func actionGrade(action string) string {
 	switch action {
 	case ActionRemove, ActionReplace:
@@ -83,40 +107,4 @@ func actionGrade(action string) string {
 		return "new"
 	}
 	return "stay"
-}
-
-// ageName names a span of ages.
-func ageName(a AgeTally) string {
-	switch {
-	case a.Unknown:
-		return "never, or not known when"
-	case a.Days > 0:
-		return fmt.Sprintf("less than %d days ago", a.Days)
-	}
-	return fmt.Sprintf("%d days ago or more", ageBounds[len(ageBounds)-1])
-}
-
-// homeName names a state of homes for people, and grades it.
-func homeName(state HomeState) (name, grade string) {
-	switch state {
-	case HomeError:
-		return "could not be looked at", "go"
-	case HomeOpen:
-		return "a file is not decided", "go"
-	case HomeLeft:
-		return "a change was not carried out", "left"
-	case HomeChange:
-		return "a file changes", "left"
-	case HomeUnkept:
-		return "sshd reads files that are not kept", "left"
-	case HomeExposed:
-		return "others may write there", "left"
-	case HomeNone:
-		return "no home yet", "stay"
-	case HomeWithout:
-		return "in line, without a key", "stay"
-	case HomeInLine:
-		return "in line", "stay"
-	}
-	return string(state), "left"
 }

@@ -180,11 +180,11 @@ func sidesOf(r Report, d Digest) (sides []htmlTable) {
 
 func clusterOf(d Digest) htmlTable {
 	t := htmlTable{
-		ID: "cluster", Title: "Keys of the cluster itself", Heads: []string{"User", "File", "Key", "Mark", "What becomes of it"},
+		ID: "cluster", Title: "Keys of the cluster itself", Heads: []string{"User", "File", "Key", "Comment", "Mark", "What becomes of it"},
 		Lead: "The tools of clusters put them into their users' files. Without them ssh between the nodes no longer works.",
 	}
 	for _, k := range d.Cluster {
-		t.Rows = append(t.Rows, []string{plain.Text(k.User), plain.Text(k.Path), describe(k.Line), string(k.Mark), k.Action})
+		t.Rows = append(t.Rows, []string{plain.Text(k.User), plain.Text(k.Path), k.Line.Key.Fingerprint(), plain.Cut(k.Line.Comment, foreignBound), string(k.Mark), k.Action})
 	}
 	return t
 }
@@ -223,7 +223,7 @@ func rejectsTable(id, title string, list []Reject) htmlTable {
 func sharedOf(r Report) htmlTable {
 	t := htmlTable{ID: "shared", Title: "One key of several people", Heads: []string{"Key", "People"}}
 	for _, s := range r.Shared {
-		t.Rows = append(t.Rows, []string{s.Key.Fingerprint(), names(s)})
+		t.Rows = append(t.Rows, []string{s.Key.Fingerprint(), some(s.Users)})
 	}
 	return t
 }

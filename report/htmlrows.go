@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -127,17 +126,9 @@ func (h htmlRow) line(action string, line authkeys.Line, v policy.Verdict) htmlR
 	h.Action, h.Line, h.Reason, h.Detail, h.Comment = action, line.N, v.Reason, plain.Text(v.Detail), plain.Cut(line.Comment, foreignBound)
 	h.unregistered = action == ActionRemove && (v.Reason == policy.ReasonUnregistered || v.Reason == policy.ReasonFormer)
 	if !line.Key.IsZero() {
-		h.Key, h.Fingerprint = keyName(line.Key.Type(), line.Key.Bits()), line.Key.Fingerprint()
+		h.Key, h.Fingerprint = kindOf(line.Key), line.Key.Fingerprint()
 	}
 	return h
-}
-
-// keyName names a type of keys, with the size where it does not follow from the type.
-func keyName(name string, bits int) string {
-	if strings.HasPrefix(name, "ssh-rsa") || strings.HasPrefix(name, "ssh-dss") {
-		return name + " " + strconv.Itoa(bits)
-	}
-	return name
 }
 
 // htmlFilter chooses findings by one column of their data.

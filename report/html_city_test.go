@@ -48,8 +48,8 @@ func rsaKey(name string, bits int) string {
 	return "ssh-rsa " + blob([]byte("ssh-rsa"), []byte{1, 0, 1}, n)
 }
 
-// town is a report of n accounts; of a hundred some are out of line, and so are all of them where that is asked for.
-func town(tb testing.TB, n int, wild bool) report.Report {
+// city is a report of n accounts; of a hundred some are out of line, and so are all of them where that is asked for.
+func city(tb testing.TB, n int, wild bool) report.Report {
 	tb.Helper()
 	var users []registry.User
 	var results []enforcer.Result
