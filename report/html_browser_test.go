@@ -218,6 +218,7 @@ func TestHTMLWithoutScripts(t *testing.T) {
 	if got := eval[string](t, b, `[...document.querySelectorAll("#controls, #more")].filter((e) => e.offsetParent).length + "/" + document.querySelectorAll("#rows tr").length`); got != "0/500" {
 		t.Errorf("controls and rows on paper: %s", got)
 	}
+	show(t, b, printHTML(t, city(t, 24, true))) // chromedriver gives a page ten seconds to be printed, however busy the machine is
 	if pdf := b.PDF(); !strings.HasPrefix(string(pdf), "%PDF-") {
 		t.Errorf("no PDF: %q", pdf[:min(len(pdf), 20)])
 	}

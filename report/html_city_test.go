@@ -20,7 +20,7 @@ import (
 // hostile are comments that try to be markup, to end what they stand in, to turn text around and to drive a terminal.
 var hostile = []string{
 	`<script>document.title="owned"</script>`, `</script><script>document.title="owned"</script>`, `<img src=x onerror='document.title="owned"'>`,
-	`"><b id=owned>`, `<!--<script>`, `]]>`, `{{.Style}}`, "\u202egro.live", "\x1b[2J\u009b1m", "=cmd|' /C calc'!A0", "a\u2028b", `\u003cscript>`,
+	`"><b id=owned>`, `<!--<script>`, `]]>`, `{{.Style}}`, "\u202egro.live", "\x1b[2J\u009b1m", "=cmd|' /C calc'!A0", "a\u2028b", `\u003cscript>`, "\u05d0\u05d1 caf\u00e9",
 }
 
 func blob(fields ...[]byte) string {

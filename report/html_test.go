@@ -160,7 +160,7 @@ func TestHTMLHostile(t *testing.T) {
 	for _, row := range rows {
 		found[row[8]] = true
 	}
-	for _, want := range []string{hostile[0], hostile[1], `\\u003cscript>`, "gro.live", "[2J 1m"} { // authkeys takes out what is not printable
+	for _, want := range []string{hostile[0], hostile[1], `\\u003cscript>`, "gro.live", "[2J 1m", `\u05d0\u05d1 caf\u00e9`} { // authkeys takes out what is not printable
 		if !found[want] {
 			t.Errorf("no comment is %s", want)
 		}

@@ -100,6 +100,8 @@
     load();
     extend(shown + STEP);
   });
+  const total = Number(at("table").dataset.total);
   at("controls").hidden = false;
-  more.hidden = body.rows.length >= Number(at("table").dataset.total);
+  more.hidden = shown === total;
+  state.textContent = `${shown.toLocaleString("en")} of ${total.toLocaleString("en")} findings are shown.`;
 })();
