@@ -40,7 +40,8 @@ type htmlPage struct {
 	Alerts       []htmlAlert
 	Cards        []htmlCard
 	Charts       []htmlChart
-	First, Sides []htmlTable // before and after the findings
+	First, Sides []htmlTable // before and after charts and findings
+	Sections     []htmlSection
 	Filters      []htmlFilter
 	Rows         []htmlRow
 	Total        int // of the findings, of which Rows may be a part
@@ -64,12 +65,13 @@ func pageOf(r Report) htmlPage {
 	p := htmlPage{
 		Policy: contentPolicy(pageStyle, pageScript), Style: template.CSS(pageStyle), Script: template.JS(pageScript), //nolint:gosec // this package's own files
 		Report: r, Host: plain.Text(r.Host), Source: plain.Text(r.Source), Counts: d.Counts, Alerts: alertsOf(r), Cards: cardsOf(r, d, rows),
-		First: []htmlTable{lockoutsOf(r, d), openOf(r, d)}, Charts: chartsOf(r, d), Sides: sidesOf(r, d),
+		First: append([]htmlTable{lockoutsOf(r, d), openOf(r, d)}, filled(clusterOf(d))...), Charts: chartsOf(r, d), Sides: sidesOf(r, d),
 		Filters: filtersOf(rows), Rows: rows[:min(len(rows), shownRows)], Total: len(rows), Data: make([][]any, 0, len(rows)),
 	}
 	for _, row := range rows {
 		p.Data = append(p.Data, row.data())
 	}
+	p.Sections = sectionsOf(p)
 	return p
 }
 

@@ -19,7 +19,7 @@ import (
 
 var (
 	pageUsers = flag.Int("page", 0, "accounts of TestHTMLFigures, which measures then")
-	pageShots = flag.String("shots", "", "folder for pictures of the page of TestHTMLInBrowser, to be looked at")
+	pageShots = flag.String("shots", "", "folder for pictures of the pages of the tests, to be looked at")
 )
 
 // show writes a page into a file, and opens it as an administrator does who was sent it.
@@ -72,26 +72,15 @@ func matching(tb testing.TB, page, word string) (n int) {
 	return n
 }
 
-func pictures(t *testing.T, b *testenv.Browser) {
-	t.Helper()
+// picture keeps a picture of the page where it was asked for.
+func picture(tb testing.TB, name string, data []byte) {
+	tb.Helper()
 	if *pageShots == "" {
 		return
 	}
-	save := func(name string, data []byte) {
-		if err := os.WriteFile(filepath.Join(*pageShots, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(filepath.Join(*pageShots, name), data, 0o600); err != nil {
+		tb.Fatal(err)
 	}
-	for name, size := range map[string][2]int{"wide": {1280, 2800}, "narrow": {400, 2800}} {
-		for _, scheme := range []string{"light", "dark"} {
-			b.Command("Emulation.setDeviceMetricsOverride", map[string]any{"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": false})
-			prefer(b, scheme)
-			save(name+"-"+scheme+".png", b.Screenshot())
-		}
-	}
-	b.Command("Emulation.clearDeviceMetricsOverride", struct{}{})
-	save("print.pdf", b.PDF())
-	prefer(b, "light")
 }
 
 func prefer(b *testenv.Browser, scheme string) {
@@ -114,7 +103,6 @@ func TestHTMLInBrowser(t *testing.T) {
 	if colour := eval[string](t, b, `getComputedStyle(document.querySelector('[data-what="not decided"]')).borderLeftColor`); colour != "rgb(194, 54, 47)" {
 		t.Errorf("what is not decided is marked %s", colour)
 	}
-	pictures(t, b)
 
 	t.Run("sort", func(t *testing.T) {
 		b.Click(`th[data-column="0"] button`)
@@ -218,8 +206,10 @@ func TestHTMLWithoutScripts(t *testing.T) {
 	if got := eval[string](t, b, `[...document.querySelectorAll("#controls, #more")].filter((e) => e.offsetParent).length + "/" + document.querySelectorAll("#rows tr").length`); got != "0/500" {
 		t.Errorf("controls and rows on paper: %s", got)
 	}
-	show(t, b, printHTML(t, city(t, 24, true))) // chromedriver gives a page ten seconds to be printed, however busy the machine is
-	if pdf := b.PDF(); !strings.HasPrefix(string(pdf), "%PDF-") {
+	show(t, b, printHTML(t, city(t, 200, false))) // chromedriver gives a page ten seconds to be printed, however busy the machine is
+	pdf := b.PDF()
+	picture(t, "print.pdf", pdf)
+	if !strings.HasPrefix(string(pdf), "%PDF-") {
 		t.Errorf("no PDF: %q", pdf[:min(len(pdf), 20)])
 	}
 }
@@ -237,7 +227,11 @@ func TestHTMLLooks(t *testing.T) {
 		t.Errorf("light and dark are %v", grounds)
 	}
 	for _, width := range []int{320, 768, 1600} { // 320 is the width of WCAG 2.2, 1.4.10 (reflow)
-		b.Command("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false})
+		b.Command("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 2000, "deviceScaleFactor": 1, "mobile": false})
+		for _, scheme := range []string{"dark", "light"} {
+			prefer(b, scheme)
+			picture(t, fmt.Sprintf("%d-%s.png", width, scheme), b.Screenshot())
+		}
 		if wide := eval[int](t, b, `document.documentElement.scrollWidth`); wide > width {
 			t.Errorf("in %d pixels the page is %d wide", width, wide)
 		}

@@ -77,6 +77,11 @@ func TestHTML(t *testing.T) {
 	for _, id := range []string{"rejects", "exceptions", "skips", "shared", "cluster", "modes"} {
 		between(t, page, `<section class="side" id="`+id+`"`, "</section>")
 	}
+	for _, link := range regexp.MustCompile(`href="#([a-z]+)"`).FindAllStringSubmatch(page, -1) {
+		if strings.Count(page, ` id="`+link[1]+`"`) != 1 {
+			t.Errorf("the link %s leads nowhere", link[0])
+		}
+	}
 }
 
 // Every bar has its number beside it: a chart is a table to who does not see it.

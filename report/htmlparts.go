@@ -121,6 +121,9 @@ func lockoutsOf(r Report, d Digest) htmlTable {
 		Lead:  "No key of theirs is left in their files. Help these people first: one registered key each is enough. It comes to this in mode enforce alone.",
 		Heads: []string{"User", "Mode", "Keys that go, and why", "Registered, not in a file", "Remarks"},
 	}
+	if r.Applied {
+		t.Title, t.None = "Who has lost access", "Nobody: everyone who had a key that logs in has kept one."
+	}
 	for _, l := range d.Lockouts {
 		var remarks []string
 		if left := r.Departed[l.User]; !left.IsZero() {
@@ -165,23 +168,48 @@ func openOf(r Report, d Digest) htmlTable {
 	return t.bounded()
 }
 
-// sidesOf lists what else there is to know, as far as there is.
-func sidesOf(r Report, d Digest) (sides []htmlTable) {
-	for _, t := range []htmlTable{
-		clusterOf(d), modesOf(d), deniedOf(r), rejectsTable("rejects", "Values of the registry that are no keys", r.Rejects),
+// sidesOf lists what else there is to know.
+func sidesOf(r Report, d Digest) []htmlTable {
+	return filled(
+		modesOf(d), deniedOf(r), rejectsTable("rejects", "Values of the registry that are no keys", r.Rejects),
 		rejectsTable("remarks", "Values of the registry with a remark", r.Remarks), sharedOf(r), exceptionsOf(r), skipsOf(r),
-	} {
+	)
+}
+
+// filled bounds tables and leaves out those without rows.
+func filled(tables ...htmlTable) (list []htmlTable) {
+	for _, t := range tables {
 		if len(t.Rows) > 0 {
-			sides = append(sides, t.bounded())
+			list = append(list, t.bounded())
 		}
 	}
-	return sides
+	return list
+}
+
+// htmlSection is a part of a page, to be gone to.
+type htmlSection struct {
+	ID, Title string
+	Total     int
+}
+
+func sectionsOf(p htmlPage) (list []htmlSection) {
+	for _, t := range p.First {
+		list = append(list, htmlSection{t.ID, t.Title, t.Total()})
+	}
+	for _, c := range p.Charts {
+		list = append(list, htmlSection{c.ID, c.Title, 0})
+	}
+	list = append(list, htmlSection{"findings", "All findings", p.Total})
+	for _, t := range p.Sides {
+		list = append(list, htmlSection{t.ID, t.Title, t.Total()})
+	}
+	return list
 }
 
 func clusterOf(d Digest) htmlTable {
 	t := htmlTable{
 		ID: "cluster", Title: "Keys of the cluster itself", Heads: []string{"User", "File", "Key", "Comment", "Mark", "What becomes of it"},
-		Lead: "The tools of clusters put them into their users' files. Without them ssh between the nodes no longer works.",
+		Lead: "The tools of clusters put them into their users' files. Without them ssh between the nodes may no longer work, nor what is started by it.",
 	}
 	for _, k := range d.Cluster {
 		t.Rows = append(t.Rows, []string{plain.Text(k.User), plain.Text(k.Path), k.Line.Key.Fingerprint(), plain.Cut(k.Line.Comment, foreignBound), string(k.Mark), k.Action})
