@@ -269,3 +269,10 @@ func luminance(tb testing.TB, hex string) float64 {
 	}
 	return 0.2126*linear(16) + 0.7152*linear(8) + 0.0722*linear(0)
 }
+
+func BenchmarkHTML(b *testing.B) {
+	r := city(b, 100_000, true)
+	for b.Loop() {
+		printHTML(b, r)
+	}
+}
