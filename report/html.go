@@ -45,6 +45,7 @@ type htmlPage struct {
 	Rows                []htmlRow
 	Where               string // what the findings' last column is
 	Total               int    // of the findings, of which Rows may be a part
+	Locked              bool   // some of them are about people with no key left
 	Data                [][]any
 }
 
@@ -88,6 +89,7 @@ func (p htmlPage) with(rows []htmlRow) htmlPage {
 	p.Data = make([][]any, 0, len(rows))
 	for _, row := range rows {
 		p.Data = append(p.Data, row.data())
+		p.Locked = p.Locked || row.Locked
 	}
 	p.Sections = sectionsOf(p)
 	return p

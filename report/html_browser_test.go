@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keyreeve/keyreeve/internal/testenv"
+	"github.com/keyreeve/keyreeve/report"
 )
 
 var (
@@ -165,6 +167,22 @@ func TestHTMLInBrowser(t *testing.T) {
 			t.Errorf("%s is %s", script, got)
 		}
 	}
+	if said := b.Console(); len(said) > 0 {
+		t.Errorf("the console says %q", said)
+	}
+}
+
+// A page without people who lose access has no control for them, and the others work.
+func TestHTMLRegistryInBrowser(t *testing.T) {
+	b := testenv.StartBrowser(t)
+	var out bytes.Buffer
+	if err := report.RegistryHTML(&out, parish(t)); err != nil {
+		t.Fatal(err)
+	}
+	show(t, b, out.String())
+	b.Type("#search", "expiring ANN")
+	await(t, b, 1)
+	picture(t, "registry.png", b.Screenshot())
 	if said := b.Console(); len(said) > 0 {
 		t.Errorf("the console says %q", said)
 	}

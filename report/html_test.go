@@ -84,6 +84,34 @@ func TestHTML(t *testing.T) {
 	}
 }
 
+// The faults of a registry make such a page too.
+func TestHTMLRegistry(t *testing.T) {
+	r := parish(t)
+	r.Held, r.Host = "<b id=owned>", "<b id=owned>"
+	var out bytes.Buffer
+	if err := report.RegistryHTML(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	page := out.String()
+	findings := words(between(t, page, `<tbody id="rows">`, "</tbody>"))
+	at := -1
+	for _, f := range r.Faults {
+		next := strings.Index(findings, string(f.Class)+" "+f.User+" "+f.Code)
+		if next <= at {
+			t.Errorf("%s of %s is missing or not in its place:\n%s", f.Code, f.User, findings)
+		}
+		at = next
+	}
+	for class, n := range r.Count() {
+		if want := fmt.Sprintf("%d %s", n, class.Title()); !strings.Contains(words(between(t, page, `class="cards"`, "</ul>")), want) {
+			t.Errorf("no card says %q", want)
+		}
+	}
+	if strings.Contains(page, "<b id") || strings.Contains(page, "\x1b") || strings.Contains(page, `id="locked"`) {
+		t.Error("foreign text is markup, or a control does nothing")
+	}
+}
+
 // Every bar has its number beside it: a chart is a table to who does not see it.
 func TestHTMLCharts(t *testing.T) {
 	r := city(t, 600, false)

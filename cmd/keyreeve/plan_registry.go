@@ -13,7 +13,7 @@ import (
 // registryForms are the formats of plan --registry.
 func registryForms() []form[report.Registry] {
 	return []form[report.Registry]{
-		{"text", report.RegistryText}, {"json", plainly(report.RegistryJSON)}, {"csv", plainly(report.RegistryCSV)},
+		{"text", report.RegistryText}, {"json", plainly(report.RegistryJSON)}, {"csv", plainly(report.RegistryCSV)}, {"html", plainly(report.RegistryHTML)},
 	}
 }
 

@@ -4,8 +4,9 @@
   const [ACTION, USER, MODE, LOCKED, PATH, LINE, KEY, PRINT, COMMENT, REASON, DETAIL] = Array(11).keys();
   const STEP = 500;
   const at = (id) => document.getElementById(id);
-  const body = at("rows"), more = at("more"), state = at("status"), search = at("search"), locked = at("locked");
+  const body = at("rows"), more = at("more"), state = at("status"), search = at("search");
   const heads = [...document.querySelectorAll("#table th[data-column]")];
+  const locked = at("locked"); // there only where somebody has no key left
   const selects = [...document.querySelectorAll("#controls select")];
 
   // The data is read when somebody asks for more than the page shows by itself: of a hundred thousand rows that takes a while.
@@ -62,7 +63,7 @@
     const words = search.value.toLowerCase().split(/\s+/).filter((word) => word);
     const wanted = selects.filter((s) => s.value).map((s) => [Number(s.dataset.column), s.value]);
     found = [...data.keys()].filter((i) =>
-      (!locked.checked || data[i][LOCKED]) && wanted.every(([c, value]) => data[i][c] === value) && words.every((word) => texts[i].includes(word)));
+      (!locked?.checked || data[i][LOCKED]) && wanted.every(([c, value]) => data[i][c] === value) && words.every((word) => texts[i].includes(word)));
     // The rows are in the order of what presses most, which is that of the column "What" and of rows that are otherwise equal.
     const sign = down ? -1 : 1;
     if (column === ACTION && down) found.reverse();
@@ -95,7 +96,7 @@
     clearTimeout(timer);
     timer = setTimeout(update, 120);
   });
-  for (const choice of [...selects, locked]) choice.addEventListener("change", update);
+  for (const choice of [...selects, locked]) choice?.addEventListener("change", update);
   more.addEventListener("click", () => {
     load();
     extend(shown + STEP);
