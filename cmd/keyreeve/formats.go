@@ -27,7 +27,7 @@ func plainly[T any](write func(io.Writer, T) error) func(io.Writer, T, bool) err
 
 // forms are the formats of plan.
 func forms() []form[report.Report] {
-	return []form[report.Report]{{"text", report.Text}, {"json", plainly(report.JSON)}, {"csv", plainly(report.CSV)}}
+	return []form[report.Report]{{"text", report.Text}, {"json", plainly(report.JSON)}, {"csv", plainly(report.CSV)}, {"html", plainly(report.HTML)}}
 }
 
 // printout prints reports where the user wants them.

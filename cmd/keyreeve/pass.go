@@ -40,7 +40,7 @@ func newPlan(p process, path *string) *cobra.Command {
 			return plan(cmd.Context(), p, *path, out, users)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "text", "text, json or csv")
+	cmd.Flags().StringVar(&format, "format", "text", "text, json, csv or html")
 	cmd.Flags().BoolVar(&onlyRegistry, "registry", false, "say what is wrong with the registry instead, and look at no home")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this `file`, whole or not at all, instead of stdout")
 	return cmd
