@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -99,8 +100,9 @@ func (p *page) wrap(text string) {
 	}
 }
 
-// row prints words with two blanks between, the last on a line of its own where it does not fit.
+// row prints words, but for empty ones, with two blanks between, the last on a line of its own where it does not fit.
 func (p *page) row(words ...string) {
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
 	line := "  " + strings.Join(words, "  ")
 	if last := len(words) - 1; len(line) > width && last > 0 {
 		p.fold(plainInk, "  "+strings.Join(words[:last], "  "), "", "      ")
