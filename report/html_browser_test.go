@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -172,19 +173,22 @@ func TestHTMLInBrowser(t *testing.T) {
 	}
 }
 
-// A page without people who lose access has no control for them, and the others work.
-func TestHTMLRegistryInBrowser(t *testing.T) {
+// The other pages have their controls too, but for those that would do nothing, and say as little to the console.
+func TestHTMLOthersInBrowser(t *testing.T) {
 	b := testenv.StartBrowser(t)
-	var out bytes.Buffer
-	if err := report.RegistryHTML(&out, parish(t)); err != nil {
+	var faults, fleet bytes.Buffer
+	if err := errors.Join(report.RegistryHTML(&faults, parish(t)), report.FleetHTML(&fleet, fleetOf(t, county(t)...))); err != nil {
 		t.Fatal(err)
 	}
-	show(t, b, out.String())
-	b.Type("#search", "expiring ANN")
-	await(t, b, 1)
-	picture(t, "registry.png", b.Screenshot())
-	if said := b.Console(); len(said) > 0 {
-		t.Errorf("the console says %q", said)
+	for name, page := range map[string]struct{ text, search string }{"registry.png": {faults.String(), "expiring ANN"}, "fleet.png": {fleet.String(), "Differ login1"}} {
+		b.Command("Emulation.setDeviceMetricsOverride", map[string]any{"width": 1280, "height": 2000, "deviceScaleFactor": 1, "mobile": false})
+		show(t, b, page.text)
+		picture(t, name, b.Screenshot())
+		b.Type("#search", page.search)
+		await(t, b, 1)
+		if said := b.Console(); len(said) > 0 {
+			t.Errorf("%s: the console says %q", name, said)
+		}
 	}
 }
 

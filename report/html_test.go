@@ -112,6 +112,40 @@ func TestHTMLRegistry(t *testing.T) {
 	}
 }
 
+// So do the reports of many hosts, in which a key counts once and says where it goes and where it stays.
+func TestHTMLFleet(t *testing.T) {
+	f := fleetOf(t, county(t)...)
+	c := f.Count()
+	var out bytes.Buffer
+	if err := report.FleetHTML(&out, f); err != nil {
+		t.Fatal(err)
+	}
+	page := out.String()
+	top := words(between(t, page, "<main>", `id="keys"`))
+	for _, want := range []string{
+		"The hosts differ in their registry: login1.example.org, node: login2: ldaps://two", fmt.Sprintf("%d people lose access on some host", c.Lockouts), fmt.Sprintf("%d keys go of %d", c.Go, c.Keys),
+		fmt.Sprintf("%d keys go on one host and stay on another", c.Split), fmt.Sprintf("%d things are not resolved", c.Open), fmt.Sprintf("People with a key: %d", c.People),
+	} {
+		if !strings.Contains(top, want) {
+			t.Errorf("the page does not begin with %q:\n%s", want, top)
+		}
+	}
+	findings := words(between(t, page, `<tbody id="rows">`, "</tbody>"))
+	for _, k := range f.Keys() {
+		if shown := strings.Contains(findings, k.Fingerprint); !shown && k.Worst() != report.FateStay {
+			t.Errorf("%s of %s, %s, is not shown:\n%s", k.Fingerprint, k.User, k.Worst(), findings)
+		}
+	}
+	if want := "the hosts differ: "; strings.Count(findings, want) != c.Split {
+		t.Errorf("%q does not stand there %d times:\n%s", want, c.Split, findings)
+	}
+	for _, id := range []string{"lockouts", "open", "hosts"} {
+		if text := words(between(t, page, `<section class="side" id="`+id+`"`, "</section>")); !strings.Contains(text, "login2") {
+			t.Errorf("%s: %s", id, text)
+		}
+	}
+}
+
 // Every bar has its number beside it: a chart is a table to who does not see it.
 func TestHTMLCharts(t *testing.T) {
 	r := city(t, 600, false)

@@ -61,10 +61,6 @@ func chartsOf(r Report, d Digest) []htmlChart {
 	for _, k := range d.Keys {
 		keys.Bars = append(keys.Bars, htmlBar{Label: k.Type + " " + strconv.Itoa(k.Bits), Fates: k.Fates})
 	}
-	reasons := htmlChart{ID: "reasons", Title: "Findings by reason", Head: "What and why", Lead: "Lines; whole files where they are replaced."}
-	for _, t := range d.Reasons {
-		reasons.Bars = append(reasons.Bars, htmlBar{Label: t.Action + ": " + string(t.Reason), Grade: actionGrade(t.Action), Number: t.Number})
-	}
 	ages := htmlChart{ID: "ages", Title: "Keys by age of registration", Head: "Registered for", Fates: true, Lead: "How long a key in a file has been registered to that user, as far as keyreeve has seen it. Unregistered keys have no age."}
 	for _, a := range d.Ages {
 		ages.Bars = append(ages.Bars, htmlBar{Label: a.Title(), Fates: a.Fates})
@@ -79,7 +75,15 @@ func chartsOf(r Report, d Digest) []htmlChart {
 			states.Bars = append(states.Bars, htmlBar{Label: state.Title(), Fates: Fates{Stay: min(a, b), Go: max(0, a-b), New: max(0, b-a)}})
 		}
 	}
-	return []htmlChart{keys.scaled(), reasons.scaled(), ages.scaled(), states.scaled()}
+	return []htmlChart{keys.scaled(), reasonsOf(d.Reasons, "Lines; whole files where they are replaced."), ages.scaled(), states.scaled()}
+}
+
+func reasonsOf(list []ReasonTally, lead string) htmlChart {
+	c := htmlChart{ID: "reasons", Title: "Findings by reason", Head: "What and why", Lead: lead}
+	for _, t := range list {
+		c.Bars = append(c.Bars, htmlBar{Label: t.Action + ": " + string(t.Reason), Grade: actionGrade(t.Action), Number: t.Number})
+	}
+	return c.scaled()
 }
 
 // settled counts accounts by the states that they have when the plans are carried out. What is not resolved stays so.

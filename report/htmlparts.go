@@ -73,18 +73,20 @@ func cardsOf(r Report, d Digest, rows []htmlRow) []htmlCard {
 			inLine += h.Accounts
 		}
 	}
-	grade := func(n int, name string) string {
-		if n == 0 {
-			return "good"
-		}
-		return name
-	}
 	return []htmlCard{
-		{grade(len(d.Lockouts), "bad"), number(len(d.Lockouts)), lose, shut, "#lockouts"},
-		{grade(unknown, "bad"), number(unknown), work, "in the files of " + number(len(people)) + " people", "#findings"},
-		{grade(open, "warn"), number(open), "things are not resolved", "never counted as clean; somebody may get in by them", "#open"},
+		{gradeOf(len(d.Lockouts), "bad"), number(len(d.Lockouts)), lose, shut, "#lockouts"},
+		{gradeOf(unknown, "bad"), number(unknown), work, "in the files of " + number(len(people)) + " people", "#findings"},
+		{gradeOf(open, "warn"), number(open), "things are not resolved", "never counted as clean; somebody may get in by them", "#open"},
 		{"good", number(inLine), "accounts are in line", "of " + number(d.Counts.Accounts) + "; they are counted, not listed", "#homes"},
 	}
+}
+
+// gradeOf is the grade of a number that were better none.
+func gradeOf(n int, grade string) string {
+	if n == 0 {
+		return "good"
+	}
+	return grade
 }
 
 // htmlTable is a table of plain text, whose first column names its rows. None stands for a table without any.

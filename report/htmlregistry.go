@@ -21,13 +21,10 @@ func RegistryHTML(w io.Writer, r Registry) error {
 	counts := r.Count()
 	for _, class := range classes() {
 		grade := "warn"
-		switch {
-		case counts[class] == 0:
-			grade = "good"
-		case class == ClassPrivate:
+		if class == ClassPrivate {
 			grade = "bad"
 		}
-		p.Cards = append(p.Cards, htmlCard{Grade: grade, Number: number(counts[class]), Label: class.Title(), Link: "#findings"})
+		p.Cards = append(p.Cards, htmlCard{Grade: gradeOf(counts[class], grade), Number: number(counts[class]), Label: class.Title(), Link: "#findings"})
 	}
 	codes := make(map[ReasonTally]int)
 	rows := make([]htmlRow, 0, len(r.Faults))
@@ -46,9 +43,6 @@ func faultRow(f Fault) htmlRow {
 	}
 	if len(f.Others) > 0 {
 		row.Detail += ": " + some(slices.Concat([]string{f.User}, f.Others))
-	}
-	if !f.Until.IsZero() {
-		row.Detail += ", until " + minute(f.Until)
 	}
 	return row
 }

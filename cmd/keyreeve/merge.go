@@ -18,7 +18,7 @@ func newReport(p process) *cobra.Command {
 
 // fleetForms are the formats of report merge.
 func fleetForms() []form[*report.Fleet] {
-	return []form[*report.Fleet]{{"text", report.FleetText}, {"json", plainly(report.FleetJSON)}, {"csv", plainly(report.FleetCSV)}}
+	return []form[*report.Fleet]{{"text", report.FleetText}, {"json", plainly(report.FleetJSON)}, {"csv", plainly(report.FleetCSV)}, {"html", plainly(report.FleetHTML)}}
 }
 
 func newReportMerge(p process) *cobra.Command {
@@ -40,7 +40,7 @@ func newReportMerge(p process) *cobra.Command {
 			return merge(out, files)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "text", "text, json or csv")
+	cmd.Flags().StringVar(&format, "format", "text", "text, json, csv or html")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this `file`, whole or not at all, instead of stdout")
 	return cmd
 }
