@@ -34,6 +34,16 @@ func TestFleetIsBounded(t *testing.T) {
 	}
 }
 
+// The bound of one account is not that of all of them.
+func TestFleetTakesManyAccounts(t *testing.T) {
+	f := NewFleet()
+	f.maxValue = 4 << 10
+	text := `{"version": 1, "host": "x", "summary": {}, "digest": {}, "accounts": [` + strings.Repeat(`{"user": "somebody"},`, 1000) + `{}]}`
+	if err := f.Add(strings.NewReader(text)); err != nil {
+		t.Error(err)
+	}
+}
+
 // endless gives a text over and over.
 type endless struct {
 	text string

@@ -30,9 +30,8 @@ const (
 type fleetUser struct {
 	User  string `json:"user"`
 	Files []struct {
-		Change     bool       `json:"change"`
-		Unresolved string     `json:"unresolved"`
-		Lines      []jsonLine `json:"lines"`
+		Change bool       `json:"change"`
+		Lines  []jsonLine `json:"lines"`
 	} `json:"files"`
 }
 
@@ -228,7 +227,7 @@ func (in *intake) accounts() error {
 		}
 		for _, file := range u.Files {
 			for _, line := range file.Lines {
-				if err := in.line(word(u.User), line, file.Change, file.Unresolved); err != nil {
+				if err := in.line(word(u.User), line, file.Change); err != nil {
 					return err
 				}
 			}
@@ -237,7 +236,7 @@ func (in *intake) accounts() error {
 	return in.delim(']')
 }
 
-func (in *intake) line(user string, l jsonLine, change bool, unresolved string) error {
+func (in *intake) line(user string, l jsonLine, change bool) error {
 	if l.Fingerprint == "" {
 		return nil // a line without a key
 	}
@@ -252,7 +251,7 @@ func (in *intake) line(user string, l jsonLine, change bool, unresolved string) 
 	default:
 		return fmt.Errorf("a line of %s has the action %q, which is not known here", user, word(l.Action))
 	}
-	if unresolved != "" || fate.Fate == FateGo && !change {
+	if fate.Fate != FateStay && !change { // it cannot be changed
 		fate.Fate = FateOpen
 	}
 	if !isCode(l.Reason) || !isFingerprint(l.Fingerprint) || l.Bits < 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/report"
 )
 
@@ -82,6 +83,22 @@ func TestFleet(t *testing.T) {
 		if k.Split != (fmt.Sprint(k.Hosts) == "[{login1.example.org stay granted} {login2 go unregistered}]") {
 			t.Errorf("%+v", k)
 		}
+	}
+}
+
+// What cannot be changed is not decided, whether a key should go or come; a key that is to stay in such a file stays.
+func TestFleetOfWhatCannotBeChanged(t *testing.T) {
+	p := enforcer.MakePlan(enforcer.Input{
+		Account: homes.Account{Name: "alice", UID: 2001, Home: "/home/alice"}, Name: first, Grants: grantsFor(t, "alice"), Install: true,
+		File: homes.File{State: homes.Regular, Data: []byte(lineB + "\n"), Tidy: true, Barred: homes.Immutable},
+	})
+	bob := planOf(grantsFor(t, "bob"), "bob", first, homes.File{State: homes.Regular, Data: []byte(lineA + "\n" + lineB + "\n"), Tidy: true, Barred: homes.Immutable})
+	var got []string
+	for _, k := range fleetOf(t, object(t, report.Report{Host: "h", Results: []enforcer.Result{result(p), result(bob)}})).Keys() {
+		got = append(got, k.User+" "+string(k.Worst()))
+	}
+	if diff := cmp.Diff([]string{"alice undecided", "alice undecided", "bob undecided", "bob stay"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

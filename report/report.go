@@ -1,8 +1,10 @@
 // Package report prints plans for people and for machines.
 //
-// [Text] is for a terminal of 80 columns, [JSON] for programs. Both show the same plans, those that apply would carry out, and
-// both are ASCII: what a user wrote into his file is escaped and cut, so that it can neither drive a terminal nor
-// forge a line of the report.
+// [Text] is for a terminal of 80 columns, [HTML] for a browser, [CSV] for a spreadsheet, [JSON] for programs. All show the same plans, those that
+// apply would carry out, and begin with the same [Digest]. In all of them foreign text is ASCII: what a user wrote into his file is escaped and
+// cut, so that it can neither drive a terminal nor forge a line of the report.
+//
+// [Registry] is what is wrong with a reading of the registry alone, [Fleet] the JSON reports of many hosts in one.
 package report
 
 import (

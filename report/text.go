@@ -84,7 +84,7 @@ func textCounts(out *page, r Report, d Digest) {
 	}
 	fmt.Fprintf(out, "lines     %s: %d, %s: %d, %s: %d\n", removed, c.Remove, rewritten, c.Rewrite, added, c.Add)
 	if shut := d.Shut(); len(d.Lockouts) > 0 {
-		out.fold(red, "people   ", fmt.Sprintf("who lose access: %d without another granted key, %d with one that is in no file", shut, len(d.Lockouts)-shut), "          ")
+		out.fold(red, "people   ", fmt.Sprintf("who lose access: %d without another granted key, %d with one in no file", shut, len(d.Lockouts)-shut), "          ")
 	}
 	if users, losers := d.ClusterUsers(); users > 0 {
 		fmt.Fprintf(out, "people    with a key of the cluster itself: %d, who lose one: %d\n", users, losers)
