@@ -120,7 +120,7 @@ func (t htmlTable) bounded() htmlTable {
 func lockoutsOf(r Report, d Digest) htmlTable {
 	t := htmlTable{
 		ID: "lockouts", Title: "Who loses access", None: "Nobody: everyone who has a key that logs in keeps one.",
-		Lead:  "No key of theirs is left in their files. Help these people first: one registered key each is enough. It comes to this in mode enforce alone.",
+		Lead:  "No key of theirs is left in their files. Help these people first: one registered key each is enough. Those who have one that is in no file get in where sshd asks keyreeve-keys. It comes to this in mode enforce alone.",
 		Heads: []string{"User", "Mode", "Keys that go, and why", "Registered, not in a file", "Remarks"},
 	}
 	if r.Applied {
