@@ -76,12 +76,12 @@ func matching(tb testing.TB, page, word string) (n int) {
 }
 
 // picture keeps a picture of the page where it was asked for.
-func picture(tb testing.TB, name string, data []byte) {
+func picture(tb testing.TB, name string, take func() []byte) {
 	tb.Helper()
 	if *pageShots == "" {
 		return
 	}
-	if err := os.WriteFile(filepath.Join(*pageShots, name), data, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(*pageShots, name), take(), 0o600); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -183,7 +183,7 @@ func TestHTMLOthersInBrowser(t *testing.T) {
 	for name, page := range map[string]struct{ text, search string }{"registry.png": {faults.String(), "expiring ANN"}, "fleet.png": {fleet.String(), "Differ login1"}} {
 		b.Command("Emulation.setDeviceMetricsOverride", map[string]any{"width": 1280, "height": 2000, "deviceScaleFactor": 1, "mobile": false})
 		show(t, b, page.text)
-		picture(t, name, b.Screenshot())
+		picture(t, name, b.Screenshot)
 		b.Type("#search", page.search)
 		await(t, b, 1)
 		if said := b.Console(); len(said) > 0 {
@@ -230,7 +230,7 @@ func TestHTMLWithoutScripts(t *testing.T) {
 	}
 	show(t, b, printHTML(t, city(t, 200, false))) // chromedriver gives a page ten seconds to be printed, however busy the machine is
 	pdf := b.PDF()
-	picture(t, "print.pdf", pdf)
+	picture(t, "print.pdf", func() []byte { return pdf })
 	if !strings.HasPrefix(string(pdf), "%PDF-") {
 		t.Errorf("no PDF: %q", pdf[:min(len(pdf), 20)])
 	}
@@ -252,7 +252,7 @@ func TestHTMLLooks(t *testing.T) {
 		b.Command("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 2000, "deviceScaleFactor": 1, "mobile": false})
 		for _, scheme := range []string{"dark", "light"} {
 			prefer(b, scheme)
-			picture(t, fmt.Sprintf("%d-%s.png", width, scheme), b.Screenshot())
+			picture(t, fmt.Sprintf("%d-%s.png", width, scheme), b.Screenshot)
 		}
 		if wide := eval[int](t, b, `document.documentElement.scrollWidth`); wide > width {
 			t.Errorf("in %d pixels the page is %d wide", width, wide)
