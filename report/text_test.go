@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -136,9 +137,44 @@ func TestTextIsBounded(t *testing.T) {
 	}
 }
 
-func BenchmarkText(b *testing.B) {
+// A hundred thousand accounts, all of which lose a key.
+func BenchmarkReport(b *testing.B) {
 	r := town(b, 100_000)
+	for name, form := range map[string]func(io.Writer, report.Report) error{
+		"text": func(w io.Writer, r report.Report) error { return report.Text(w, r, false) }, "csv": report.CSV, "json": report.JSON,
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := form(io.Discard, r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// The same of three hosts.
+func BenchmarkFleet(b *testing.B) {
+	r := town(b, 100_000)
+	var reports []string
+	for _, host := range []string{"a", "b", "c"} {
+		r.Host = host
+		var out bytes.Buffer
+		if err := report.JSON(&out, r); err != nil {
+			b.Fatal(err)
+		}
+		reports = append(reports, out.String())
+	}
+	b.ReportMetric(float64(len(reports[0]))/1e6, "MB/report")
 	for b.Loop() {
-		text(b, r, false)
+		f := report.NewFleet()
+		for _, text := range reports {
+			if err := f.Add(strings.NewReader(text)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := report.FleetText(io.Discard, f, false); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
