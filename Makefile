@@ -7,10 +7,10 @@ GOLANGCI      := v2.15.0
 PACKAGES      := ./...
 # Parts that must be there: as root every test runs or fails, for others a missing part is a skip with its reason.
 ifeq ($(shell id -u),0)
-export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd,logrotate,strace,mount,ext4,xfs,btrfs,overlay,journald,fuse,kdc,dirsrv,tinycdb,puttygen
+export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd,logrotate,strace,mount,ext4,xfs,btrfs,overlay,journald,fuse,kdc,dirsrv,tinycdb,puttygen,chromium
 endif
 
-.PHONY: help build demo test deps check lint race fuzz bench soak notice gate bench-sshd clean
+.PHONY: help build demo test deps check lint race fuzz bench soak notice gate page bench-sshd clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -59,6 +59,9 @@ notice: deps ## ten thousand users in a slapd; prints how soon a revoked key is 
 
 gate: deps ## a loop writes a key into a home while 200 logins try it, by homes, gate and answers; prints how many got in
 	$(GO) test -v -run '^TestRace$$' -timeout 30m ./cmd/keyreeve -args -race 200
+
+page: deps ## the HTML report of 100,000 accounts; prints its size, and how soon Chromium shows, sorts and searches it
+	$(GO) test -v -run '^TestHTMLFigures$$' -timeout 15m ./report -args -page 100000
 
 bench-sshd: deps ## what sshd waits for at a login with a hundred thousand users, beside sssd and ldapsearch (packages hyperfine, sssd-ldap)
 	$(GO) test -v -run '^TestFigures$$' -timeout 30m ./cmd/keyreeve-keys -args -figures 100000

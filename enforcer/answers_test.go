@@ -169,10 +169,10 @@ func TestAnswersRefuseWhoIsLeftAlone(t *testing.T) {
 		want[u.Name] = []string{answer.Everything}
 	}
 	delete(want, "user7")
-	// One leaves, and another takes his uid; one withdraws a key and spoils his entry.
+	// One leaves, and another comes (who has his uid then is he by another name: TestAnswersOfWhoIsRenamed); one withdraws a key and spoils his entry.
 	left, heir, loser := someone(20, a), someone(21, a), someone(22, a, b)
 	before = append(before, left, loser)
-	heir.UID, loser.Home, loser.Records = left.UID, "relative", []registry.Record{b}
+	loser.Home, loser.Records = "relative", []registry.Record{b}
 	after = append(after, heir, loser)
 	want["user20"], want["user21"], want["user22"] = []string{answer.Everything}, nil, []string{a.Key.Fingerprint()}
 	p.read(t, before)

@@ -3,7 +3,6 @@ package report
 import (
 	"encoding/json"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +17,14 @@ const formatVersion = 1
 
 type jsonReport struct {
 	Version  int          `json:"version"`
+	Host     string       `json:"host,omitempty"`
+	Made     *time.Time   `json:"made,omitempty"`
+	Applied  bool         `json:"applied"`
 	Registry jsonRegistry `json:"registry"`
 	Policy   string       `json:"policy"`
 	WhatIf   *jsonWhatIf  `json:"what_if,omitempty"`
 	Summary  Counts       `json:"summary"`
+	Digest   jsonDigest   `json:"digest"`
 	Accounts []jsonUser   `json:"accounts"`
 	Denied   []jsonDenied `json:"registered_but_refused"`
 	Soon     []jsonPerson `json:"refused_soon"`
@@ -65,16 +68,18 @@ func brakeOf(r Report) jsonBrake {
 }
 
 type jsonUser struct {
-	User   string     `json:"user"`
-	UID    int        `json:"uid"`
-	Home   string     `json:"home"`
-	Mail   string     `json:"mail,omitempty"`
-	Mode   string     `json:"mode"`
-	NoHome bool       `json:"no_home,omitempty"`
-	Left   *time.Time `json:"left_registry,omitempty"`
-	Errors []string   `json:"errors,omitempty"`
-	Files  []jsonFile `json:"files"`
-	Unkept []jsonOdd  `json:"unkept,omitempty"` // files that sshd may read beside those
+	User    string     `json:"user"`
+	UID     int        `json:"uid"`
+	Home    string     `json:"home"`
+	Mail    string     `json:"mail,omitempty"`
+	Mode    string     `json:"mode"`
+	State   HomeState  `json:"state"`
+	Granted int        `json:"granted"` // keys that work for the user, in his files or not
+	NoHome  bool       `json:"no_home,omitempty"`
+	Left    *time.Time `json:"left_registry,omitempty"`
+	Errors  []string   `json:"errors,omitempty"`
+	Files   []jsonFile `json:"files"`
+	Unkept  []jsonOdd  `json:"unkept,omitempty"` // files that sshd may read beside those
 }
 
 type jsonOdd struct {
@@ -95,16 +100,18 @@ type jsonFile struct {
 }
 
 type jsonLine struct {
-	Line        int    `json:"line,omitempty"` // 0: not in the file yet
-	Action      string `json:"action"`         // keep, rewrite, remove, add
-	Reason      string `json:"reason"`
-	Warning     string `json:"warning,omitempty"` // refused-soon
-	Detail      string `json:"detail,omitempty"`
-	Type        string `json:"key_type,omitempty"`
-	Bits        int    `json:"key_bits,omitempty"`
-	Fingerprint string `json:"fingerprint,omitempty"`
-	Options     string `json:"options,omitempty"`
-	Comment     string `json:"comment,omitempty"`
+	Line        int        `json:"line,omitempty"` // 0: not in the file yet
+	Action      string     `json:"action"`         // keep, rewrite, remove, add
+	Reason      string     `json:"reason"`
+	Warning     string     `json:"warning,omitempty"` // refused-soon
+	Detail      string     `json:"detail,omitempty"`
+	Type        string     `json:"key_type,omitempty"`
+	Bits        int        `json:"key_bits,omitempty"`
+	Fingerprint string     `json:"fingerprint,omitempty"`
+	Options     string     `json:"options,omitempty"`
+	Comment     string     `json:"comment,omitempty"`
+	Cluster     Mark       `json:"cluster,omitempty"` // by what it is known as a key of the cluster itself
+	Since       *time.Time `json:"registered_since,omitempty"`
 }
 
 type jsonDenied struct {
@@ -160,24 +167,20 @@ func exceptionOf(e policy.Excepted) jsonException {
 // exact text that the file is to have.
 func JSON(w io.Writer, r Report) error {
 	out := jsonReport{
-		Version:  formatVersion,
+		Version: formatVersion, Host: plain.Text(r.Host), Made: instant(r.Made), Applied: r.Applied, Digest: digestOf(r.Digest()),
 		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys, Held: plain.Text(r.Held)},
 		Policy:   r.Policy, WhatIf: whatIfOf(r.WhatIf), Soon: peopleOf(r.Soon), Summary: r.Count(),
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: rejectsOf(r.Rejects), Remarked: rejectsOf(r.Remarks),
 		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{}, Brake: brakeOf(r),
 	}
 	for _, result := range r.Results {
-		user := userOf(result, r.Modes[result.Account.Name])
+		user := r.userOf(result)
 		r.warn(result, &user)
 		user.Mail = plain.Text(r.Mail[result.Account.Name])
-		if left, ok := r.Departed[result.Account.Name]; ok {
-			left = left.UTC()
-			user.Left = &left
-		}
 		out.Accounts = append(out.Accounts, user)
 	}
 	for _, d := range r.Denied {
-		out.Denied = append(out.Denied, deniedOf(d))
+		out.Denied = append(out.Denied, jsonDeniedOf(d))
 	}
 	for _, shared := range r.Shared {
 		names := make([]string, len(shared.Users))
@@ -192,7 +195,12 @@ func JSON(w io.Writer, r Report) error {
 	for _, e := range r.Exceptions {
 		out.Exceptions = append(out.Exceptions, exceptionOf(e))
 	}
-	text, err := json.MarshalIndent(out, "", "  ")
+	return writeJSON(w, out)
+}
+
+// writeJSON prints a document in ASCII.
+func writeJSON(w io.Writer, document any) error {
+	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -200,7 +208,7 @@ func JSON(w io.Writer, r Report) error {
 	return err
 }
 
-func deniedOf(d Denied) jsonDenied {
+func jsonDeniedOf(d Denied) jsonDenied {
 	return jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin)}
 }
 
@@ -212,16 +220,19 @@ func rejectsOf(list []Reject) []jsonReject {
 	return out
 }
 
-func userOf(result enforcer.Result, mode string) jsonUser {
+func (r Report) userOf(result enforcer.Result) jsonUser {
 	a := result.Account
-	u := jsonUser{User: plain.Text(a.Name), UID: a.UID, Home: plain.Text(a.Home), Mode: mode, NoHome: result.NoHome, Files: []jsonFile{}}
+	u := jsonUser{
+		User: plain.Text(a.Name), UID: a.UID, Home: plain.Text(a.Home), Mode: r.Modes[a.Name], State: r.stateOf(result), Granted: r.Granted[a.Name],
+		NoHome: result.NoHome, Left: instant(r.Departed[a.Name]), Files: []jsonFile{},
+	}
 	if result.Err != nil {
 		for line := range strings.SplitSeq(result.Err.Error(), "\n") {
 			u.Errors = append(u.Errors, plain.Text(line))
 		}
 	}
 	for _, p := range result.Plans {
-		u.Files = append(u.Files, fileOf(p))
+		u.Files = append(u.Files, r.fileOf(p))
 	}
 	for _, odd := range result.Unkept {
 		u.Unkept = append(u.Unkept, jsonOdd{plain.Text(odd.Path), plain.Text(odd.Why)})
@@ -229,17 +240,16 @@ func userOf(result enforcer.Result, mode string) jsonUser {
 	return u
 }
 
-func fileOf(p enforcer.Plan) jsonFile {
+func (r Report) fileOf(p enforcer.Plan) jsonFile {
 	f := jsonFile{
 		Path: plain.Text(p.Path()), State: p.State.String(), Change: p.Change, Reason: string(p.Whole.Reason),
 		Detail: plain.Text(p.Whole.Detail), Unresolved: plain.Text(p.Unresolved), Remark: plain.Text(p.Remark), Lines: []jsonLine{},
 	}
-	for action, part := range map[string][]enforcer.Decision{"keep": p.Keep, "rewrite": p.Rewrite, "remove": p.Remove} {
-		for _, d := range part {
-			f.Lines = append(f.Lines, lineOf(d.Line, action, string(d.Reason), d.Detail))
-		}
+	for _, d := range decisions(p) {
+		l := lineOf(d.Line, d.action, string(d.Reason), d.Detail)
+		l.Cluster, l.Since = markOf(p.Account.Name, r.Host, d.Line.Comment), instant(r.Seen[Holding{p.Account.Name, d.Line.Key}])
+		f.Lines = append(f.Lines, l)
 	}
-	slices.SortFunc(f.Lines, func(a, b jsonLine) int { return a.Line - b.Line })
 	for _, g := range p.Add {
 		f.Lines = append(f.Lines, lineOf(g.Line(), "add", "granted", ""))
 	}

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bufio"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,8 +64,8 @@ func working(grants *policy.Grants, user string) (keys []authkeys.Key) {
 	return keys
 }
 
-// Soon lists, in the order of their names, the people whose registered keys the rules will refuse soon.
-func Soon(snapshot *registry.Snapshot, grants *policy.Grants) (people []Person) {
+// RefusedSoon lists, in the order of their names, the people whose registered keys the rules will refuse soon.
+func RefusedSoon(snapshot *registry.Snapshot, grants *policy.Grants) (people []Person) {
 	for u := range snapshot.Users() {
 		var keys []policy.Denial
 		for _, d := range grants.Soon(u.Name) {
@@ -128,28 +127,29 @@ func (w WhatIf) supposed() string {
 	return text
 }
 
-func textWhatIf(out *bufio.Writer, w WhatIf) {
+func textWhatIf(out *page, w WhatIf) {
 	textPeople(out, "who would lose a key", w.Losers)
 	if w.Gainers > 0 {
-		fmt.Fprintf(out, "who would gain a key: %d people\n\n", w.Gainers)
+		out.title(bold, "who would gain a key: %d people", w.Gainers)
+		fmt.Fprintln(out)
 	}
 }
 
 // textPeople prints all of them: who is to be told must not be left out.
-func textPeople(out *bufio.Writer, title string, people []Person) {
-	fmt.Fprintf(out, "%s: %d people, %d with no other key\n", title, len(people), alone(people))
+func textPeople(out *page, title string, people []Person) {
+	out.title(bold, "%s: %d people, %d with no other key", title, len(people), alone(people))
 	for _, p := range people {
-		fmt.Fprintf(out, "  %s", plain.Text(p.User))
+		words := []string{plain.Text(p.User)}
 		if p.Mail != "" {
-			fmt.Fprintf(out, " <%s>", plain.Text(p.Mail))
+			words = append(words, "<"+plain.Text(p.Mail)+">")
 		}
 		if p.Others == 0 {
-			fmt.Fprint(out, "  no other key")
+			words = append(words, "no other key")
 		}
-		fmt.Fprintln(out)
+		out.row(words...)
 		for _, d := range p.Keys {
 			fmt.Fprintf(out, "    %s  %s\n", d.Reason, d.Key.Fingerprint())
-			wrap(out, plain.Text(d.Detail))
+			out.wrap(plain.Text(d.Detail))
 		}
 	}
 	fmt.Fprintln(out)
@@ -188,7 +188,7 @@ func peopleOf(people []Person) []jsonPerson {
 	for _, p := range people {
 		one := jsonPerson{User: plain.Text(p.User), Mail: plain.Text(p.Mail), Others: p.Others, Keys: []jsonDenied{}}
 		for _, d := range p.Keys {
-			one.Keys = append(one.Keys, deniedOf(Denied{p.User, d}))
+			one.Keys = append(one.Keys, jsonDeniedOf(Denied{p.User, d}))
 		}
 		list = append(list, one)
 	}

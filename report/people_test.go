@@ -18,8 +18,8 @@ import (
 
 const lineSK = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIO1U7snxtf7q9bUi0pqxw1CAaAgTNWazKMgCxyUIyQN7AAAABHNzaDo="
 
-// between is a report as at a later moment: alice keeps a key, bob has none, carol gets one.
-func between(t *testing.T) report.Report {
+// later is a report as at a later moment: alice keeps a key, bob has none, carol gets one.
+func later(t *testing.T) report.Report {
 	t.Helper()
 	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	p, err := policy.Compile(policy.Rules{Warn: 90, Keys: []policy.Rule{{Type: "ed25519", Until: "2026-12-31"}, {Type: "sk-ed25519", From: "2026-12-31"}}})
@@ -51,25 +51,34 @@ func between(t *testing.T) report.Report {
 		Account: accounts[1], Name: ".ssh/authorized_keys", Grants: before, File: homes.File{State: homes.Regular, Data: []byte(lineA + "\n"), Tidy: true},
 	})
 	return report.Report{
-		Source: "test", Policy: p.String(), WhatIf: &w, Soon: report.Soon(snapshot, before), Mail: map[string]string{"bob": "b@example.org"},
+		Source: "test", Policy: p.String(), WhatIf: &w, Soon: report.RefusedSoon(snapshot, before), Mail: map[string]string{"bob": "b@example.org"},
 		Results: []enforcer.Result{{Account: accounts[1], Plans: []enforcer.Plan{plan}}},
 	}
 }
 
 func TestWhatIf(t *testing.T) {
-	r := between(t)
+	r := later(t)
 	var out bytes.Buffer
-	if err := report.Text(&out, r); err != nil {
+	if err := report.Text(&out, r, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"what if   by the rules in force, at 2027-01-01T00:00:00Z: nothing is changed, now or then\nregistry  test",
-		"who would lose a key: 2 people, 1 with no other key\n  alice <a@example.org>\n    type  SHA256:A/6b",
-		"\n  bob <b@\\x1b>  no other key\n", "\nwho would gain a key: 2 people\n",
+		"what if   by the rules in force, at 2027-01-01T00:00:00Z: nothing is changed,\n          now or then\nregistry  test",
+		"who would lose a key: 2 people, 1 with no other key\n  alice  <a@example.org>\n    type  SHA256:A/6b",
+		"\n  bob  <b@\\x1b>  no other key\n", "\nwho would gain a key: 2 people\n",
 		"\nrefused soon: 2 people, 2 with no other key\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("there is no %q in\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	if err := report.HTML(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"What if: this is by the rules in force, at 2027-01-01T00:00:00Z", "Who would lose a key", "2 people, 1 with no other key"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("there is no %q in the page", want)
 		}
 	}
 	out.Reset()

@@ -1,14 +1,17 @@
 // Package report prints plans for people and for machines.
 //
-// [Text] is for a terminal of 80 columns, [JSON] for programs. Both show the same plans, those that apply would carry out, and
-// both are ASCII: what a user wrote into his file is escaped and cut, so that it can neither drive a terminal nor
-// forge a line of the report.
+// [Text] is for a terminal of 80 columns, [HTML] for a browser, [CSV] for a spreadsheet, [JSON] for programs. All show the same plans, those that
+// apply would carry out, and begin with the same [Digest]. In all of them foreign text is ASCII: what a user wrote into his file is escaped and
+// cut, so that it can neither drive a terminal nor forge a line of the report.
+//
+// [Registry] is what is wrong with a reading of the registry alone, [Fleet] the JSON reports of many hosts in one.
 package report
 
 import (
 	"slices"
 	"time"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/policy"
@@ -47,6 +50,19 @@ type Report struct {
 	Trips []string
 	// Exceptions are all that are in force, those that grant nothing, and those that ended not long ago.
 	Exceptions []policy.Excepted
+	// Host is the node whose homes were looked at, Made when that began.
+	Host string
+	Made time.Time
+	// Granted counts the registered keys that work for a user now, whether they are in his files or not.
+	Granted map[string]int
+	// Seen is when a key of a user first counted in the registry; the zero time: before such times were noted.
+	Seen map[Holding]time.Time
+}
+
+// Holding is a key in the hands of a user.
+type Holding struct {
+	User string
+	Key  authkeys.Key
 }
 
 // Reject is a value of a user's entry in the registry.

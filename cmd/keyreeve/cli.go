@@ -99,7 +99,7 @@ func newRoot(p process) *cobra.Command {
 	config := root.PersistentFlags().String("config", defaultConfig, "configuration `file`")
 	root.AddCommand(newPlan(p, config), newApply(p, config), newDaemon(p, config), newConfig(p, config), newAudit(p, config),
 		newQuarantine(p, config), newRegistry(p, config), newBrake(p, config), newDoctor(p, config), newCheckKey(p, config),
-		newPolicy(p, config), newExplain(p, config), newVersion(p))
+		newPolicy(p, config), newExplain(p, config), newReport(p), newVersion(p))
 	return root
 }
 

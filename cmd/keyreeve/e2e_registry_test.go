@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -66,6 +67,7 @@ func TestPlanFromEverySource(t *testing.T) {
 		if strings.Count(out, field) != 1 {
 			t.Fatalf("the plan does not name its source %s once", source)
 		}
+		out = regexp.MustCompile(`"(made|registered_since)": "[^"]*"`).ReplaceAllString(out, `"$1": ""`) // a later plan says later times
 		return strings.Replace(out, field, `"source": ""`, 1)
 	}
 	want := plan(s.ldifRegistry(), s.path("registry.ldif"))

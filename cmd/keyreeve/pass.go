@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
@@ -19,7 +20,8 @@ import (
 )
 
 func newPlan(p process, path *string) *cobra.Command {
-	var format string
+	var format, output string
+	var onlyRegistry bool
 	var what supposition
 	cmd := &cobra.Command{
 		Use:   "plan [USER...]",
@@ -29,12 +31,24 @@ func newPlan(p process, path *string) *cobra.Command {
 			"that. apply and the daemon have no such flags.\n\n" +
 			"Exit status: 0 nothing to change, 2 changes pending, 1 an error, also where only one account could not be\n" +
 			"looked at, or a file that has to be changed cannot be. A FIFO in a file's place, which sshd does not read, is shown\n" +
-			"and counts as none of these.",
+			"and counts as none of these. With --registry: 0 nothing is wrong, 2 something is, 1 an error.",
 		RunE: func(cmd *cobra.Command, users []string) error {
-			return plan(cmd.Context(), p, *path, format, what, users)
+			if onlyRegistry && what.asked() {
+				return errors.New("--registry looks at what is registered now: it goes with neither --policy nor --at")
+			}
+			if onlyRegistry {
+				return startRegistry(cmd.Context(), p, *path, format, output, users)
+			}
+			out, err := newPrintout(p, forms(), format, output)
+			if err != nil {
+				return err
+			}
+			return plan(cmd.Context(), p, *path, out, what, users)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().StringVar(&format, "format", "text", "text, json, csv or html")
+	cmd.Flags().BoolVar(&onlyRegistry, "registry", false, "say what is wrong with the registry instead, and look at no home")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this `file`, whole or not at all, instead of stdout")
 	what.flags(cmd)
 	return cmd
 }
@@ -53,14 +67,7 @@ func newApply(p process, path *string) *cobra.Command {
 	}
 }
 
-func plan(ctx context.Context, p process, path, format string, what supposition, users []string) (err error) {
-	show, ok := map[string]func(report.Report) error{
-		"text": func(r report.Report) error { return report.Text(p.Stdout, r) },
-		"json": func(r report.Report) error { return report.JSON(p.Stdout, r) },
-	}[format]
-	if !ok {
-		return fmt.Errorf("--format: %q is not one of text, json", format)
-	}
+func plan(ctx context.Context, p process, path string, out printout[report.Report], what supposition, users []string) (err error) {
 	if err := what.read(time.Now()); err != nil {
 		return err
 	}
@@ -72,12 +79,13 @@ func plan(ctx context.Context, p process, path, format string, what supposition,
 	if err := one.suppose(ctx, what); err != nil {
 		return err
 	}
+	p.Stderr = one.progress
 	p.warnOf(quarantineOf(one.config))
 	if err := one.checkAdmins(ctx, func(homes.Account) string { return config.Enforce }); err != nil {
 		p.warn(fmt.Errorf("enforcing for all would not begin: %w", err))
 	}
 	r, err := one.run(ctx, nil)
-	if wrong := show(r); wrong != nil {
+	if wrong := out.show(r); wrong != nil {
 		return errors.Join(err, fmt.Errorf("print the report: %w", wrong))
 	}
 	if err != nil {
@@ -106,6 +114,7 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, one.door.Close()) }()
+	p.Stderr = one.progress
 	if err := one.mayChange(path); err != nil {
 		return err
 	}
@@ -132,7 +141,7 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 	trimmed := hand.TrimQuarantine()
 	r, err := one.run(ctx, one.modes.act(one.act(hand)))
 	p.warnOf(hand.Quarantine)
-	return errors.Join(trimmed, err, one.memory.Ledger.Save(), report.Text(p.Stdout, r), one.verdict(r, false), trail.Close())
+	return errors.Join(trimmed, err, one.memory.Ledger.Save(), report.Text(p.Stdout, r, colored(p.Stdout)), one.verdict(r, false), trail.Close())
 }
 
 // verdict turns a report into the end of the program.
@@ -165,6 +174,8 @@ func (one *pass) verdict(r report.Report, planned bool) error {
 // pass is one look at a number of homes.
 type pass struct {
 	gated
+	// progress is where messages go while homes are looked at.
+	progress *progress
 	// held is the verdict on a reading that the gate holds: the world is that of the last good one then.
 	held *enforcer.Verdict
 	// unread is why the registry was not read, for who goes on with the last good reading.
@@ -187,11 +198,13 @@ type pass struct {
 
 // newPass reads the configuration and the registry and finds the accounts; no names means all.
 func newPass(ctx context.Context, p process, path string, users []string) (*pass, error) {
+	told := newProgress(p.Stderr)
+	p.Stderr = told
 	g, err := openGated(ctx, p, path)
 	if err != nil {
 		return nil, err
 	}
-	one, c := &pass{gated: g}, g.config
+	one, c := &pass{gated: g, progress: told}, g.config
 	good := one.gate.Good(one.settings.SourceID) // what is read takes its place
 	snapshot, err := one.read(ctx, p)
 	if err != nil {
@@ -316,9 +329,11 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 	r := report.Report{
 		Source: snapshot.Source(), Policy: one.settings.Policy.String(), Users: snapshot.Len(), Keys: snapshot.Keys(),
 		Applied: act != nil, Skips: one.world.Skips(), Exceptions: one.world.Exceptions(), Shared: snapshot.Shared(),
-		Modes: make(map[string]string, len(one.accounts)), WhatIf: one.whatIf, Soon: report.Soon(snapshot, one.world.Grants),
-		Mail: make(map[string]string),
+		Modes: make(map[string]string, len(one.accounts)), Granted: make(map[string]int, len(one.accounts)),
+		Made: time.Now(), Seen: make(map[report.Holding]time.Time, snapshot.Keys()),
+		WhatIf: one.whatIf, Soon: report.RefusedSoon(snapshot, one.world.Grants), Mail: make(map[string]string),
 	}
+	r.Host, _ = os.Hostname() // a report without it is still one
 	results, err := one.sweep(ctx, act)
 	r.Results, r.Departed, r.Brake = results, one.world.Departed(), one.memory.Brakes.State()
 	if act == nil && !r.Brake.On() {
@@ -326,6 +341,14 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 	}
 	for _, result := range results {
 		r.Modes[result.Account.Name] = one.modes.of(result.Account)
+		for _, g := range one.world.Grants.For(result.Account.Name) {
+			if g.Held == "" {
+				r.Granted[result.Account.Name]++
+			}
+		}
+	}
+	for _, s := range one.memory.Ledger.Sightings(func(authkeys.Key) bool { return true }) {
+		r.Seen[report.Holding{User: s.User, Key: s.Key}] = s.Seen
 	}
 	if one.held != nil {
 		r.Held = one.held.Summary()
@@ -356,7 +379,9 @@ func (one *pass) sweep(ctx context.Context, act func(homes.Account) func(enforce
 	look := func(accounts []homes.Account) error {
 		looker := one.looker()
 		looker.Clean = true
+		defer one.progress.begin(len(accounts))()
 		return looker.Sweep(ctx, accounts, workers, act, func(result enforcer.Result) {
+			one.progress.step()
 			one.memory.Settle(result)
 			if i, again := at[result.Account.Name]; again {
 				results[i] = result

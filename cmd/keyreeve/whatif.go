@@ -28,6 +28,9 @@ func (s *supposition) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.day, "at", "", "plan as at a later `day`, at whose beginning in UTC, such as 2027-01-31, or moment")
 }
 
+// asked reports whether anything is to be supposed.
+func (s *supposition) asked() bool { return s.file != "" || s.day != "" }
+
 // read reads what was asked for, before anything else is read.
 func (s *supposition) read(now time.Time) (err error) {
 	if s.day != "" {

@@ -27,7 +27,7 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "dirsrv" (389 Directory Server), "mount" (this process may mount file systems),
 // "ext4", "xfs" and "btrfs" (it may make and mount one in a file), "overlay" (the kernel has it),
 // "logrotate", "tinycdb", "puttygen", "strace", "journald" (systemd-journald, and that it may run apart from the system's own), "fuse" (/dev/fuse, and that a user
-// may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd).
+// may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd), "chromium" (and its chromedriver).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
@@ -68,6 +68,8 @@ func lack(tb testing.TB, part string) string {
 		return cmp.Or(lackMount(), lackFileSystem(part))
 	case "journald":
 		return cmp.Or(lackPrograms("journalctl", "unshare", "nsenter", journald), lackMount())
+	case "chromium":
+		return lackPrograms("chromium", "chromedriver")
 	case "tinycdb":
 		return lackPrograms("cdb")
 	case "kdc":

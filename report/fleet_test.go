@@ -1,0 +1,176 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/report"
+)
+
+func object(t *testing.T, r report.Report) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := report.JSON(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// county is three hosts: login1 and login2 share their homes, but on login2 alice is not registered; node is one on which nothing is decided.
+func county(t *testing.T) []string {
+	t.Helper()
+	one, two, node := village(t), village(t), village(t)
+	two.Host, two.Source = "login2", "ldaps://two"
+	two.Results[0] = result(planOf(grantsFor(t, "fred"), "alice", first, regular(lineA+"\n"+lineW+"\n")))
+	two.Granted["alice"] = 0
+	node.Host = "node"
+	node.Results = node.Results[3:4]
+	return []string{object(t, one), object(t, two), object(t, node)}
+}
+
+func fleetOf(t *testing.T, reports ...string) *report.Fleet {
+	t.Helper()
+	f := report.NewFleet()
+	for _, text := range reports {
+		if err := f.Add(strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// A key of a user on several hosts counts once, and where they disagree is told.
+func TestFleet(t *testing.T) {
+	f := fleetOf(t, county(t)...)
+	want := report.FleetCounts{Hosts: 3, People: 6, Keys: 7, Go: 4, Split: 1, Cluster: 2, Lockouts: 4, Open: 4, Errors: 2}
+	if diff := cmp.Diff(want, f.Count()); diff != "" {
+		t.Error(diff)
+	}
+	var text, table, object bytes.Buffer
+	for _, err := range []error{report.FleetText(&text, f, false), report.FleetCSV(&table, f), report.FleetJSON(&object, f)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden(t, "fleet.txt", text.String())
+	golden(t, "fleet.csv", table.String())
+	var d struct {
+		Summary report.FleetCounts `json:"summary"`
+		Keys    []struct {
+			User  string `json:"user"`
+			Fate  string `json:"fate"`
+			Split bool   `json:"hosts_differ"`
+			Hosts []struct {
+				Host   string `json:"host"`
+				Fate   string `json:"fate"`
+				Reason string `json:"reason"`
+			} `json:"hosts"`
+		} `json:"keys"`
+	}
+	if err := json.Unmarshal(object.Bytes(), &d); err != nil || d.Summary != want || len(d.Keys) != 7 {
+		t.Errorf("%v: %+v", err, d)
+	}
+	for _, k := range d.Keys {
+		if k.Split != (fmt.Sprint(k.Hosts) == "[{login1.example.org stay granted} {login2 go unregistered}]") {
+			t.Errorf("%+v", k)
+		}
+	}
+}
+
+// What cannot be changed is not decided, whether a key should go or come; a key that is to stay in such a file stays.
+func TestFleetOfWhatCannotBeChanged(t *testing.T) {
+	p := enforcer.MakePlan(enforcer.Input{
+		Account: homes.Account{Name: "alice", UID: 2001, Home: "/home/alice"}, Name: first, Grants: grantsFor(t, "alice"), Install: true,
+		File: homes.File{State: homes.Regular, Data: []byte(lineB + "\n"), Tidy: true, Barred: homes.Immutable},
+	})
+	bob := planOf(grantsFor(t, "bob"), "bob", first, homes.File{State: homes.Regular, Data: []byte(lineA + "\n" + lineB + "\n"), Tidy: true, Barred: homes.Immutable})
+	var got []string
+	for _, k := range fleetOf(t, object(t, report.Report{Host: "h", Results: []enforcer.Result{result(p), result(bob)}})).Keys() {
+		got = append(got, k.User+" "+string(k.Worst()))
+	}
+	if diff := cmp.Diff([]string{"alice undecided", "alice undecided", "bob undecided", "bob stay"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The order of the files is that of the columns and changes no sum.
+func TestFleetInAnyOrder(t *testing.T) {
+	reports := county(t)
+	want := fleetOf(t, reports...).Count()
+	for _, order := range [][]int{{0, 2, 1}, {1, 0, 2}, {2, 1, 0}} {
+		if got := fleetOf(t, reports[order[0]], reports[order[1]], reports[order[2]]).Count(); got != want {
+			t.Errorf("%v: %+v, want %+v", order, got, want)
+		}
+	}
+}
+
+// What is no whole report of this version is an error, and never a smaller fleet.
+func TestFleetRefuses(t *testing.T) {
+	good := object(t, village(t))
+	for name, c := range map[string]struct{ text, want string }{
+		"empty":          {"", "it is cut short: unexpected EOF"},
+		"cut":            {good[:len(good)/2], "it is cut short: unexpected EOF"},
+		"cut at the end": {good[:len(good)-3], "it is cut short: unexpected EOF"},
+		"array":          {"[]", "[ where { is wanted"},
+		"two":            {good + good, "something follows the report"},
+		"version":        {strings.Replace(good, `"version": 1`, `"version": 2`, 1), "its version is 2, and only 1 is known here"},
+		"no version":     {`{"host": "x"}`, "it does not begin with its version"},
+		"twice":          {strings.Replace(good, `"applied"`, `"host": "other", "applied"`, 1), `it says "host" twice`},
+		"no host":        {strings.Replace(good, `"host"`, `"guest"`, 1), `it has no field "host"`},
+		"no name":        {strings.Replace(good, `"login1.example.org"`, `""`, 1), `it is of the host "", which has no name`},
+		"no accounts":    {`{"version": 1, "host": "x", "summary": {}, "digest": {}}`, `it has no field "accounts"`},
+		"accounts":       {strings.Replace(good, `"accounts": [`, `"accounts": [7, `, 1), "an account: "},
+		"action":         {strings.Replace(good, `"action": "keep"`, `"action": "eat"`, 1), `a line of alice has the action "eat", which is not known here`},
+		"fingerprint":    {strings.ReplaceAll(good, `"SHA256:A/6b`, `"SHA256:=cmd`), "which are none"},
+		"reason":         {strings.ReplaceAll(good, `"reason": "granted"`, `"reason": "\u001b[2J"`), "which are none"},
+		"same host":      {good, `it is of the host "login1.example.org", which has no name or another report`},
+	} {
+		f := report.NewFleet()
+		if name == "same host" {
+			f = fleetOf(t, good)
+		}
+		if err := f.Add(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+}
+
+// What a host that somebody has taken writes into its report drives no terminal and no spreadsheet.
+func TestFleetIsInert(t *testing.T) {
+	evil := "=1+\x1b[2J\u202e"
+	r := village(t)
+	p := planOf(grantsFor(t, "alice"), "alice", first, regular(lineB+"\n"))
+	r.Results = []enforcer.Result{result(p)}
+	text := object(t, r)
+	quoted, err := json.Marshal(evil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"alice", "login1.example.org", "ssh-ed25519", "/home/alice/.ssh/authorized_keys"} {
+		text = strings.ReplaceAll(text, `"`+field+`"`, string(quoted))
+	}
+	f := fleetOf(t, text)
+	var out, table, object bytes.Buffer
+	if err := errors.Join(report.FleetText(&out, f, false), report.FleetCSV(&table, f), report.FleetJSON(&object, f)); err != nil {
+		t.Fatal(err)
+	}
+	onlyASCII(t, out.String()+object.String()+strings.ReplaceAll(table.String(), "\r\n", "\n"))
+	rows, err := csv.NewReader(&table).ReadAll()
+	if err != nil || len(rows) != 2 || rows[1][0] != `'=1+\x1b[2J\u202e` {
+		t.Errorf("%v: %q", err, rows)
+	}
+	for line := range strings.Lines(out.String()) {
+		if len(line) > 81 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+}
