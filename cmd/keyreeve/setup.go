@@ -147,12 +147,16 @@ func sourceID(r config.Registry) string {
 	return fmt.Sprintf("ldap %q %q %s", r.LDAP.Base, r.LDAP.Filter, layoutID(r.LDAP.Schema, r.LDAP.Hosts))
 }
 
-// layoutID leaves out Mail, which decides nothing. It names the fields one by one, so that a new version which knows another one reads the same registry as before: a field that is added
-// goes to the end, and only where it is set.
+// layoutID leaves out Mail, which decides nothing. It names the fields one by one, so that a new version which knows another one reads the
+// same registry as before: a field that is added goes to the end, and only where it is set.
 func layoutID(s ldapsource.Schema, h ldapsource.Hosts) string {
-	return fmt.Sprintf("{User:%s Key:%s Prefix:%s UID:%s GID:%s Home:%s Locked:%s LockedTime:%s Control:%s ExpiresDays:%s ExpiresTime:%s ExpiresFiletime:%s} "+
+	id := fmt.Sprintf("{User:%s Key:%s Prefix:%s UID:%s GID:%s Home:%s Locked:%s LockedTime:%s Control:%s ExpiresDays:%s ExpiresTime:%s ExpiresFiletime:%s} "+
 		"{Attribute:%s Names:%v}", s.User, s.Key, s.Prefix, s.UID, s.GID, s.Home, s.Locked, s.LockedTime, s.Control, s.ExpiresDays, s.ExpiresTime, s.ExpiresFiletime,
 		h.Attribute, h.Names)
+	if s.Lower {
+		id += " Lower"
+	}
+	return id
 }
 
 // lookup finds an account in /etc/passwd: a program that is not linked with the C library sees no other database.
