@@ -38,7 +38,7 @@ func TestTwoPathsToOneHome(t *testing.T) {
 		}
 	}
 	for _, arguments := range [][]string{{"plan"}, {"apply"}, {"apply", user.name}, {"apply", admin.name}} {
-		if out, _ := s.keyreeve(statusError, arguments...); !strings.Contains(out, "both are left alone") {
+		if out, _ := s.keyreeve(statusError, arguments...); !strings.Contains(unfolded(out), "both are left alone") {
 			t.Errorf("%v: %s", arguments, out)
 		}
 		untouched(strings.Join(arguments, " "))

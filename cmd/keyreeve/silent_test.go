@@ -95,7 +95,7 @@ func (s site) begin(what string, arguments ...string) waiting {
 	}
 	eventually(s.t, "it says "+what, func() bool {
 		text, err := os.ReadFile(p.output)
-		return err == nil && strings.Contains(string(text), what) && threads(p.cmd.Process.Pid)["Z"] == 1
+		return err == nil && strings.Contains(unfolded(string(text)), what) && threads(p.cmd.Process.Pid)["Z"] == 1
 	})
 	return p
 }
@@ -104,7 +104,7 @@ func (p waiting) says(t *testing.T, texts ...string) {
 	t.Helper()
 	said, err := os.ReadFile(p.output)
 	for _, text := range texts {
-		if err != nil || !strings.Contains(string(said), text) {
+		if err != nil || !strings.Contains(unfolded(string(said)), text) {
 			t.Errorf("%v says %q, %v, and nothing of %q", p.cmd.Args, said, err, text)
 		}
 	}
