@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"github.com/keyreeve/keyreeve/authkeys"
 )
 
@@ -19,6 +21,32 @@ func (g *Grants) Revoked() (list []Former) {
 	if len(theirs.keys)+len(theirs.sums) == 0 {
 		return nil
 	}
+	g.spareAll(theirs)
+	for _, u := range g.users.All() {
+		for _, f := range u.former {
+			if theirs.keys[f.Key] || f.Key.IsZero() && theirs.sums[f.Sum] {
+				list = append(list, f)
+			}
+		}
+	}
+	return list
+}
+
+// Nobodys lists those of some keys that are nobody's in the sense of Revoked, in their order.
+func (g *Grants) Nobodys(sums []authkeys.Sum) (list []authkeys.Sum) {
+	if len(sums) == 0 {
+		return nil
+	}
+	theirs := nobodys{nil, make(map[authkeys.Sum]bool, len(sums))}
+	for _, sum := range sums {
+		theirs.sums[sum] = true
+	}
+	g.spareAll(theirs)
+	return slices.DeleteFunc(slices.Clone(sums), func(sum authkeys.Sum) bool { return !theirs.sums[sum] })
+}
+
+// spareAll takes out the keys that are anybody's.
+func (g *Grants) spareAll(theirs nobodys) {
 	for _, u := range g.users.All() {
 		for _, grant := range u.grants {
 			theirs.spare(grant.Key)
@@ -34,14 +62,6 @@ func (g *Grants) Revoked() (list []Former) {
 			theirs.spare(e.Key)
 		}
 	}
-	for _, u := range g.users.All() {
-		for _, f := range u.former {
-			if theirs.keys[f.Key] || f.Key.IsZero() && theirs.sums[f.Sum] {
-				list = append(list, f)
-			}
-		}
-	}
-	return list
 }
 
 // nobodys are keys that may be nobody's: those that are remembered whole, and sums of others, which are rare.

@@ -60,8 +60,10 @@ type service struct {
 	watcher *watch.Watcher
 	runner  *enforcer.Runner
 	metrics *metrics
-	// outlets are the files for sshd.
-	outlets []*outlet
+	// outlets are the files for sshd, denied that of the keys that it refuses; strangers are some of these, where they are wanted.
+	outlets   []*outlet
+	denied    *outlet
+	strangers *strangers
 	// exceptions is read again by the runner.
 	exceptions *enforcer.Exceptions
 	// ledger is the lock of the ledger's file.
@@ -233,11 +235,14 @@ func (s *service) openOutlets() error {
 		s.outlets = append(s.outlets, newAnswers(s.config.Answer.Dir, s.log, s.metrics))
 	}
 	if s.config.Deny.File != "" {
-		denied, err := openDenied(s.config.Deny, s.runner.Memory, s.log, s.metrics)
+		if s.config.Deny.Unknown {
+			s.strangers = new(strangers)
+		}
+		denied, err := openDenied(s.config.Deny, s.runner.Memory, s.strangers, s.log, s.metrics)
 		if err != nil {
 			return err
 		}
-		s.outlets = append(s.outlets, denied)
+		s.outlets, s.denied = append(s.outlets, denied), denied
 	}
 	if len(s.outlets) > 0 {
 		s.runner.Answer = func(world *enforcer.World, end time.Time) {

@@ -35,11 +35,12 @@ type denied struct {
 	memory enforcer.Memory
 	log    *zap.Logger
 	listed map[krl.Hash]bool // what may be on the list
+	others *strangers        // that are refused as well; nil: none are
 }
 
 // openDenied makes sure that there is a list, and keeps it.
-func openDenied(c config.Deny, memory enforcer.Memory, log *zap.Logger, m *metrics) (*outlet, error) {
-	d := &denied{spare: statefile.Spare{Dir: filepath.Dir(c.File), Name: filepath.Base(c.File)}, except: c.Except, memory: memory, log: log}
+func openDenied(c config.Deny, memory enforcer.Memory, others *strangers, log *zap.Logger, m *metrics) (*outlet, error) {
+	d := &denied{spare: statefile.Spare{Dir: filepath.Dir(c.File), Name: filepath.Base(c.File)}, except: c.Except, memory: memory, others: others, log: log}
 	if err := d.begin(c.File); err != nil {
 		return nil, fmt.Errorf("make the list of keys that sshd refuses ready: %w", err)
 	}
@@ -78,6 +79,9 @@ func (d *denied) begin(path string) error {
 // replace brings the list up to date.
 func (d *denied) replace(s said) error {
 	keys, leftOut := d.memory.Revoked(s.world, time.Now())
+	if d.others != nil {
+		keys = append(keys, s.world.Grants.Nobodys(d.others.known(time.Now()))...)
+	}
 	spared, err := d.spared()
 	want := make([]krl.Hash, 0, len(keys))
 	for _, key := range keys {

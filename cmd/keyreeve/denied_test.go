@@ -42,7 +42,7 @@ func newDenying(t *testing.T, except ...string) *denying {
 		d.keys, d.line = append(d.keys, line.Key), text+"\n"
 	}
 	var err error
-	if d.outlet, err = openDenied(config.Deny{File: d.list, Except: except}, d.memory, zap.NewNop(), newMetrics()); err != nil {
+	if d.outlet, err = openDenied(config.Deny{File: d.list, Except: except}, d.memory, nil, zap.NewNop(), newMetrics()); err != nil {
 		t.Fatal(err)
 	}
 	return d

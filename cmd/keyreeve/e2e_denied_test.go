@@ -205,3 +205,35 @@ func TestDeniedOnAFullDisk(t *testing.T) {
 	put(false, hashes[1:400]...)
 	lists(hashes[1:400]...)
 }
+
+// A key that nobody has registered is refused from the moment in which it is written again, where that is wanted: it stands in bob's file, which is left
+// as it is, and is refused when it went from eve's. Whose it becomes has it back, and nobody is hit whose key is registered.
+func TestDeniedLoginsByUnknownKeys(t *testing.T) {
+	testenv.Need(t, "root", "sshd")
+	s := newSite(t)
+	goodFile, good := testenv.NewKey(t)
+	strangeFile, strange := testenv.NewKey(t)
+	_, ada := testenv.NewKey(t)
+	eve, bob := guest(t, good), guest(t, good)
+	list := s.path("lists", "revoked.krl")
+	server := testenv.StartSSHD(t, denyDropIn(t, list, "nobody"))
+	bob.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", good+"\n"+strange+"\n")
+	s.put("registry.ldif", entries(eve, bob))
+	s.configure("enforce", s.ldifRegistry())
+	s.more(fmt.Sprintf("deny: {file: %s, unknown: true}\nusers: [{user: %s, mode: report}]\n", list, bob.name))
+	d := s.start()
+	d.await("every home was looked at", 1)
+	eventually(t, "bob logs in with it", func() bool { return server.Login(bob.name, strangeFile) == nil })
+	eve.does(t, "mkdir .ssh; cat >.ssh/authorized_keys", good+"\n"+ada+"\n"+strange+"\n")
+	eve.loses(t, "authorized_keys", strange)
+	turnedAway(t, server, bob.name, strangeFile)
+	for _, m := range []member{eve, bob} {
+		if err := server.Login(m.name, goodFile); err != nil {
+			t.Errorf("the registered key: %v", err)
+		}
+	}
+	bob.keys = []string{good, strange}
+	s.put("registry.ldif", entries(eve, bob))
+	eventually(t, "it is bob's, who logs in with it", func() bool { return server.Login(bob.name, strangeFile) == nil })
+	d.stop()
+}

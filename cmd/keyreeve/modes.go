@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -93,6 +94,9 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 	hand, tell := s.hand, s.teller(s.hand.Quarantine)
 	settings.Act = m.act(func(p enforcer.Plan) error {
 		err := hand.Apply(p)
+		if s.strangers != nil && s.strangers.note(p, time.Now()) {
+			s.denied.again()
+		}
 		tell()
 		s.metrics.change(p, err)
 		return err

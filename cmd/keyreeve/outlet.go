@@ -18,6 +18,7 @@ type outlet struct {
 	// tell is told how each attempt ended.
 	tell   func(error)
 	latest chan said
+	news   chan struct{}
 }
 
 // said is what sshd is to be told.
@@ -27,7 +28,15 @@ type said struct {
 }
 
 func newOutlet(replace func(said) error, tell func(error)) *outlet {
-	return &outlet{replace: replace, tell: tell, latest: make(chan said, 1)}
+	return &outlet{replace: replace, tell: tell, latest: make(chan said, 1), news: make(chan struct{}, 1)}
+}
+
+// again has the file written once more, for a reason that is no other world. It does not wait.
+func (o *outlet) again() {
+	select {
+	case o.news <- struct{}{}:
+	default:
+	}
 }
 
 // offer takes what is to be told from now on, in place of what waits to be written. It has one caller, and does not wait.
@@ -44,10 +53,15 @@ func (o *outlet) keep() (end func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
+		var last said
 		for {
 			select {
 			case s := <-o.latest:
-				o.write(s, stop)
+				last = o.write(s, stop)
+			case <-o.news:
+				if last.world != nil {
+					last = o.write(last, stop)
+				}
 			case <-stop:
 				select {
 				case s := <-o.latest:
@@ -64,19 +78,19 @@ func (o *outlet) keep() (end func()) {
 	}
 }
 
-// write writes until it has, or there is something newer to write, or the daemon ends.
-func (o *outlet) write(s said, stop <-chan struct{}) {
+// write writes until it has, also what is newer, or the daemon ends, and gives what it tried last.
+func (o *outlet) write(s said, stop <-chan struct{}) said {
 	for pause := answerRetry; ; pause = min(2*pause, answerPatience) {
 		err := o.replace(s)
 		o.tell(err)
 		if err == nil {
-			return
+			return s
 		}
 		select {
 		case s = <-o.latest:
 		case <-time.After(pause):
 		case <-stop:
-			return
+			return s
 		}
 	}
 }

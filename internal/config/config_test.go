@@ -236,6 +236,7 @@ func TestErrors(t *testing.T) {
 		"uid 0":          {small + "homes: {min_uid: 0}\n", []string{"homes.min_uid: 0 is below 1"}},
 		"textfile":       {small + "metrics: {textfile: keyreeve.prom}\n", []string{`k.yaml: metrics.textfile: "keyreeve.prom" is not a plain absolute path`}},
 		"answer":         {small + "answer: {dir: keys}\n", []string{`k.yaml: answer.dir: "keys" is not a plain absolute path`}},
+		"deny unknown":   {small + "deny: {unknown: true}\n", []string{"k.yaml: deny.unknown: there is no list: deny.file is empty"}},
 		"deny":           {small + "deny: {file: list, except: [/a, b]}\n", []string{`k.yaml: deny.file: "list" is not a plain absolute path`, `k.yaml: deny.except[1]: "b" is not`}},
 		"no prom":        {small + "metrics: {textfile: /run/keyreeve.txt}\n", []string{`k.yaml: metrics.textfile: "/run/keyreeve.txt" does not end with .prom`}},
 		"ldap":           {"registry: {source: ldap}\n", []string{`registry.ldap: base "" is not`, "registry.ldap: no server's URL"}},

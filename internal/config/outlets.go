@@ -30,12 +30,17 @@ type Deny struct {
 	File string `yaml:"file"`
 	// Except are files of root's, of lines of authorized_keys: their keys are never on the list.
 	Except []string `yaml:"except"`
+	// Unknown puts keys on it that nobody has registered, when one is taken out of a file.
+	Unknown bool `yaml:"unknown"`
 }
 
 func (d Deny) check() error {
 	var list []error
 	if d.File != "" {
 		list = append(list, absolute("deny.file", d.File))
+	}
+	if d.Unknown && d.File == "" {
+		list = append(list, errors.New("deny.unknown: there is no list: deny.file is empty"))
 	}
 	for i, path := range d.Except {
 		list = append(list, absolute(fmt.Sprintf("deny.except[%d]", i), path))
