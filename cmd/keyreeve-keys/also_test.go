@@ -362,15 +362,12 @@ func TestAlsoEndsWithTheLogin(t *testing.T) {
 	if err := errors.Join(err, cmd.Process.Signal(syscall.SIGTERM)); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait()
+	_ = cmd.Wait() // by the signal, or by itself with the granted keys, of which there are none
 	err = file.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if err == nil {
 		_, err = io.ReadAll(file) // ends with its last writer
 	}
 	if err := errors.Join(err, file.Close()); err != nil {
 		t.Errorf("what the program has started lives on: %v", err)
-	}
-	if cmd.ProcessState.Success() {
-		t.Error("it ended well: sshd would take its keys")
 	}
 }
