@@ -91,6 +91,7 @@ func formed(tb testing.TB) (list []sample) {
 		add("of Windows", "\r\n"+line+" ann@laptop\r\n\r\n", pasted.Good)
 		add("indented", "  "+line+"\t\n", pasted.Good)
 		add("two blanks", kind+"  "+blob+" ann", pasted.Spelling)
+		add("a comment like a key's beginning", kind+" "+blob+" AAAA", pasted.Good)
 		add("no type", blob, pasted.NoType)
 		add("no type, comment", blob+" ann@laptop\n", pasted.NoType)
 		add("type in capitals", strings.ToUpper(kind)+" "+blob, pasted.WrongType)
