@@ -71,7 +71,7 @@ func Examine(text []byte) Diagnosis {
 	var last Diagnosis
 	for _, s := range stages {
 		d, final := read(s.text)
-		if d.Code == Good && strings.Trim(string(text), " \t\r\n")+"\n" != string(d.Line.AppendTo(nil)) { // no longer as it stood
+		if d.Code == Good && alone(text)+"\n" != string(d.Line.AppendTo(nil)) { // no longer as it stood
 			d = tell(s.by, d.Line)
 		}
 		if final {
@@ -84,14 +84,27 @@ func Examine(text []byte) Diagnosis {
 
 // asItStands reads a text that is one line as ssh-keygen writes it. Line breaks and blanks around it are those of every file and form.
 func asItStands(text []byte) (Diagnosis, bool) {
-	line, err := authkeys.ParseValue([]byte(strings.Trim(string(text), " \t\r\n")))
-	if err != nil || !line.Options.IsZero() || strings.Contains(line.Comment, beginning) || !strings.HasPrefix(strings.TrimLeft(string(text), " \t\r\n"), line.Key.String()) {
+	one := alone(text)
+	line, err := authkeys.ParseValue([]byte(one))
+	if err != nil || !line.Options.IsZero() || strings.Contains(line.Comment, beginning) || !strings.HasPrefix(one, line.Key.String()) {
 		return Diagnosis{}, false
 	}
 	if !genuine(line.Key) {
 		return say(Damaged), true
 	}
 	return tell(Good, entry(line.Key, line.Comment)), true
+}
+
+// alone is a text without blank lines before it, and without blanks around it. A carriage return before a key is none for sshd.
+func alone(text []byte) string {
+	rest := string(text)
+	for {
+		line, more, found := strings.Cut(rest, "\n")
+		if !found || strings.Trim(line, " \t\r") != "" {
+			return strings.TrimRight(strings.TrimLeft(rest, " \t"), " \t\r\n")
+		}
+		rest = more
+	}
 }
 
 // read looks for what was asked for in a text. Final says that no repair of the text would tell more.

@@ -92,6 +92,8 @@ func formed(tb testing.TB) (list []sample) {
 		add("indented", "  "+line+"\t\n", pasted.Good)
 		add("two blanks", kind+"  "+blob+" ann", pasted.Spelling)
 		add("a comment like a key's beginning", kind+" "+blob+" AAAA", pasted.Good)
+		add("blank lines", "\r\n \n"+kind+" "+blob+" ann\r\n\r\n", pasted.Good)
+		add("a carriage return before it", "\r"+kind+" "+blob+" ann", pasted.Spelling)
 		add("no type", blob, pasted.NoType)
 		add("no type, comment", blob+" ann@laptop\n", pasted.NoType)
 		add("type in capitals", strings.ToUpper(kind)+" "+blob, pasted.WrongType)
