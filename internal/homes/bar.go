@@ -56,28 +56,28 @@ func bar(dir handle) Bar {
 	return attributes(dir)
 }
 
-// attributes are those that statx(2) tells of. A file system that knows of none
-// bars nothing by them.
-func attributes(h handle) Bar {
+// statx gives the attributes that statx(2) tells of. A file system that knows of none bars nothing by them.
+func statx(h handle) uint64 {
 	var st unix.Statx_t
-	err := retry(func() error { return unix.Statx(h.fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st) })
-	switch {
-	case err != nil:
-		return Free
-	case st.Attributes&unix.STATX_ATTR_IMMUTABLE != 0:
+	if err := retry(func() error { return unix.Statx(h.fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st) }); err != nil {
+		return 0
+	}
+	return st.Attributes
+}
+
+// attributes are those that bar a change.
+func attributes(h handle) Bar {
+	switch has := statx(h); {
+	case has&unix.STATX_ATTR_IMMUTABLE != 0:
 		return Immutable
-	case st.Attributes&unix.STATX_ATTR_APPEND != 0:
+	case has&unix.STATX_ATTR_APPEND != 0:
 		return AppendOnly
 	}
 	return Free
 }
 
 // encrypted reports that a directory was given a policy of fscrypt.
-func encrypted(h handle) bool {
-	var st unix.Statx_t
-	err := retry(func() error { return unix.Statx(h.fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st) })
-	return err == nil && st.Attributes&unix.STATX_ATTR_ENCRYPTED != 0
-}
+func encrypted(h handle) bool { return statx(h)&unix.STATX_ATTR_ENCRYPTED != 0 }
 
 // bars is bar of a directory on the way, but for what a Replace lifts.
 func (p *place) bars(dir handle, owner uint32) Bar {
