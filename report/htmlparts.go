@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -158,15 +157,7 @@ func lockoutsOf(r Report, d Digest) htmlTable {
 		if l.Unsure {
 			remarks = append(remarks, "not all of the files could be read")
 		}
-		counts := make(map[policy.Reason]int)
-		for _, lost := range l.Lost {
-			counts[lost.Reason]++
-		}
-		var whys []string
-		for _, reason := range slices.Sorted(maps.Keys(counts)) {
-			whys = append(whys, fmt.Sprintf("%d %s", counts[reason], reason))
-		}
-		t.Rows = append(t.Rows, []string{plain.Text(l.User), l.Mode, strings.Join(whys, ", "), strconv.Itoa(l.Granted), strings.Join(remarks, "; ")})
+		t.Rows = append(t.Rows, []string{plain.Text(l.User), l.Mode, l.why(), strconv.Itoa(l.Granted), strings.Join(remarks, "; ")})
 	}
 	return t.bounded()
 }

@@ -103,7 +103,8 @@ func textLockouts(out *page, r Report, d Digest) {
 	rows(out, yellow, fmt.Sprintf("people who %s access by their files, and whose granted keys are in none of them: %d", lose, len(d.Lockouts)-shut), d.Lockouts[shut:], person)
 }
 
-func textLockout(out *page, l Lockout) {
+// why numbers the keys that go by their reasons.
+func (l Lockout) why() string {
 	numbers := make(map[policy.Reason]int)
 	for _, lost := range l.Lost {
 		numbers[lost.Reason]++
@@ -112,7 +113,11 @@ func textLockout(out *page, l Lockout) {
 	for _, reason := range slices.Sorted(maps.Keys(numbers)) {
 		parts = append(parts, fmt.Sprintf("%d %s", numbers[reason], reason))
 	}
-	text := cmp.Or(strings.Join(parts, ", "), "a file that cannot be read")
+	return strings.Join(parts, ", ")
+}
+
+func textLockout(out *page, l Lockout) {
+	text := cmp.Or(l.why(), "a file that cannot be read")
 	if l.Granted > 0 {
 		text += fmt.Sprintf("; granted: %d", l.Granted)
 	}
