@@ -29,6 +29,19 @@ func denyDropIn(t *testing.T, list, leftOut string) string {
 	return strings.NewReplacer("/var/lib/keyreeve/revoked.krl", list, "!root", "!"+leftOut).Replace(string(text))
 }
 
+// smallDisk makes a directory that is a disk in memory, by options of tmpfs(5).
+func smallDisk(t *testing.T, path, options string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(path, 0o700), syscall.Mount("none", path, "tmpfs", 0, options)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // fill takes all the room of a small disk, until the file that it names goes.
 func fill(t *testing.T, dir string) string {
 	t.Helper()
@@ -51,14 +64,7 @@ func TestDeniedLogins(t *testing.T) {
 	testenv.Need(t, "root", "sshd", "mount")
 	s := newSite(t)
 	disk := s.path("disk")
-	if err := errors.Join(os.Mkdir(disk, 0o700), syscall.Mount("none", disk, "tmpfs", 0, "size=64k,mode=700")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	smallDisk(t, disk, "size=64k,mode=700")
 	goodFile, good := testenv.NewKey(t)
 	lostFile, lost := testenv.NewKey(t)
 	laterFile, later := testenv.NewKey(t)
@@ -164,14 +170,7 @@ func TestDeniedFileAtTheStart(t *testing.T) {
 func TestDeniedOnAFullDisk(t *testing.T) {
 	testenv.Need(t, "root", "mount")
 	disk := t.TempDir()
-	if err := syscall.Mount("none", disk, "tmpfs", 0, "size=64k,mode=700"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	smallDisk(t, disk, "size=64k,mode=700")
 	d := &denied{spare: statefile.Spare{Dir: disk, Name: "list"}, log: zap.NewNop()}
 	hashes := make([]krl.Hash, 1000)
 	for n := range hashes {

@@ -18,14 +18,7 @@ func TestAnswerLoginsOnAFullDisk(t *testing.T) {
 	testenv.Need(t, "root", "sshd", "mount")
 	d, s := newDesk(t), newSite(t)
 	disk := filepath.Join(filepath.Dir(d.dir), "disk")
-	if err := errors.Join(os.Mkdir(disk, 0o755), syscall.Mount("none", disk, "tmpfs", 0, "size=256k,nr_inodes=32,mode=755")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	smallDisk(t, disk, "size=256k,nr_inodes=32,mode=755")
 	goodFile, good := testenv.NewKey(t)
 	lostFile, lost := testenv.NewKey(t)
 	newFile, late := testenv.NewKey(t)
@@ -101,14 +94,7 @@ func TestAnswerLoginsOfAnOlderReading(t *testing.T) {
 	testenv.Need(t, "root", "sshd", "mount")
 	d, s := newDesk(t), newSite(t)
 	state := s.path("state")
-	if err := errors.Join(os.Mkdir(state, 0o700), syscall.Mount("none", state, "tmpfs", 0, "size=128k,mode=700")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(state, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	smallDisk(t, state, "size=128k,mode=700")
 	server := testenv.StartSSHD(t, d.dropIn(t, "10-keyreeve-strong.conf"))
 	goodFile, good := testenv.NewKey(t)
 	lostFile, lost := testenv.NewKey(t)

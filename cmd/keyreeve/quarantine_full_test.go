@@ -21,14 +21,7 @@ func TestDaemonQuarantineFull(t *testing.T) {
 	s.put("registry.ldif", entries(user))
 	s.configure("enforce", s.ldifRegistry())
 	dir := s.path("state", "quarantine")
-	if err := errors.Join(os.MkdirAll(dir, 0o700), syscall.Mount("none", dir, "tmpfs", 0, "size=64k,mode=700")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	smallDisk(t, dir, "size=64k,mode=700")
 	junk, err := os.Create(s.path("state", "quarantine", "junk"))
 	if err != nil {
 		t.Fatal(err)
