@@ -77,7 +77,7 @@ func (a asks) command(words string) string {
 
 const (
 	words = "-- %u %U %h %f"
-	glass = "Match User root\n\tAuthorizedKeysFile DIR/glass/%u\n\tAuthorizedKeysCommand none\n"
+	glass = "Match User root\n\tAuthorizedKeysFile @DIR/glass/%u\n\tAuthorizedKeysCommand none\n"
 )
 
 // What sshd asks, by words, program and file: nothing is found where it is in order, and each fault is named.

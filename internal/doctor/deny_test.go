@@ -21,8 +21,8 @@ import (
 
 // denyYAML has keyreeve keep a list; deny is sshd's drop-in for it, from its own line 3 on.
 const (
-	denyYAML = "deny: {file: DIR/revoked.krl}\n"
-	deny     = "Match User *,!root\n\tRevokedKeys DIR/revoked.krl\n"
+	denyYAML = "deny: {file: @DIR/revoked.krl}\n"
+	deny     = "Match User *,!root\n\tRevokedKeys @DIR/revoked.krl\n"
 )
 
 // listOf is a list as the daemon writes it.
@@ -47,11 +47,11 @@ func TestChecksOfDeny(t *testing.T) {
 		"in order":                    {denyYAML, deny, nil, nil},
 		"an empty list":               {denyYAML, deny, func(p *place) { p.put("revoked.krl", "") }, nil},
 		"missing":                     {denyYAML, deny, func(p *place) { p.noList() }, []string{"locks-out deny-missing drop/10.conf:4"}},
-		"missing, in a block":         {denyYAML, "Match Address 10.0.0.0/8\n\tRevokedKeys DIR/gone\n" + deny, nil, []string{"defeats deny-shadowed drop/10.conf:4", "locks-out deny-missing drop/10.conf:4"}},
+		"missing, in a block":         {denyYAML, "Match Address 10.0.0.0/8\n\tRevokedKeys @DIR/gone\n" + deny, nil, []string{"defeats deny-shadowed drop/10.conf:4", "locks-out deny-missing drop/10.conf:4"}},
 		"missing, and nobody asks":    {denyYAML, "", func(p *place) { p.noList() }, []string{"defeats deny-unused sshd_config (a default: no line says it)"}},
-		"the centre's own is missing": {"", "RevokedKeys DIR/own\n", nil, []string{"locks-out deny-missing drop/10.conf:3"}},
-		"the centre's own":            {"", "RevokedKeys DIR/own\n", func(p *place) { p.put("own", "# ours\n\n"+one+"\n") }, nil},
-		"the centre's own, spoilt":    {"", "RevokedKeys DIR/own\n", func(p *place) { p.put("own", one+"\nrestrict "+two+"\n") }, []string{"locks-out deny-damaged drop/10.conf:3"}},
+		"the centre's own is missing": {"", "RevokedKeys @DIR/own\n", nil, []string{"locks-out deny-missing drop/10.conf:3"}},
+		"the centre's own":            {"", "RevokedKeys @DIR/own\n", func(p *place) { p.put("own", "# ours\n\n"+one+"\n") }, nil},
+		"the centre's own, spoilt":    {"", "RevokedKeys @DIR/own\n", func(p *place) { p.put("own", one+"\nrestrict "+two+"\n") }, []string{"locks-out deny-damaged drop/10.conf:3"}},
 		"no file": {denyYAML, deny, func(p *place) { p.noList(); p.put("revoked.krl/file", "") }, []string{
 			"locks-out deny-unreadable drop/10.conf:4",
 		}},
@@ -64,19 +64,19 @@ func TestChecksOfDeny(t *testing.T) {
 			"defeats deny-unused drop/10.conf:4",
 		}},
 		"root's is the main part's":    {denyYAML, "RevokedKeys none\n" + deny, nil, nil},
-		"shadowed for one":             {denyYAML, "Match User ada\n\tRevokedKeys DIR/own\n" + deny, func(p *place) { p.put("own", "") }, []string{"defeats deny-shadowed drop/10.conf:4"}},
-		"shadowed in a connection":     {denyYAML, "Match Address 10.0.0.0/8\n\tRevokedKeys DIR/own\n" + deny, func(p *place) { p.put("own", "") }, []string{"defeats deny-shadowed drop/10.conf:4"}},
-		"one that comes too late":      {denyYAML, deny + "Match Address 10.0.0.0/8\n\tRevokedKeys DIR/own\n", func(p *place) { p.put("own", "") }, nil},
-		"root asks it":                 {denyYAML, "RevokedKeys DIR/revoked.krl\n", nil, []string{"locks-out deny-break-glass drop/10.conf:3"}},
-		"root, in a connection":        {denyYAML, "Match Address 10.0.0.0/8\n\tRevokedKeys DIR/revoked.krl\n" + deny, nil, []string{"locks-out deny-break-glass drop/10.conf:4"}},
-		"a group without root":         {denyYAML, "Match Group kr-none\n\tRevokedKeys DIR/revoked.krl\n" + deny, nil, nil},
-		"root does not get in":         {denyYAML, "PermitRootLogin no\nRevokedKeys DIR/revoked.krl\n", nil, nil},
+		"shadowed for one":             {denyYAML, "Match User ada\n\tRevokedKeys @DIR/own\n" + deny, func(p *place) { p.put("own", "") }, []string{"defeats deny-shadowed drop/10.conf:4"}},
+		"shadowed in a connection":     {denyYAML, "Match Address 10.0.0.0/8\n\tRevokedKeys @DIR/own\n" + deny, func(p *place) { p.put("own", "") }, []string{"defeats deny-shadowed drop/10.conf:4"}},
+		"one that comes too late":      {denyYAML, deny + "Match Address 10.0.0.0/8\n\tRevokedKeys @DIR/own\n", func(p *place) { p.put("own", "") }, nil},
+		"root asks it":                 {denyYAML, "RevokedKeys @DIR/revoked.krl\n", nil, []string{"locks-out deny-break-glass drop/10.conf:3"}},
+		"root, in a connection":        {denyYAML, "Match Address 10.0.0.0/8\n\tRevokedKeys @DIR/revoked.krl\n" + deny, nil, []string{"locks-out deny-break-glass drop/10.conf:4"}},
+		"a group without root":         {denyYAML, "Match Group kr-none\n\tRevokedKeys @DIR/revoked.krl\n" + deny, nil, nil},
+		"root does not get in":         {denyYAML, "PermitRootLogin no\nRevokedKeys @DIR/revoked.krl\n", nil, nil},
 		"kept no more":                 {"", deny, nil, []string{"locks-out deny-left drop/10.conf:4"}},
 		"kept no more, and empty":      {"", deny, func(p *place) { p.put("revoked.krl", "") }, nil},
 		"kept elsewhere":               {strings.Replace(denyYAML, "revoked", "new", 1), deny, func(p *place) { p.put("new.krl", "") }, []string{"defeats deny-shadowed drop/10.conf:4", "locks-out deny-left drop/10.conf:4"}},
-		"a file to spare, with a word": {"deny: {file: DIR/revoked.krl, except: [DIR/spared]}\n", deny, func(p *place) { p.put("spared", one+"\nSHA256:x\n") }, []string{"defeats deny-except deny.except"}},
-		"one with keys":                {"deny: {file: DIR/revoked.krl, except: [DIR/spared]}\n", deny, func(p *place) { p.put("spared", "# ours\n\ncert-authority "+one+"\nodd-option "+two+"\n") }, nil},
-		"a file to spare is missing":   {"deny: {file: DIR/revoked.krl, except: [DIR/spared]}\n", deny, nil, []string{"defeats deny-except deny.except"}},
+		"a file to spare, with a word": {"deny: {file: @DIR/revoked.krl, except: [@DIR/spared]}\n", deny, func(p *place) { p.put("spared", one+"\nSHA256:x\n") }, []string{"defeats deny-except deny.except"}},
+		"one with keys":                {"deny: {file: @DIR/revoked.krl, except: [@DIR/spared]}\n", deny, func(p *place) { p.put("spared", "# ours\n\ncert-authority "+one+"\nodd-option "+two+"\n") }, nil},
+		"a file to spare is missing":   {"deny: {file: @DIR/revoked.krl, except: [@DIR/spared]}\n", deny, nil, []string{"defeats deny-except deny.except"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
@@ -111,8 +111,8 @@ func (p *place) mode(name string, mode os.FileMode) {
 // The keys of authorities, and of hosts that all users trust, must not come onto the list.
 func TestAuthoritiesAreSpared(t *testing.T) {
 	const (
-		except = "deny: {file: DIR/revoked.krl, except: [DIR/spared]}\n"
-		ca     = "TrustedUserCAKeys DIR/ca\n"
+		except = "deny: {file: @DIR/revoked.krl, except: [@DIR/spared]}\n"
+		ca     = "TrustedUserCAKeys @DIR/ca\n"
 		hosts  = "HostbasedAuthentication yes\n"
 	)
 	one, two := newKey(t), newKey(t)
@@ -122,8 +122,8 @@ func TestAuthoritiesAreSpared(t *testing.T) {
 	}{
 		"spared":                 {except, ca, one + "\n" + two + "\n", "", []string{"defeats trusted-ca"}},
 		"one of two":             {except, ca, one + "\n", "", []string{"defeats trusted-ca", "locks-out deny-authority"}},
-		"in a block":             {except, "Match Address 10.0.0.0/8\n\tTrustedUserCAKeys DIR/ca\n", "", "", []string{"defeats trusted-ca", "locks-out deny-authority"}},
-		"no file of authorities": {except, "TrustedUserCAKeys DIR/gone\n", "", "", []string{"defeats trusted-ca", "unknown deny-authority"}},
+		"in a block":             {except, "Match Address 10.0.0.0/8\n\tTrustedUserCAKeys @DIR/ca\n", "", "", []string{"defeats trusted-ca", "locks-out deny-authority"}},
+		"no file of authorities": {except, "TrustedUserCAKeys @DIR/gone\n", "", "", []string{"defeats trusted-ca", "unknown deny-authority"}},
 		"hosts":                  {except, hosts, one + "\n", "node1,10.0.0.1 " + one + "\n@revoked * " + two + "\n# " + two + "\n", []string{"defeats hostbased"}},
 		"a host":                 {except, hosts, one + "\n", "node1 " + one + "\nnode2 " + two + "\n", []string{"defeats hostbased", "locks-out deny-hosts"}},
 		"an authority of hosts":  {except, hosts, one + "\n", "@cert-authority * " + two + "\n", []string{"defeats hostbased", "locks-out deny-hosts"}},

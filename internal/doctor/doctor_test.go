@@ -70,9 +70,10 @@ func rootsDir(t *testing.T) string {
 
 func (p *place) path(name string) string { return filepath.Join(p.dir, name) }
 
+// put writes a file; "@DIR" in its text, which no key has in its base64, is the test's directory.
 func (p *place) put(name, text string) {
 	p.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(p.path(name)), 0o755), os.WriteFile(p.path(name), []byte(strings.ReplaceAll(text, "DIR", p.dir)), 0o644)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(p.path(name)), 0o755), os.WriteFile(p.path(name), []byte(strings.ReplaceAll(text, "@DIR", p.dir)), 0o644)); err != nil {
 		p.Fatal(err)
 	}
 }
@@ -80,14 +81,14 @@ func (p *place) put(name, text string) {
 // sshd writes its configuration: a main file that includes drop-ins, of which the text is one, from its first line on.
 func (p *place) sshd(text string) {
 	p.Helper()
-	p.put("sshd_config", "Include DIR/drop/*.conf\nUsePAM yes\nHostKey "+p.key+"\n")
+	p.put("sshd_config", "Include @DIR/drop/*.conf\nUsePAM yes\nHostKey "+p.key+"\n")
 	p.put("drop/10.conf", text)
 }
 
 func (p *place) facts() doctor.Facts {
 	p.Helper()
 	text := fmt.Sprintf("registry: {source: ldif, ldif: {path: /r}}\nhomes: {sshd: {program: %q, configs: [%q]}}\n", p.program, p.path("sshd_config"))
-	c, err := config.Parse("keyreeve.yaml", []byte(text+strings.ReplaceAll(p.yaml, "DIR", p.dir)))
+	c, err := config.Parse("keyreeve.yaml", []byte(text+strings.ReplaceAll(p.yaml, "@DIR", p.dir)))
 	if err != nil {
 		p.Fatal(err)
 	}
