@@ -113,14 +113,11 @@ func (a *answers) squeeze(s said, origin string) error {
 func (a *answers) write(data []byte) error {
 	sum := sha256.Sum256(data)
 	if mark, err := statefile.MarkOf(a.path()); err != nil || mark != a.mark || sum != a.last {
-		a.mark = statefile.Mark{}
-		if err := a.spare.Replace(data); err != nil {
+		if a.mark, err = a.spare.Replace(data); err != nil {
+			a.mark = statefile.Mark{}
 			return err
 		}
 		a.last = sum
-		if a.mark, err = statefile.MarkOf(a.path()); err != nil {
-			return err
-		}
 	}
 	a.tellCramped(a.spare.Ready(len(data)))
 	return nil

@@ -125,7 +125,7 @@ func (d *denied) put(want []krl.Hash) error {
 		d.listed = set
 		return d.spare.Ready(len(list))
 	}
-	err = d.spare.Replace(list)
+	_, err = d.spare.Replace(list)
 	if err == nil {
 		if len(set) != len(d.listed) {
 			d.log.Info("sshd is told which keys to refuse", zap.Int("keys", len(set)))
@@ -139,7 +139,7 @@ func (d *denied) put(want []krl.Hash) error {
 	}
 	still, _, _ := krl.Parse(there)
 	still = slices.DeleteFunc(still, func(h krl.Hash) bool { return !set[h] })
-	if again := d.spare.Replace(krl.Make(still)); again != nil {
+	if _, again := d.spare.Replace(krl.Make(still)); again != nil {
 		for h := range set {
 			d.listed[h] = true
 		}

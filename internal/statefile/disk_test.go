@@ -20,7 +20,7 @@ const tracedDir = "KEYREEVE_TEST_TRACED"
 func TestOnTheDisk(t *testing.T) {
 	if dir := os.Getenv(tracedDir); dir != "" {
 		data := []byte("data")
-		if err := errors.Join(statefile.Create(dir, "create", data), statefile.Replace(dir, "replace", data), statefile.Spare{Dir: dir, Name: "shared", Shared: true}.Replace(data)); err != nil {
+		if err := errors.Join(statefile.Create(dir, "create", data), statefile.Replace(dir, "replace", data), replaced(statefile.Spare{Dir: dir, Name: "shared", Shared: true}, data)); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -35,23 +35,24 @@ func (s Spare) spare() string { return filepath.Join(s.Dir, ".spare-"+s.Name) }
 
 // Replace makes the file one of exactly these bytes, but for zeros behind them where it is Padded. Who reads meanwhile sees the old file or the new
 // one, and so does who reads after a crash of the machine. An error leaves the old one, unless it comes from the last step, bringing the
-// names to the disk; it is Full where there is no room.
-func (s Spare) Replace(data []byte) error {
-	// open(O_NOFOLLOW|O_NONBLOCK) fstat fcntl(F_SETLEASE) fallocate write fchmod fsync close renameat2(RENAME_EXCHANGE) fsync(dir)
+// names to the disk; it is Full where there is no room. The mark is that of the file which was written, whatever has its name by now.
+func (s Spare) Replace(data []byte) (Mark, error) {
+	// open(O_NOFOLLOW|O_NONBLOCK) fstat fcntl(F_SETLEASE) fallocate write fchmod fsync renameat2(RENAME_EXCHANGE) fstat close fsync(dir)
 	file, err := s.open(len(data))
 	if err != nil {
-		return err
+		return Mark{}, err
 	}
 	if err = s.extend(len(data)); err == nil {
 		err = s.fill(file, data)
 	}
-	if err = errors.Join(err, file.Close()); err == nil {
+	if err == nil {
 		err = exchange(s.spare(), s.path())
 	}
-	if err != nil {
-		return err
+	info, wrong := file.Stat() // the new name has changed the time of its inode
+	if err = errors.Join(err, wrong, file.Close()); err != nil {
+		return Mark{}, err
 	}
-	return syncDir(s.Dir)
+	return Mark{identify(info)}, syncDir(s.Dir)
 }
 
 // Ready makes sure that there is a spare with room for n bytes.

@@ -81,7 +81,7 @@ func TestSpareOnAFullDisk(t *testing.T) {
 			write := func(s statefile.Spare, size int) {
 				t.Helper()
 				data := bytes.Repeat([]byte{byte('a' + size%26)}, size)
-				err := s.Replace(data)
+				err := replaced(s, data)
 				got, wrong := os.ReadFile(filepath.Join(dir, s.Name))
 				if s.Padded {
 					got = bytes.TrimRight(got, "\x00")
@@ -104,7 +104,7 @@ func TestSpareOnAFullDisk(t *testing.T) {
 			}
 			fill()
 			// The others keep a few blocks back, which root may have.
-			if err := lopsided.Replace(make([]byte, 2*big)); kind == "tmpfs" && !statefile.Full(err) {
+			if err := replaced(lopsided, make([]byte, 2*big)); kind == "tmpfs" && !statefile.Full(err) {
 				t.Errorf("more was written than the next spare could take: %v", err)
 			}
 			if err := os.WriteFile(filepath.Join(dir, "other"), make([]byte, big), 0o600); !statefile.Full(err) {
@@ -123,7 +123,7 @@ func TestSpareOnAFullDisk(t *testing.T) {
 					write(s, big) // what was given to it stays
 				}
 				before, _ := os.ReadFile(filepath.Join(dir, s.Name))
-				if err := s.Replace(make([]byte, 8*big)); !statefile.Full(err) {
+				if err := replaced(s, make([]byte, 8*big)); !statefile.Full(err) {
 					t.Errorf("%s: got %v, want that there is no room", s.Name, err)
 				}
 				if after, err := os.ReadFile(filepath.Join(dir, s.Name)); err != nil || !bytes.Equal(after, before) {
@@ -142,7 +142,7 @@ func TestSpareThatIsRead(t *testing.T) {
 	var held []*os.File
 	for n := range 5 {
 		text := strings.Repeat(fmt.Sprint(n), 100)
-		if err := s.Replace([]byte(text)); err != nil {
+		if err := replaced(s, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		file, err := os.Open(filepath.Join(dir, "keys"))
@@ -177,7 +177,7 @@ func TestSpareHeals(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := range 3 {
-			if err := s.Replace(fmt.Append(nil, name, n)); err != nil {
+			if err := replaced(s, fmt.Append(nil, name, n)); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			text, err := os.ReadFile(path)
@@ -208,7 +208,7 @@ func TestSpareShared(t *testing.T) {
 			t.Fatal(err)
 		}
 		shared := statefile.Spare{Dir: dir, Name: "keys", Shared: true}
-		err := errors.Join(shared.Replace([]byte("one")), shared.Replace([]byte("two")), shared.Replace([]byte("three")))
+		err := errors.Join(replaced(shared, []byte("one")), replaced(shared, []byte("two")), replaced(shared, []byte("three")))
 		list, _ := os.ReadDir(dir)
 		if (err == nil) != good || !good && len(list) > 0 {
 			t.Errorf("%v: %v, %v", mode, err, list)
@@ -225,6 +225,25 @@ func TestSpareShared(t *testing.T) {
 		}
 		if text, err := os.ReadFile(filepath.Join(dir, "keys")); err != nil || string(text) != "three" {
 			t.Errorf("%q, %v", text, err)
+		}
+	}
+}
+
+func replaced(s statefile.Spare, data []byte) error {
+	_, err := s.Replace(data)
+	return err
+}
+
+// The mark is of the file that was written: not of one that somebody put in its place.
+func TestMarkOfASpare(t *testing.T) {
+	s := statefile.Spare{Dir: t.TempDir(), Name: "file"}
+	for n := range 3 {
+		mark, err := s.Replace(fmt.Append(nil, n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now, err := statefile.MarkOf(filepath.Join(s.Dir, s.Name)); err != nil || now != mark {
+			t.Errorf("%v, %v: not %v", now, err, mark)
 		}
 	}
 }
