@@ -167,7 +167,7 @@ func exceptionOf(e policy.Excepted) jsonException {
 // exact text that the file is to have.
 func JSON(w io.Writer, r Report) error {
 	out := jsonReport{
-		Version: formatVersion, Host: plain.Text(r.Host), Made: instant(r.Made), Applied: r.Applied, Digest: digestOf(r.Digest()),
+		Version: formatVersion, Host: plain.Text(r.Host), Made: instant(r.Made), Applied: r.Applied, Digest: r.digestOf(r.Digest()),
 		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys, Held: plain.Text(r.Held)},
 		Policy:   r.Policy, WhatIf: whatIfOf(r.WhatIf), Soon: peopleOf(r.Soon), Summary: r.Count(),
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: rejectsOf(r.Rejects), Remarked: rejectsOf(r.Remarks),
@@ -246,9 +246,7 @@ func (r Report) fileOf(p enforcer.Plan) jsonFile {
 		Detail: plain.Text(p.Whole.Detail), Unresolved: plain.Text(p.Unresolved), Remark: plain.Text(p.Remark), Lines: []jsonLine{},
 	}
 	for _, d := range decisions(p) {
-		l := lineOf(d.Line, d.action, string(d.Reason), d.Detail)
-		l.Cluster, l.Since = markOf(p.Account.Name, r.Host, d.Line.Comment), instant(r.Seen[Holding{p.Account.Name, d.Line.Key}])
-		f.Lines = append(f.Lines, l)
+		f.Lines = append(f.Lines, r.decidedOf(p.Account.Name, d))
 	}
 	for _, g := range p.Add {
 		f.Lines = append(f.Lines, lineOf(g.Line(), "add", "granted", ""))
@@ -258,6 +256,13 @@ func (r Report) fileOf(p enforcer.Plan) jsonFile {
 		f.Content = &content
 	}
 	return f
+}
+
+// decidedOf is a line that is in a user's file.
+func (r Report) decidedOf(user string, d decided) jsonLine {
+	l := lineOf(d.Line, d.action, string(d.Reason), d.Detail)
+	l.Cluster, l.Since = markOf(user, r.Host, d.Line.Comment), instant(r.Seen[Holding{user, d.Line.Key}])
+	return l
 }
 
 func lineOf(line authkeys.Line, action, reason, detail string) jsonLine {
