@@ -115,11 +115,12 @@ type jsonLine struct {
 }
 
 type jsonDenied struct {
-	User        string `json:"user"`
-	Reason      string `json:"reason"`
-	Detail      string `json:"detail"`
-	Fingerprint string `json:"fingerprint"`
-	Origin      string `json:"origin,omitempty"`
+	User        string     `json:"user"`
+	Reason      string     `json:"reason"`
+	Detail      string     `json:"detail"`
+	Fingerprint string     `json:"fingerprint"`
+	Origin      string     `json:"origin,omitempty"`
+	At          *time.Time `json:"refused_from,omitempty"` // of a key that works still
 }
 
 type jsonReject struct {
@@ -209,7 +210,7 @@ func writeJSON(w io.Writer, document any) error {
 }
 
 func jsonDeniedOf(d Denied) jsonDenied {
-	return jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin)}
+	return jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin), instant(d.At)}
 }
 
 func rejectsOf(list []Reject) []jsonReject {

@@ -53,7 +53,7 @@ func later(t *testing.T) report.Report {
 		Account: accounts[1], Name: ".ssh/authorized_keys", Grants: before, File: homes.File{State: homes.Regular, Data: []byte(lineA + "\n"), Tidy: true},
 	})
 	return report.Report{
-		Source: "test", Policy: p.String(), WhatIf: &w, Soon: report.RefusedSoon(snapshot, before), Mail: map[string]string{"bob": "b@example.org"},
+		Source: "test", Policy: p.String(), WhatIf: &w, Soon: report.RefusedSoon(snapshot, before, now), Mail: map[string]string{"bob": "b@example.org"},
 		Results: []enforcer.Result{{Account: accounts[1], Plans: []enforcer.Plan{plan}}},
 	}
 }
