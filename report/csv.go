@@ -41,14 +41,10 @@ func CSV(w io.Writer, r Report) error {
 	if err := out.Write(csvColumns()); err != nil {
 		return err
 	}
-	locked := make(map[string]bool)
-	for _, l := range r.Digest().Lockouts {
-		locked[l.User] = true
-	}
 	people := r.concerned()
 	for _, result := range r.Results {
-		name := result.Account.Name
-		s := sheet{r: r, out: out, result: result, state: r.stateOf(result), locked: locked[name], people: people[name]}
+		name, a := result.Account.Name, r.access(result)
+		s := sheet{r: r, out: out, result: result, state: r.state(result, a.after), locked: a.lost(), people: people[name]}
 		s.account()
 		delete(people, name)
 	}

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"io"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ type jsonReport struct {
 	WhatIf   *jsonWhatIf  `json:"what_if,omitempty"`
 	Summary  Counts       `json:"summary"`
 	Digest   jsonDigest   `json:"digest"`
-	Accounts []jsonUser   `json:"accounts"`
+	Accounts []jsonUser   `json:"accounts"` // streamed
 	Denied   []jsonDenied `json:"registered_but_refused"`
 	Soon     []jsonPerson `json:"refused_soon"`
 	Rejected []jsonReject `json:"registry_values_rejected"`
@@ -174,12 +173,6 @@ func JSON(w io.Writer, r Report) error {
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: rejectsOf(r.Rejects), Remarked: rejectsOf(r.Remarks),
 		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{}, Brake: brakeOf(r),
 	}
-	for _, result := range r.Results {
-		user := r.userOf(result)
-		r.warn(result, &user)
-		user.Mail = plain.Text(r.Mail[result.Account.Name])
-		out.Accounts = append(out.Accounts, user)
-	}
 	for _, d := range r.Denied {
 		out.Denied = append(out.Denied, jsonDeniedOf(d))
 	}
@@ -196,17 +189,16 @@ func JSON(w io.Writer, r Report) error {
 	for _, e := range r.Exceptions {
 		out.Exceptions = append(out.Exceptions, exceptionOf(e))
 	}
-	return writeJSON(w, out)
-}
-
-// writeJSON prints a document in ASCII.
-func writeJSON(w io.Writer, document any) error {
-	text, err := json.MarshalIndent(document, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(plain.JSON(text), '\n'))
-	return err
+	return streamJSON(w, out, "accounts", func(yield func(any) bool) {
+		for _, result := range r.Results {
+			user := r.userOf(result)
+			r.warn(result, &user)
+			user.Mail = plain.Text(r.Mail[result.Account.Name])
+			if !yield(user) {
+				return
+			}
+		}
+	})
 }
 
 func jsonDeniedOf(d Denied) jsonDenied {
@@ -224,7 +216,7 @@ func rejectsOf(list []Reject) []jsonReject {
 func (r Report) userOf(result enforcer.Result) jsonUser {
 	a := result.Account
 	u := jsonUser{
-		User: plain.Text(a.Name), UID: a.UID, Home: plain.Text(a.Home), Mode: r.Modes[a.Name], State: r.stateOf(result), Granted: r.Granted[a.Name],
+		User: plain.Text(a.Name), UID: a.UID, Home: plain.Text(a.Home), Mode: r.Modes[a.Name], State: r.state(result, r.access(result).after), Granted: r.Granted[a.Name],
 		NoHome: result.NoHome, Left: instant(r.Departed[a.Name]), Files: []jsonFile{},
 	}
 	if result.Err != nil {
