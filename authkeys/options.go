@@ -45,11 +45,11 @@ func Widening(name string) bool {
 	case "port-forwarding", "agent-forwarding", "x11-forwarding", "pty", "user-rc":
 		return true
 	}
-	return beyondPlain(name)
+	return BeyondPlain(name)
 }
 
-// beyondPlain reports whether an option adds to what a line without options allows.
-func beyondPlain(name string) bool {
+// BeyondPlain reports whether an option adds to what a line without options allows.
+func BeyondPlain(name string) bool {
 	switch name {
 	case "environment", "tunnel", "no-touch-required", "no-verify-required", "cert-authority", "principals":
 		return true
@@ -61,7 +61,7 @@ func beyondPlain(name string) bool {
 // those that add to what a plain line allows, which are environment, tunnel, no-touch-required, no-verify-required,
 // cert-authority and principals. Switches like pty stay, because they only undo a restrict of the same line.
 func (o Options) Narrowing() Options {
-	return o.Only(func(name string) bool { return !beyondPlain(name) })
+	return o.Only(func(name string) bool { return !BeyondPlain(name) })
 }
 
 // Only gives the options whose names are kept, in their order.

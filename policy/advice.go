@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
@@ -9,6 +11,46 @@ import (
 
 // Check judges a key alone at a moment, as one that somebody stands for: its type, its size, and what is known of it. Whose it is nobody is asked.
 func (p *Policy) Check(key authkeys.Key, now time.Time) Verdict { return p.check(key, now) }
+
+// OptionAdvice says what becomes of options in front of a key that the centre accepts.
+type OptionAdvice struct {
+	// Registered is the verdict on a key that the registry lists with them, and Dropped the names of those that are left out then.
+	Registered Verdict
+	Dropped    []string
+	// Own is the verdict on a line that its user has in his file, of a key that the registry lists without options; Gone are the names of those that go.
+	Own  Verdict
+	Gone []string
+}
+
+// CheckOptions judges options alone. Names are in lower case, each once, in their order.
+func (p *Policy) CheckOptions(options authkeys.Options) (a OptionAdvice) {
+	if options.CertAuthority() {
+		return OptionAdvice{Registered: certAuthority(), Own: certAuthority()}
+	}
+	demanded, _, verdict := p.options.demand(options)
+	a.Registered, a.Own = verdict, Verdict{Reason: ReasonGranted}
+	if verdict.Granted() {
+		a.Dropped = without(options, demanded, authkeys.Options{})
+	}
+	left, err := p.options.own(options)
+	kept, wrong := p.options.forced.Over(options.Narrowing())
+	if err = errors.Join(err, wrong); err != nil {
+		a.Own = malformed(err)
+		return a
+	}
+	a.Gone = without(options, left, kept)
+	return a
+}
+
+// without are the names of options that are not left, but for what restrict stands for: those that only widen, and those that were kept before.
+func without(options, left, kept authkeys.Options) (names []string) {
+	for name := range options.Names() {
+		if !left.Has(name) && (authkeys.Widening(name) || kept.Has(name)) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 // Recipe is how a key of one rule is made.
 type Recipe struct {

@@ -40,6 +40,8 @@ type Denial struct {
 	Key    authkeys.Key
 	Origin string
 	Verdict
+	// At is the moment from which on a key will not work that does (ReasonSoon).
+	At time.Time
 }
 
 // Grants is what the policy makes of a snapshot at one moment. It is immutable.
@@ -59,7 +61,7 @@ type userGrants struct {
 	denied []Denial
 	// dropped are options that were left out.
 	dropped []Denial
-	soon    []Denial // of keys that are granted still
+	ends    []ending // of keys that are granted
 	former  []Former
 	ended   []authkeys.Key // of exceptions
 	next    time.Time      // when time alone changes this; zero: never
@@ -115,14 +117,14 @@ func (p *Policy) user(user registry.User, now time.Time) *userGrants {
 
 // bounded is grant for a grant that ends with the rules that accept its key, and notes where that is soon.
 func (p *Policy) bounded(of *userGrants, grant Grant, record registry.Record, now time.Time) Verdict {
-	end, _ := p.rules.end(record.Key, now)
+	end, last := p.rules.end(record.Key, now)
 	before := end.IsZero() || !grant.Until.IsZero() && !end.Before(grant.Until)
 	if !before {
 		grant.Until = end
 	}
 	verdict := of.grant(p.options, grant, record.Options, record.Origin)
-	if soon, is := p.soon(record.Key, now); is && !before && verdict.Granted() {
-		of.soon = append(of.soon, Denial{Key: record.Key, Origin: record.Origin, Verdict: soon})
+	if !before && verdict.Granted() {
+		of.ends = append(of.ends, ending{record.Key, record.Origin, end, last})
 	}
 	return verdict
 }
@@ -238,10 +240,6 @@ func (g *Grants) Denied(user string) []Denial { return g.of(user).denied }
 
 // Dropped lists the options that were left out of a user's registered keys.
 func (g *Grants) Dropped(user string) []Denial { return g.of(user).dropped }
-
-// Soon lists a user's registered keys that work now, and which the rules will refuse within the time of [Rules.Warn] after the
-// evaluation.
-func (g *Grants) Soon(user string) []Denial { return g.of(user).soon }
 
 // Away says why an account of the registry has no keys, whatever its records say; without a reason where it counts.
 func (g *Grants) Away(user string) Verdict { return g.of(user).away }

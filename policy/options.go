@@ -190,7 +190,12 @@ func (o optionRules) grant(g Grant, own authkeys.Options) (grant Grant, dropped 
 // Own gives the options of a line with the key of a free grant, of which a user has made his own: those that narrow, without what was forced
 // once, and with what every line must carry behind them. With an error there are too many.
 func (g *Grants) Own(line authkeys.Options) (authkeys.Options, error) {
-	o, narrow := g.policy.options, line.Narrowing()
+	return g.policy.options.own(line)
+}
+
+// own is Own by the rules alone.
+func (o optionRules) own(line authkeys.Options) (authkeys.Options, error) {
+	narrow := line.Narrowing()
 	if o.options.IsZero() && len(o.lift) == 0 {
 		return narrow, nil
 	}

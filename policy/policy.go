@@ -152,13 +152,3 @@ func (p *Policy) accept(key authkeys.Key, now time.Time) Verdict {
 	}
 	return Verdict{Reason: ReasonGranted}
 }
-
-// soon says of an accepted key when it will be refused, and by what it is accepted until then, if that is within the time of Warn.
-func (p *Policy) soon(key authkeys.Key, now time.Time) (Verdict, bool) {
-	end, last := p.rules.end(key, now)
-	if end.IsZero() || end.After(now.AddDate(0, 0, int(p.warn))) {
-		return Verdict{}, false
-	}
-	return Verdict{ReasonSoon, fmt.Sprintf("the key will be refused from %s on: the rule is %s; then this centre requires %s",
-		end.Format(time.DateOnly), last, p.rules.required(end))}, true
-}

@@ -93,7 +93,7 @@ func TestRefusedSoon(t *testing.T) {
 		if c.notAfter != "" {
 			alice.Records[0].NotAfter = instant(t, c.notAfter)
 		}
-		soon := evaluate(t, until2026(), instant(t, c.at), alice).Soon("alice")
+		soon := evaluate(t, until2026(), instant(t, c.at), alice).Soon("alice", instant(t, c.at))
 		if (len(soon) == 1) != c.want {
 			t.Errorf("at %s, registered until %q: %v", c.at, c.notAfter, soon)
 		}
@@ -104,8 +104,14 @@ func TestRefusedSoon(t *testing.T) {
 	}
 	rules := until2026()
 	rules.Warn = 0
-	if soon := evaluate(t, rules, instant(t, "2026-12-10T00:00:00Z"), user(t, "alice", long)).Soon("alice"); len(soon) > 0 {
+	if soon := evaluate(t, rules, instant(t, "2026-12-10T00:00:00Z"), user(t, "alice", long)).Soon("alice", instant(t, "2026-12-10T00:00:00Z")); len(soon) > 0 {
 		t.Errorf("without warnings: %v", soon)
+	}
+	// Grants hold on while time goes by, and so does what is said of them.
+	g := evaluate(t, until2026(), instant(t, "2026-10-02T00:00:00Z"), user(t, "alice", long, lineA))
+	ends := g.Ends("alice")
+	if len(ends) != 1 || text(ends[0].At) != "2027-01-01T00:00:00Z" || len(g.Soon("alice", instant(t, "2026-10-02T23:59:59Z"))) != 0 || len(g.Soon("alice", instant(t, "2026-10-03T00:00:00Z"))) != 1 {
+		t.Errorf("the end of a rule far off: %v", ends)
 	}
 }
 

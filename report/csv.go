@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/csv"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,19 +11,28 @@ import (
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
 // csvColumns is the head of the CSV report. Columns are added at the end; none changes its meaning or its place.
 func csvColumns() []string {
 	return []string{
 		"host", "made", "user", "uid", "mode", "home", "account_state", "loses_access", "path", "file_state", "change", "line", "action", "reason", "detail",
-		"key_type", "key_bits", "fingerprint", "options", "comment", "cluster", "registered_since",
+		"key_type", "key_bits", "fingerprint", "options", "comment", "cluster", "registered_since", "warning", "mail", "other_keys", "what_if",
 	}
 }
 
+// The actions of rows about a person's key, wherever it stands.
+const (
+	actionLose = "lose-key"                // it would not work any more: by a WhatIf alone
+	actionSoon = string(policy.ReasonSoon) // it works, and will not before long
+)
+
 // CSV prints a row for each line of each file that is kept, also of those that stay; one without a line for what is said of a whole file (with the
-// actions "replace", "undecided" and "remark") or of a whole account ("error", "unkept"); and one for an account of which nothing else
+// actions "replace", "undecided" and "remark") or of a whole account ("error", "unkept"); one for each key of a person that he would lose by what is supposed
+// ("lose-key") or will by the rules ("refused-soon"); and one for an account of which nothing else
 // is said ("none"), so that every account is there. The rows with the action "remove" whose file changes are as many as Counts.Remove. It is RFC 4180, in ASCII; foreign text is escaped as in a Go string, and what a
 // spreadsheet would take for a formula has an apostrophe before it (Guarded).
 func CSV(w io.Writer, r Report) error {
@@ -31,13 +41,16 @@ func CSV(w io.Writer, r Report) error {
 	if err := out.Write(csvColumns()); err != nil {
 		return err
 	}
-	locked := make(map[string]bool)
-	for _, l := range r.Digest().Lockouts {
-		locked[l.User] = true
-	}
+	people := r.concerned()
 	for _, result := range r.Results {
-		s := sheet{r: r, out: out, result: result, state: r.stateOf(result), locked: locked[result.Account.Name]}
+		name, a := result.Account.Name, r.access(result)
+		s := sheet{r: r, out: out, result: result, state: r.state(result, a.after), locked: a.lost(), people: people[name]}
 		s.account()
+		delete(people, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(people)) { // whose home was not looked at
+		s := sheet{r: r, out: out, result: enforcer.Result{Account: homes.Account{Name: name}}, people: people[name]}
+		s.persons()
 	}
 	out.Flush()
 	return out.Error()
@@ -67,7 +80,28 @@ type sheet struct {
 	result enforcer.Result
 	state  HomeState
 	locked bool
+	people []concern
 	rows   int
+}
+
+// concern is what a person has to be told of some keys, by its action.
+type concern struct {
+	action string
+	Person
+}
+
+// concerned lists who loses a key by what is supposed, or soon, by the names of users.
+func (r Report) concerned() map[string][]concern {
+	people := make(map[string][]concern)
+	for _, p := range r.Soon {
+		people[p.User] = append(people[p.User], concern{actionSoon, p})
+	}
+	if r.WhatIf != nil {
+		for _, p := range r.WhatIf.Losers {
+			people[p.User] = append(people[p.User], concern{actionLose, p})
+		}
+	}
+	return people
 }
 
 // csvLine is the part of a row that is not the account's.
@@ -76,6 +110,7 @@ type csvLine struct {
 	change                 bool // the file changes
 	action, reason, detail string
 	line                   authkeys.Line
+	others                 string // how many more keys a person has
 }
 
 func (s *sheet) account() {
@@ -90,9 +125,30 @@ func (s *sheet) account() {
 	for _, p := range s.result.Plans {
 		s.plan(p)
 	}
+	s.persons()
 	if s.rows == 0 {
 		s.row(csvLine{action: "none"})
 	}
+}
+
+// persons prints what the user has to be told of his keys.
+func (s *sheet) persons() {
+	for _, p := range s.people {
+		for _, d := range p.Keys {
+			s.row(csvLine{action: p.action, reason: string(d.Reason), detail: d.Detail, line: authkeys.Line{Key: d.Key}, others: strconv.Itoa(p.Others)})
+		}
+	}
+}
+
+// warning is the code of what will become of a line that stays.
+func (s *sheet) warning(l csvLine) string {
+	for _, p := range s.people {
+		of := func(d policy.Denial) bool { return d.Key == l.line.Key }
+		if p.action == actionSoon && l.line.Kind == authkeys.Entry && l.action != ActionRemove && slices.ContainsFunc(p.Keys, of) {
+			return actionSoon
+		}
+	}
+	return ""
 }
 
 func (s *sheet) plan(p enforcer.Plan) {
@@ -147,7 +203,13 @@ func decisions(p enforcer.Plan) (list []decided) {
 func (s *sheet) row(l csvLine) {
 	s.rows++
 	a := s.result.Account
-	keyType, bits, number, since := "", "", "", ""
+	keyType, bits, number, since, uid, locked, supposed := "", "", "", "", "", "", ""
+	if a.Home != "" { // else it was not looked at
+		uid, locked = strconv.Itoa(a.UID), strconv.FormatBool(s.locked)
+	}
+	if s.r.WhatIf != nil {
+		supposed = s.r.WhatIf.supposed()
+	}
 	if !l.line.Key.IsZero() {
 		keyType, bits = l.line.Key.Type(), strconv.Itoa(l.line.Key.Bits())
 		since = stamp(s.r.Seen[Holding{a.Name, l.line.Key}])
@@ -156,10 +218,10 @@ func (s *sheet) row(l csvLine) {
 		number = strconv.Itoa(l.line.N)
 	}
 	fields := []string{
-		plain.Text(s.r.Host), stamp(s.r.Made), plain.Text(a.Name), strconv.Itoa(a.UID), s.r.Modes[a.Name], plain.Text(a.Home), string(s.state),
-		strconv.FormatBool(s.locked), plain.Text(l.path), l.state, strconv.FormatBool(l.change), number, l.action, l.reason, plain.Text(l.detail),
+		plain.Text(s.r.Host), stamp(s.r.Made), plain.Text(a.Name), uid, s.r.Modes[a.Name], plain.Text(a.Home), string(s.state),
+		locked, plain.Text(l.path), l.state, strconv.FormatBool(l.change), number, l.action, l.reason, plain.Text(l.detail),
 		keyType, bits, l.line.Key.Fingerprint(), plain.Cut(l.line.Options.String(), foreignBound), plain.Cut(l.line.Comment, foreignBound),
-		string(markOf(a.Name, s.r.Host, l.line.Comment)), since,
+		string(markOf(a.Name, s.r.Host, l.line.Comment)), since, s.warning(l), plain.Text(s.r.Mail[a.Name]), l.others, supposed,
 	}
 	for i, field := range fields {
 		fields[i] = Guarded(field)

@@ -127,7 +127,7 @@ type jsonFleet struct {
 	Hosts   []jsonFleetHost    `json:"hosts"`
 	Locked  []jsonFleetLockout `json:"lockouts"`
 	Reasons []jsonReason       `json:"reasons"`
-	Keys    []jsonFleetKey     `json:"keys"`
+	Keys    []jsonFleetKey     `json:"keys"` // streamed
 	Open    []jsonFleetFinding `json:"undecided"`
 }
 
@@ -187,15 +187,22 @@ func FleetJSON(w io.Writer, f *Fleet) error {
 	for _, t := range f.Reasons() {
 		out.Reasons = append(out.Reasons, jsonReason{t.Action, string(t.Reason), t.Number, t.Accounts})
 	}
-	for _, k := range f.Keys() {
-		j := jsonFleetKey{k.User, k.Type, k.Bits, k.Fingerprint, k.Comment, k.Cluster, k.Worst(), k.Split(), []jsonFleetFate{}}
-		for _, fate := range k.Fates {
-			j.Hosts = append(j.Hosts, jsonFleetFate{f.Hosts[fate.Host].Host, fate.Fate, fate.Reason})
-		}
-		out.Keys = append(out.Keys, j)
-	}
 	for _, o := range f.Open() {
 		out.Open = append(out.Open, jsonFleetFinding{o.User, o.Path, o.Detail, f.names(o.Hosts)})
 	}
-	return writeJSON(w, out)
+	return streamJSON(w, out, "keys", func(yield func(any) bool) {
+		for _, k := range f.Keys() {
+			if !yield(f.keyOf(k)) {
+				return
+			}
+		}
+	})
+}
+
+func (f *Fleet) keyOf(k *FleetKey) jsonFleetKey {
+	j := jsonFleetKey{k.User, k.Type, k.Bits, k.Fingerprint, k.Comment, k.Cluster, k.Worst(), k.Split(), []jsonFleetFate{}}
+	for _, fate := range k.Fates {
+		j.Hosts = append(j.Hosts, jsonFleetFate{f.Hosts[fate.Host].Host, fate.Fate, fate.Reason})
+	}
+	return j
 }

@@ -154,7 +154,11 @@ func (in *intake) field(name string) error {
 		h.Source = word(registry.Source)
 		return err
 	case "summary":
-		return in.dec.Decode(&h.Counts)
+		err := in.dec.Decode(&h.Counts)
+		if h.Counts.Modes == nil { // else it would be null in FleetJSON
+			h.Counts.Modes = make(map[string]int)
+		}
+		return err
 	case "digest":
 		return in.digest(h)
 	case "accounts":

@@ -1,9 +1,11 @@
 package report
 
 import (
+	"bufio"
 	"crypto/sha256"
 	_ "embed" // the page's parts
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -44,10 +46,10 @@ type htmlPage struct {
 	Sections            []htmlSection
 	Filters             []htmlFilter
 	Rows                []htmlRow
-	Where               string // what the findings' last column is
-	Total               int    // of the findings, of which Rows may be a part
-	Locked              bool   // some of them are about people with no key left
-	Data                [][]any
+	Where               string    // what the findings' last column is
+	Total               int       // of the findings, of which Rows may be a part
+	Locked              bool      // some of them are about people with no key left
+	Data                []htmlRow // for the script
 }
 
 // HTML prints a report as one page for a browser, which needs nothing beside it: no network and no other file. Without a script everything is there to
@@ -62,7 +64,8 @@ func (p htmlPage) print(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return shape.Execute(w, p)
+	out := bufio.NewWriter(w) // Execute writes each word alone
+	return errors.Join(shape.Execute(out, p), out.Flush())
 }
 
 // pageOf is the page of a report.
@@ -90,11 +93,10 @@ func pageOf(r Report) htmlPage {
 func (p htmlPage) with(rows []htmlRow) htmlPage {
 	p.Policy, p.Style, p.Script = contentPolicy(pageStyle, pageScript), template.CSS(pageStyle), template.JS(pageScript) //nolint:gosec // this package's own files
 	p.Filters, p.Rows, p.Total = filtersOf(rows), rows[:min(len(rows), shownRows)], len(rows)
-	p.Data = make([][]any, 0, len(rows))
-	for _, row := range rows {
-		p.Data = append(p.Data, row.data())
-		p.Locked = p.Locked || row.Locked
+	if p.Data = rows; rows == nil {
+		p.Data = []htmlRow{} // the script wants a list
 	}
+	p.Locked = slices.ContainsFunc(rows, func(row htmlRow) bool { return row.Locked })
 	p.Sections = sectionsOf(p)
 	return p
 }

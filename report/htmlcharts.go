@@ -88,9 +88,9 @@ func reasonsOf(list []ReasonTally, lead string) htmlChart {
 
 // settled counts accounts by the states that they have when the plans are carried out. What is not resolved stays so.
 func (r Report) settled() map[HomeState]int {
-	t, counts := tally{r: r}, make(map[HomeState]int)
+	counts := make(map[HomeState]int)
 	for _, result := range r.Results {
-		_, keys, _ := t.access(result)
+		keys := r.access(result).after
 		result.Plans = slices.Clone(result.Plans)
 		for i, p := range result.Plans {
 			result.Plans[i].Change = p.Change && !r.counts(p)

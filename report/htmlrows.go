@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -40,13 +41,13 @@ type htmlRow struct {
 	unregistered bool
 }
 
-// data is a row as the page's script has it.
-func (h htmlRow) data() []any {
+// MarshalJSON gives a row as the page's script has it.
+func (h htmlRow) MarshalJSON() ([]byte, error) {
 	locked := 0
 	if h.Locked {
 		locked = 1
 	}
-	return []any{h.Action, h.User, h.Mode, locked, h.Path, h.Line, h.Key, h.Fingerprint, h.Comment, h.Reason, h.Detail}
+	return json.Marshal([]any{h.Action, h.User, h.Mode, locked, h.Path, h.Line, h.Key, h.Fingerprint, h.Comment, h.Reason, h.Detail})
 }
 
 // htmlRows lists what is not in order, what presses first.

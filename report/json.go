@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"io"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ type jsonReport struct {
 	WhatIf   *jsonWhatIf  `json:"what_if,omitempty"`
 	Summary  Counts       `json:"summary"`
 	Digest   jsonDigest   `json:"digest"`
-	Accounts []jsonUser   `json:"accounts"`
+	Accounts []jsonUser   `json:"accounts"` // streamed
 	Denied   []jsonDenied `json:"registered_but_refused"`
 	Soon     []jsonPerson `json:"refused_soon"`
 	Rejected []jsonReject `json:"registry_values_rejected"`
@@ -115,11 +114,12 @@ type jsonLine struct {
 }
 
 type jsonDenied struct {
-	User        string `json:"user"`
-	Reason      string `json:"reason"`
-	Detail      string `json:"detail"`
-	Fingerprint string `json:"fingerprint"`
-	Origin      string `json:"origin,omitempty"`
+	User        string     `json:"user"`
+	Reason      string     `json:"reason"`
+	Detail      string     `json:"detail"`
+	Fingerprint string     `json:"fingerprint"`
+	Origin      string     `json:"origin,omitempty"`
+	At          *time.Time `json:"refused_from,omitempty"` // of a key that works still
 }
 
 type jsonReject struct {
@@ -167,17 +167,11 @@ func exceptionOf(e policy.Excepted) jsonException {
 // exact text that the file is to have.
 func JSON(w io.Writer, r Report) error {
 	out := jsonReport{
-		Version: formatVersion, Host: plain.Text(r.Host), Made: instant(r.Made), Applied: r.Applied, Digest: digestOf(r.Digest()),
+		Version: formatVersion, Host: plain.Text(r.Host), Made: instant(r.Made), Applied: r.Applied, Digest: r.digestOf(r.Digest()),
 		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys, Held: plain.Text(r.Held)},
 		Policy:   r.Policy, WhatIf: whatIfOf(r.WhatIf), Soon: peopleOf(r.Soon), Summary: r.Count(),
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: rejectsOf(r.Rejects), Remarked: rejectsOf(r.Remarks),
 		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{}, Brake: brakeOf(r),
-	}
-	for _, result := range r.Results {
-		user := r.userOf(result)
-		r.warn(result, &user)
-		user.Mail = plain.Text(r.Mail[result.Account.Name])
-		out.Accounts = append(out.Accounts, user)
 	}
 	for _, d := range r.Denied {
 		out.Denied = append(out.Denied, jsonDeniedOf(d))
@@ -195,21 +189,20 @@ func JSON(w io.Writer, r Report) error {
 	for _, e := range r.Exceptions {
 		out.Exceptions = append(out.Exceptions, exceptionOf(e))
 	}
-	return writeJSON(w, out)
-}
-
-// writeJSON prints a document in ASCII.
-func writeJSON(w io.Writer, document any) error {
-	text, err := json.MarshalIndent(document, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(plain.JSON(text), '\n'))
-	return err
+	return streamJSON(w, out, "accounts", func(yield func(any) bool) {
+		for _, result := range r.Results {
+			user := r.userOf(result)
+			r.warn(result, &user)
+			user.Mail = plain.Text(r.Mail[result.Account.Name])
+			if !yield(user) {
+				return
+			}
+		}
+	})
 }
 
 func jsonDeniedOf(d Denied) jsonDenied {
-	return jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin)}
+	return jsonDenied{plain.Text(d.User), string(d.Reason), plain.Text(d.Detail), d.Key.Fingerprint(), plain.Text(d.Origin), instant(d.At)}
 }
 
 func rejectsOf(list []Reject) []jsonReject {
@@ -223,7 +216,7 @@ func rejectsOf(list []Reject) []jsonReject {
 func (r Report) userOf(result enforcer.Result) jsonUser {
 	a := result.Account
 	u := jsonUser{
-		User: plain.Text(a.Name), UID: a.UID, Home: plain.Text(a.Home), Mode: r.Modes[a.Name], State: r.stateOf(result), Granted: r.Granted[a.Name],
+		User: plain.Text(a.Name), UID: a.UID, Home: plain.Text(a.Home), Mode: r.Modes[a.Name], State: r.state(result, r.access(result).after), Granted: r.Granted[a.Name],
 		NoHome: result.NoHome, Left: instant(r.Departed[a.Name]), Files: []jsonFile{},
 	}
 	if result.Err != nil {
@@ -246,9 +239,7 @@ func (r Report) fileOf(p enforcer.Plan) jsonFile {
 		Detail: plain.Text(p.Whole.Detail), Unresolved: plain.Text(p.Unresolved), Remark: plain.Text(p.Remark), Lines: []jsonLine{},
 	}
 	for _, d := range decisions(p) {
-		l := lineOf(d.Line, d.action, string(d.Reason), d.Detail)
-		l.Cluster, l.Since = markOf(p.Account.Name, r.Host, d.Line.Comment), instant(r.Seen[Holding{p.Account.Name, d.Line.Key}])
-		f.Lines = append(f.Lines, l)
+		f.Lines = append(f.Lines, r.decidedOf(p.Account.Name, d))
 	}
 	for _, g := range p.Add {
 		f.Lines = append(f.Lines, lineOf(g.Line(), "add", "granted", ""))
@@ -258,6 +249,13 @@ func (r Report) fileOf(p enforcer.Plan) jsonFile {
 		f.Content = &content
 	}
 	return f
+}
+
+// decidedOf is a line that is in a user's file.
+func (r Report) decidedOf(user string, d decided) jsonLine {
+	l := lineOf(d.Line, d.action, string(d.Reason), d.Detail)
+	l.Cluster, l.Since = markOf(user, r.Host, d.Line.Comment), instant(r.Seen[Holding{user, d.Line.Key}])
+	return l
 }
 
 func lineOf(line authkeys.Line, action, reason, detail string) jsonLine {

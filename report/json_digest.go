@@ -85,7 +85,7 @@ type jsonFinding struct {
 	Mended   bool   `json:"mended"`
 }
 
-func digestOf(d Digest) jsonDigest {
+func (r Report) digestOf(d Digest) jsonDigest {
 	out := jsonDigest{
 		Lockouts: []jsonLockout{}, Reasons: []jsonReason{}, Keys: []jsonKeys{}, Ages: []jsonAge{}, Homes: []jsonHome{}, Files: []jsonFiles{},
 		Cluster: []jsonCluster{}, Modes: findingsOf(d.Modes), Open: findingsOf(d.Open),
@@ -93,7 +93,7 @@ func digestOf(d Digest) jsonDigest {
 	for _, l := range d.Lockouts {
 		lockout := jsonLockout{User: plain.Text(l.User), Mode: l.Mode, Granted: l.Granted, Unsure: l.Unsure, Lost: []jsonLost{}}
 		for _, lost := range l.Lost {
-			lockout.Lost = append(lockout.Lost, jsonLost{plain.Text(lost.Path), lineOf(lost.Line, ActionRemove, string(lost.Reason), lost.Detail)})
+			lockout.Lost = append(lockout.Lost, jsonLost{plain.Text(lost.Path), r.decidedOf(l.User, decided{ActionRemove, lost.Decision})})
 		}
 		out.Lockouts = append(out.Lockouts, lockout)
 	}

@@ -64,11 +64,11 @@ func working(grants *policy.Grants, user string) (keys []authkeys.Key) {
 	return keys
 }
 
-// RefusedSoon lists, in the order of their names, the people whose registered keys the rules will refuse soon.
-func RefusedSoon(snapshot *registry.Snapshot, grants *policy.Grants) (people []Person) {
+// RefusedSoon lists, in the order of their names, the people whose registered keys the rules will refuse soon after a moment, at which the grants hold.
+func RefusedSoon(snapshot *registry.Snapshot, grants *policy.Grants, now time.Time) (people []Person) {
 	for u := range snapshot.Users() {
 		var keys []policy.Denial
-		for _, d := range grants.Soon(u.Name) {
+		for _, d := range grants.Soon(u.Name, now) {
 			if !slices.ContainsFunc(keys, func(have policy.Denial) bool { return have.Key == d.Key }) {
 				keys = append(keys, d)
 			}

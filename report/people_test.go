@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
@@ -51,7 +53,7 @@ func later(t *testing.T) report.Report {
 		Account: accounts[1], Name: ".ssh/authorized_keys", Grants: before, File: homes.File{State: homes.Regular, Data: []byte(lineA + "\n"), Tidy: true},
 	})
 	return report.Report{
-		Source: "test", Policy: p.String(), WhatIf: &w, Soon: report.RefusedSoon(snapshot, before), Mail: map[string]string{"bob": "b@example.org"},
+		Source: "test", Policy: p.String(), WhatIf: &w, Soon: report.RefusedSoon(snapshot, before, now), Mail: map[string]string{"bob": "b@example.org"},
 		Results: []enforcer.Result{{Account: accounts[1], Plans: []enforcer.Plan{plan}}},
 	}
 }
@@ -120,5 +122,40 @@ func TestWhatIf(t *testing.T) {
 	}
 	if line := got.Accounts[0].Files[0].Lines[0]; line.Action != "keep" || line.Warning != "refused-soon" || got.Accounts[0].Mail != "b@example.org" || got.Summary.Soon != 2 {
 		t.Errorf("bob's line: %+v, of %+v; %d people", line, got.Accounts[0].Mail, got.Summary.Soon)
+	}
+}
+
+// A spreadsheet has the same people: each key that would go, and each that will, also of who has no home here.
+func TestWhatIfCSV(t *testing.T) {
+	r := later(t)
+	const supposed = "by the rules in force, at 2027-01-01T00:00:00Z"
+	got := make(map[string]int)
+	for _, row := range table(t, r) {
+		if row["what_if"] != supposed {
+			t.Errorf("a row is of %q", row["what_if"])
+		}
+		got[strings.Join([]string{row["user"], row["uid"], row["loses_access"], row["action"], row["reason"], row["warning"], row["other_keys"]}, " ")]++
+	}
+	if diff := cmp.Diff(map[string]int{
+		"alice   lose-key type  1": 1, "alice   refused-soon refused-soon  0": 1,
+		"bob 2002 false keep granted refused-soon ": 1, "bob 2002 false lose-key type  0": 2, "bob 2002 false refused-soon refused-soon  0": 2,
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+	soon := r.Soon
+	r.Soon = nil
+	for _, row := range table(t, r) {
+		if row["warning"] != "" {
+			t.Errorf("no rule ends, and a row is %v", row)
+		}
+	}
+	r.Soon, r.WhatIf = soon, nil
+	for _, row := range table(t, r) {
+		if row["what_if"] != "" || row["action"] == "lose-key" {
+			t.Errorf("nothing is supposed, and a row is %v", row)
+		}
+		if want := map[string]string{"bob": "b@example.org"}[row["user"]]; row["mail"] != want {
+			t.Errorf("the mail of %s is %q", row["user"], row["mail"])
+		}
 	}
 }

@@ -67,10 +67,10 @@ func (t *tally) account(result enforcer.Result) {
 		t.findings(p)
 		t.plan(p, told)
 	}
-	before, after, unseen := t.access(result)
-	t.homes[t.r.state(result, after)]++
-	if (before > 0 || unseen) && after == 0 {
-		t.lockout(result, unseen)
+	a := t.r.access(result)
+	t.homes[t.r.state(result, a.after)]++
+	if a.lost() {
+		t.lockout(result, a.unseen)
 	}
 }
 
@@ -193,20 +193,27 @@ func (r Report) enforces(user string) bool {
 	return mode == "" || mode == enforce
 }
 
-// access counts the lines by which an account can log in, in the files as they were found and as they are to be. Unseen says that
-// a file is replaced of which nothing could be read.
-func (t *tally) access(result enforcer.Result) (before, after int, unseen bool) {
+// access is in how many lines an account can log in, in the files as they were found and as they are to be.
+type access struct {
+	before, after int
+	unseen        bool // a file is replaced of which nothing could be read
+}
+
+// lost reports whether the account has no key left.
+func (a access) lost() bool { return (a.before > 0 || a.unseen) && a.after == 0 }
+
+func (r Report) access(result enforcer.Result) (a access) {
 	for _, p := range result.Plans {
 		n := entries(p.Original)
-		before += n
-		if !t.r.counts(p) {
-			after += n
+		a.before += n
+		if !r.counts(p) {
+			a.after += n
 			continue
 		}
-		after += entries(p.After)
-		unseen = unseen || len(p.Original) == 0 && (p.State == homes.Unreadable || p.State == homes.BadDir)
+		a.after += entries(p.After)
+		a.unseen = a.unseen || len(p.Original) == 0 && (p.State == homes.Unreadable || p.State == homes.BadDir)
 	}
-	return before, after, unseen
+	return a
 }
 
 func entries(text []byte) (n int) {
@@ -218,14 +225,7 @@ func entries(text []byte) (n int) {
 	return n
 }
 
-// stateOf is the worst that is to be said of an account.
-func (r Report) stateOf(result enforcer.Result) HomeState {
-	t := tally{r: r}
-	_, keys, _ := t.access(result)
-	return r.state(result, keys)
-}
-
-// state is stateOf one that has a number of lines with a key.
+// state is the worst that is to be said of an account that has a number of lines with a key.
 func (r Report) state(result enforcer.Result, keys int) HomeState {
 	has := func(is func(enforcer.Plan) bool) bool { return slices.ContainsFunc(result.Plans, is) }
 	switch {

@@ -81,16 +81,18 @@ func readPasted(p process, args []string) ([]byte, error) {
 
 // checkDocument is what check-key prints; docs/check-key.md tells of it.
 type checkDocument struct {
-	Version  int            `json:"version"`
-	OK       bool           `json:"ok"`
-	Code     string         `json:"code"`
-	Message  string         `json:"message"`
-	Commands []string       `json:"commands"`
-	Form     string         `json:"form"`
-	Line     string         `json:"line,omitempty"`
-	Key      *pastedKey     `json:"key,omitempty"`
-	Policy   policyDocument `json:"policy"`
-	Registry holderDocument `json:"registry"`
+	Version  int        `json:"version"`
+	OK       bool       `json:"ok"`
+	Code     string     `json:"code"`
+	Message  string     `json:"message"`
+	Commands []string   `json:"commands"`
+	Form     string     `json:"form"`
+	Line     string     `json:"line,omitempty"`
+	Key      *pastedKey `json:"key,omitempty"`
+	// Options are those in front of the key.
+	Options  *optionsDocument `json:"options,omitempty"`
+	Policy   policyDocument   `json:"policy"`
+	Registry holderDocument   `json:"registry"`
 }
 
 type pastedKey struct {
@@ -128,7 +130,7 @@ func checkKey(p process, r rules, text []byte, user string) checkDocument {
 	}
 	key := found.Line.Key
 	d.Key = &pastedKey{Type: key.Type(), Bits: key.Bits(), Fingerprint: key.Fingerprint()}
-	d.Registry = holders(r.config, key, user)
+	d.Options, d.Registry = r.options(found), holders(r.config, key, user)
 	verdict := r.policy.Check(key, r.now)
 	switch {
 	case !verdict.Granted() && found.Code == pasted.PuTTY:

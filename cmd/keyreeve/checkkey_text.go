@@ -53,6 +53,9 @@ func (d checkDocument) text(out *bufio.Writer) {
 	if why := d.Policy.note(); why != "" {
 		flow(out, margin, margin, "("+why+")")
 	}
+	if d.Options != nil {
+		d.Options.text(out)
+	}
 	if d.Key != nil {
 		flow(out, "registry  ", margin, d.Registry.words())
 	}

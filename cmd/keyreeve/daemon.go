@@ -79,6 +79,7 @@ type service struct {
 	groups *host.Groups
 	modes  atomic.Pointer[modes]
 	warner *enforcer.Warner
+	soon   *forecast
 	// unlatch ends what the latch of the last configuration does.
 	unlatch context.CancelFunc
 }
@@ -128,6 +129,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	go s.watchMounts(inner)
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
+	defer s.soon.keep()()
 	for _, o := range s.outlets {
 		defer o.keep()()
 	}
@@ -221,6 +223,7 @@ func (s *service) open() (err error) {
 	s.runner.Copies = s.hand.Quarantine.Since
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
 	s.runner.Observe = s.metrics.observe
+	s.soon = newForecast(s.log, s.metrics.foretell)
 	if err := s.openOutlets(); err != nil {
 		return err
 	}

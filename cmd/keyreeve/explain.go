@@ -117,8 +117,18 @@ func (e *explainer) of(user string, uid int, key authkeys.Key) *explained {
 			Reason: string(verdict.Reason), Detail: verdict.Detail,
 			Records: []keyDocument{}, Exceptions: []exceptedDocument{}, Entries: []entryDocument{},
 		})
+		e.ends(&e.Users[at], key)
 	}
 	return &e.Users[at]
+}
+
+// ends says of a user's key when the rules will refuse it.
+func (e *explainer) ends(of *explained, key authkeys.Key) {
+	for _, d := range e.world.Grants.Ends(of.User) {
+		if d.Key == key {
+			of.Ends, of.RefusedFrom = d.Detail, bound(d.At)
+		}
+	}
 }
 
 // describe says what the reading that counts, the past and the exceptions know.

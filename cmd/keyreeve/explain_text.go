@@ -39,13 +39,16 @@ type explainedReading struct {
 
 // explained is one key of one user.
 type explained struct {
-	User        string          `json:"user"`
-	UID         int             `json:"uid"` // -1: not known
-	Type        string          `json:"key_type"`
-	Bits        int             `json:"key_bits"`
-	Fingerprint string          `json:"fingerprint"`
-	Reason      string          `json:"reason"` // of the policy's verdict now, as in plan
-	Detail      string          `json:"detail,omitempty"`
+	User        string `json:"user"`
+	UID         int    `json:"uid"` // -1: not known
+	Type        string `json:"key_type"`
+	Bits        int    `json:"key_bits"`
+	Fingerprint string `json:"fingerprint"`
+	Reason      string `json:"reason"` // of the policy's verdict now, as in plan
+	Detail      string `json:"detail,omitempty"`
+	// Ends says when, and why, a key that works will be refused, since a rule ends, however late that is.
+	Ends        string          `json:"ends,omitempty"`
+	RefusedFrom *time.Time      `json:"refused_from,omitempty"`
 	LeftAlone   string          `json:"left_alone,omitempty"`
 	Records     []keyDocument   `json:"registrations"` // empty: it is not registered now
 	Entries     []entryDocument `json:"entries"`
@@ -196,6 +199,9 @@ func (u explained) text(out *bufio.Writer) {
 	}
 	row("key", "%s %d  %s", foreign(u.Type), u.Bits, u.Fingerprint)
 	row("verdict", "%s%s", u.Reason, after(u.Detail))
+	if u.Ends != "" {
+		row("it ends", "%s", u.Ends)
+	}
 	if u.LeftAlone != "" {
 		row("left alone", "%s", foreign(u.LeftAlone))
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -74,9 +73,5 @@ func (o printout[T]) show(t T) error {
 	if o.path == "" {
 		return o.print(o.Stdout, t, colored(o.Stdout))
 	}
-	var out bytes.Buffer
-	if err := o.print(&out, t, false); err != nil {
-		return err
-	}
-	return statefile.Replace(filepath.Dir(o.path), filepath.Base(o.path), out.Bytes())
+	return statefile.ReplaceBy(filepath.Dir(o.path), filepath.Base(o.path), func(w io.Writer) error { return o.print(w, t, false) })
 }

@@ -176,7 +176,7 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 		Applied: act != nil, Skips: one.world.Skips(), Exceptions: one.world.Exceptions(), Shared: snapshot.Shared(),
 		Modes: make(map[string]string, len(one.accounts)), Granted: make(map[string]int, len(one.accounts)),
 		Made: time.Now(), Seen: make(map[report.Holding]time.Time, snapshot.Keys()),
-		WhatIf: one.whatIf, Soon: report.RefusedSoon(snapshot, one.world.Grants), Mail: make(map[string]string),
+		WhatIf: one.whatIf, Soon: report.RefusedSoon(snapshot, one.world.Grants, one.now()), Mail: make(map[string]string),
 	}
 	r.Host, _ = os.Hostname() // a report without it is still one
 	results, err := one.sweep(ctx, act)

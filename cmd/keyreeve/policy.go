@@ -132,12 +132,13 @@ func newPolicy(p process, path *string) *cobra.Command {
 
 // showDocument is what policy show prints.
 type showDocument struct {
-	Version int              `json:"version"`
-	Source  string           `json:"source"`
-	Accepts string           `json:"accepts"`
-	Keys    []recipeDocument `json:"keys"`
-	Check   string           `json:"check"`
-	Refused []string         `json:"refused"`
+	Version int                 `json:"version"`
+	Source  string              `json:"source"`
+	Accepts string              `json:"accepts"`
+	Keys    []recipeDocument    `json:"keys"`
+	Check   string              `json:"check"`
+	Refused []string            `json:"refused"`
+	Options optionRulesDocument `json:"options"`
 
 	markdown bool
 }
@@ -151,7 +152,10 @@ type recipeDocument struct {
 }
 
 func (r rules) show() showDocument {
-	d := showDocument{Version: 1, Source: r.document().Source, Accepts: r.policy.String(), Keys: []recipeDocument{}, Check: "ssh-keygen -l -f " + r.rules.Recommended(r.now).File}
+	d := showDocument{
+		Version: 1, Source: r.document().Source, Accepts: r.policy.String(), Keys: []recipeDocument{}, Options: r.optionRules(),
+		Check: "ssh-keygen -l -f " + r.rules.Recommended(r.now).File,
+	}
 	short := ""
 	types := make(map[string]bool)
 	for _, recipe := range r.rules.Recipes(r.now) {
@@ -199,4 +203,6 @@ func (d showDocument) text(out *bufio.Writer) {
 		". The other file is the private key: never send it to anyone, us included. This shows type, size and fingerprint of what you have:")
 	fmt.Fprintf(out, "\n    %s\n\n", d.Check)
 	flow(out, "", "", "Refused are "+strings.Join(d.Refused[:len(d.Refused)-1], ", ")+", and "+d.Refused[len(d.Refused)-1]+".")
+	fmt.Fprintln(out)
+	d.Options.text(out, code)
 }

@@ -110,7 +110,7 @@ func formMessages() map[Code]message {
 		QuotedLines:     {"There are the marks of an answered mail in front of the lines.", nil},
 		TextAround:      {"There is other text beside the key; only the one line of the key is wanted.", nil},
 		Repeated:        {"The same key is there more than once.", nil},
-		Options:         {"There are options in front of the key (such as from= or command=), which are not for a key that is registered here.", nil},
+		Options:         {"There are options in front of the key (such as from= or command=). A key is asked for without them.", nil},
 		Certificate: {
 			"This is a certificate, signed by somebody, and not the key; send the file whose name ends in .pub without -cert.",
 			[]string{Show},

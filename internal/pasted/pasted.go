@@ -6,7 +6,7 @@
 //
 // # What is repeated
 //
-// Nothing of the text but a public key that was read from it and, a comment of printable ASCII whose words are short. So no byte of a private key,
+// Nothing of the text but a public key that was read from it, options of which names alone are to be shown, and a comment of printable ASCII whose words are short. So no byte of a private key,
 // or of a piece of one that nothing tells from other text, is in a Diagnosis. A text that holds a private key anywhere gets none of its
 // other keys back either, but for the public half in a file of PuTTY's.
 //
@@ -39,6 +39,9 @@ type Diagnosis struct {
 	Do []string
 	// Line is the line that should have been there: an Entry without options. Its Kind is Blank where no single key could be made out.
 	Line authkeys.Line
+	// Options are those in front of the key (Code Options), and none where sshd does not take them as they stand. They are to be judged and not to
+	// be shown: the value of one is foreign text, and may be a piece of a private key.
+	Options authkeys.Options
 }
 
 // HasKey reports whether there is a Line.
@@ -146,7 +149,9 @@ func describe(text string, all, sound []found) Diagnosis {
 	case p.host(line):
 		return say(HostKey)
 	case p.options():
-		return tell(Options, line)
+		d := tell(Options, line)
+		d.Options, _ = authkeys.ParseOptions(p.before)
+		return d
 	case first.fault != "":
 		return tell(first.fault, line)
 	case p.word == "":

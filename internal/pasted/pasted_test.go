@@ -15,6 +15,9 @@ var ascii = regexp.MustCompile(`^[ -~]*$`)
 // check holds what is promised of every diagnosis.
 func check(t *testing.T, d pasted.Diagnosis) {
 	t.Helper()
+	if !d.Options.IsZero() && d.Code != pasted.Options {
+		t.Errorf("%s: there are options", d.Code)
+	}
 	if d.Code == "" || d.Says == "" || !ascii.MatchString(d.Says) || strings.ContainsAny(d.Says, "{}") {
 		t.Errorf("says %q for %q", d.Says, d.Code)
 	}

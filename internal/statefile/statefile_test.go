@@ -2,6 +2,7 @@ package statefile_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -214,6 +215,35 @@ func TestReplace(t *testing.T) {
 	}
 	wantError(t, statefile.Replace(dir, "folder", nil), "folder")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("an error left something: %v, %v", entries, err)
+	}
+}
+
+// What cannot be written to its end leaves the old file, and nothing beside it.
+func TestReplaceBy(t *testing.T) {
+	dir := t.TempDir()
+	half := func(err error) error {
+		return statefile.ReplaceBy(dir, "one", func(w io.Writer) error {
+			_, wrong := io.WriteString(w, "the first half")
+			return errors.Join(wrong, err)
+		})
+	}
+	has := func(want string) {
+		t.Helper()
+		if got, err := os.ReadFile(filepath.Join(dir, "one")); err != nil || string(got) != want {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+	if err := statefile.Replace(dir, "one", []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, half(errors.New("cut")), "cut")
+	has("old")
+	if err := half(nil); err != nil {
+		t.Error(err)
+	}
+	has("the first half")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("an error left something: %v, %v", entries, err)
 	}
 }

@@ -3,6 +3,7 @@ package statefile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,12 +30,20 @@ func Create(dir, name string, data []byte) error {
 // old file or the new one, and so does who reads after a crash of the machine. An error leaves the old one, unless it comes
 // from the last step, bringing the name to the disk.
 func Replace(dir, name string, data []byte) error {
+	return ReplaceBy(dir, name, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// ReplaceBy is Replace with the bytes that write writes, which need not be in memory at once. Its error leaves the old file.
+func ReplaceBy(dir, name string, write func(io.Writer) error) error {
 	// open(O_CREAT|O_EXCL) write fsync close rename fsync(dir)
 	file, err := temp(dir, name)
 	if err != nil {
 		return err
 	}
-	if err := rename(file, filepath.Join(dir, name), fill(file, data)); err != nil {
+	if err := rename(file, filepath.Join(dir, name), settle(file, write(file))); err != nil {
 		return err
 	}
 	return syncDir(dir)
@@ -84,6 +93,11 @@ func temp(dir, name string) (*os.File, error) {
 // fill writes data, brings it to the disk and closes the file; a full disk shows in any of the three.
 func fill(file *os.File, data []byte) error {
 	_, err := file.Write(data)
+	return settle(file, err)
+}
+
+// settle is the rest of fill for what was written without an error.
+func settle(file *os.File, err error) error {
 	if err == nil {
 		err = file.Sync()
 	}
