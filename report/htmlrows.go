@@ -39,6 +39,9 @@ type htmlRow struct {
 	Detail       string
 	harmless     bool
 	unregistered bool
+	turn         int                   // how many times the account had its share before
+	hides        bool                  // a file of which not all was read
+	refused      map[authkeys.Key]bool // the keys of the user that are registered, and do not count
 }
 
 // MarshalJSON gives a row as the page's script has it.
@@ -56,9 +59,16 @@ func htmlRows(r Report, d Digest) (rows []htmlRow) {
 	for _, l := range d.Lockouts {
 		locked[l.User] = true
 	}
+	refused := make(map[string]map[authkeys.Key]bool)
+	for _, denied := range r.Denied {
+		if refused[denied.User] == nil {
+			refused[denied.User] = make(map[authkeys.Key]bool)
+		}
+		refused[denied.User][denied.Key] = true
+	}
 	for _, result := range r.Results {
 		name := result.Account.Name
-		of := htmlRow{User: plain.Text(name), Mode: r.Modes[name], Locked: locked[name]}
+		of := htmlRow{User: plain.Text(name), Mode: r.Modes[name], Locked: locked[name], refused: refused[name]}
 		if result.Err != nil {
 			for line := range strings.SplitSeq(result.Err.Error(), "\n") {
 				row := of
@@ -70,11 +80,26 @@ func htmlRows(r Report, d Digest) (rows []htmlRow) {
 			rows = append(rows, of.file(p)...)
 		}
 	}
+	behind(rows)
 	slices.SortStableFunc(rows, func(a, b htmlRow) int {
-		return cmp.Or(cmp.Compare(actionRank(a.Action), actionRank(b.Action)), first(!a.harmless, !b.harmless), first(a.Locked, b.Locked),
+		return cmp.Or(cmp.Compare(actionRank(a.Action), actionRank(b.Action)), first(!a.harmless, !b.harmless), cmp.Compare(a.turn, b.turn), first(a.Locked, b.Locked),
 			first(a.unregistered, b.unregistered), strings.Compare(a.User, b.User))
 	})
 	return rows
+}
+
+// behind puts what one account has more than maxTurn of behind the others', as fair does, and for each action alone.
+func behind(rows []htmlRow) {
+	type of struct {
+		user, action string
+		unregistered bool
+	}
+	seen := make(map[of]int)
+	for i, row := range rows {
+		key := of{row.User, row.Action, row.unregistered}
+		rows[i].turn = seen[key] / maxTurn
+		seen[key]++
+	}
 }
 
 // first puts what holds before what does not.
@@ -101,6 +126,7 @@ func (h htmlRow) file(p enforcer.Plan) (rows []htmlRow) {
 	}
 	if p.Whole.Reason != "" {
 		whole(ActionReplace, p.Whole.Reason, p.Whole.Detail)
+		rows[len(rows)-1].hides = hides(p)
 	}
 	if p.Remark != "" {
 		whole(actionRemark, "", p.Remark)
@@ -111,7 +137,9 @@ func (h htmlRow) file(p enforcer.Plan) (rows []htmlRow) {
 		}
 	}
 	for _, d := range p.Remove {
-		rows = append(rows, h.line(ActionRemove, d.Line, d.Verdict))
+		row := h.line(ActionRemove, d.Line, d.Verdict)
+		row.unregistered = h.stranger(d)
+		rows = append(rows, row)
 	}
 	for _, d := range p.Rewrite {
 		rows = append(rows, h.line(ActionRewrite, d.Line, d.Verdict))
@@ -122,10 +150,29 @@ func (h htmlRow) file(p enforcer.Plan) (rows []htmlRow) {
 	return rows
 }
 
+// hides reports whether a file is replaced of which not all is known.
+func hides(p enforcer.Plan) bool {
+	return slices.Contains([]policy.Reason{enforcer.ReasonOversize, enforcer.ReasonUnreadable, enforcer.ReasonBadDir}, p.Whole.Reason) ||
+		p.Whole.Reason == enforcer.ReasonSymlink && len(p.Original) == 0
+}
+
+// stranger reports whether somebody logs in by a line with a key that is not registered to its user, whatever else is wrong with that key: a short
+// one is no less unknown.
+func (h htmlRow) stranger(d enforcer.Decision) bool {
+	switch {
+	case !d.Line.Taken(), d.Reason == enforcer.ReasonDuplicate:
+		return false
+	case d.Line.Kind == authkeys.Entry && d.Reason == authkeys.ReasonMalformedOptions: // a granted key, whose forced options leave no room for its own
+		return false
+	case d.Reason == policy.ReasonCertAuthority: // whoever's key it is, it admits others
+		return true
+	}
+	return !h.refused[d.Line.Key]
+}
+
 // line is the row of one line.
 func (h htmlRow) line(action string, line authkeys.Line, v policy.Verdict) htmlRow {
 	h.Action, h.Line, h.Reason, h.Detail, h.Comment = action, line.N, v.Reason, plain.Text(v.Detail), plain.Cut(line.Comment, foreignBound)
-	h.unregistered = action == ActionRemove && (v.Reason == policy.ReasonUnregistered || v.Reason == policy.ReasonFormer)
 	if !line.Key.IsZero() {
 		h.Key, h.Fingerprint = kindOf(line.Key), line.Key.Fingerprint()
 	}

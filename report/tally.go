@@ -196,7 +196,7 @@ func (r Report) enforces(user string) bool {
 // access is in how many lines an account can log in, in the files as they were found and as they are to be.
 type access struct {
 	before, after int
-	unseen        bool // a file is replaced of which nothing could be read
+	unseen        bool // a file is replaced of which nothing could be read, or only a beginning without a key
 }
 
 // lost reports whether the account has no key left.
@@ -211,14 +211,14 @@ func (r Report) access(result enforcer.Result) (a access) {
 			continue
 		}
 		a.after += entries(p.After)
-		a.unseen = a.unseen || len(p.Original) == 0 && (p.State == homes.Unreadable || p.State == homes.BadDir)
+		a.unseen = a.unseen || len(p.Original) == 0 && (p.State == homes.Unreadable || p.State == homes.BadDir) || n == 0 && p.State == homes.Oversize
 	}
 	return a
 }
 
 func entries(text []byte) (n int) {
 	for _, line := range authkeys.Parse(text) {
-		if line.Kind == authkeys.Entry {
+		if line.Taken() {
 			n++
 		}
 	}
@@ -256,7 +256,7 @@ func (t *tally) lockout(result enforcer.Result, unseen bool) {
 	for _, p := range result.Plans {
 		l.Unsure = l.Unsure || p.Pressing()
 		for _, d := range p.Remove {
-			if d.Line.Kind == authkeys.Entry {
+			if d.Line.Taken() {
 				l.Lost = append(l.Lost, Lost{p.Path(), d})
 			}
 		}
