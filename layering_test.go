@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/krl":       {},
 	"internal/pasted":    {"authkeys"},
 	"internal/plain":     {},
+	"internal/privkey":   {"authkeys"},
 	"internal/statefile": {},
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
 	"internal/testenv":   {"golang.org/x/crypto/ssh"},
