@@ -27,8 +27,6 @@ type Sifted[T any] struct {
 	Files []Sight[T]
 	// Blind is what could not be looked at, so that nobody takes it for empty.
 	Blind []Blind
-	// Links counts symbolic links, which are not followed.
-	Links int
 }
 
 // Sight is a file of which the judge knew something.
@@ -43,7 +41,7 @@ type Sight[T any] struct {
 type Blind struct{ Path, Why string }
 
 // Sift shows the judge the first 64 KiB of each regular file in directories of an account's home, and of those below them, and keeps what it says of them. It
-// looks with the user's rights, opens nothing but regular files, waits for none of them, follows no link but in the place of a directory
+// looks with the user's rights, opens nothing but regular files, waits for none of them, follows no link out of the home but one in the place of a directory
 // that is given, as Read does, and passes no mount of a user's. What it shows is wiped afterwards: the judge keeps nothing of it, begins no goroutine,
 // and writes nothing that others read, since a call that hangs is left behind. dirs are relative to the home. What is not there, also the home, is nothing.
 func Sift[T any](d *Door, a Account, dirs []string, judge func(head []byte) (T, bool)) Sifted[T] {
@@ -55,8 +53,8 @@ func Sift[T any](d *Door, a Account, dirs []string, judge func(head []byte) (T, 
 		var part sifter[T]
 		if err == nil {
 			part, err = glance(d, a, s.String(), peeking, func(e *effort) (sifter[T], error) {
-				part := sifter[T]{door: d, judge: judge, effort: e, until: time.Now().Add(siftTime), files: files}
-				return part, part.start(a, s, dir)
+				part := sifter[T]{door: d, judge: judge, effort: e, until: time.Now().Add(siftTime), files: files, given: dir}
+				return part, part.start(a, s)
 			})
 		}
 		switch {
@@ -65,7 +63,7 @@ func Sift[T any](d *Door, a Account, dirs []string, judge func(head []byte) (T, 
 		case !errors.Is(err, ErrNoHome):
 			part.blind(dir, err.Error())
 		}
-		all.Files, all.Links = append(all.Files, part.found.Files...), all.Links+part.found.Links
+		all.Files = append(all.Files, part.found.Files...)
 		all.Blind = append(all.Blind, part.told()...)
 	}
 	return all
@@ -77,7 +75,12 @@ type sifter[T any] struct {
 	judge  func(head []byte) (T, bool)
 	effort *effort
 	until  time.Time
-	files  int // that may yet be opened
+	given  string // the directory, relative to the home
+	root   string // the home, and its directory
+	home   handle
+	uid    uint32
+	via    bool // the directory is behind a link
+	files  int  // that may yet be opened
 	found  Sifted[T]
 	more   int // that are blind, beside those that are told
 	first  string
@@ -101,19 +104,21 @@ func (s *sifter[T]) told() []Blind {
 	return append(s.found.Blind, Blind{s.first, fmt.Sprintf("it, and %d more, could not be looked at", s.more-1)})
 }
 
-func (s *sifter[T]) start(a Account, at spot, dir string) error {
-	p, err := s.door.locate(a, at, uint32(a.UID), s.effort) //nolint:gosec // checked by Account.Check
+func (s *sifter[T]) start(a Account, at spot) error {
+	s.uid, s.root = uint32(a.UID), a.Home //nolint:gosec // checked by Account.Check
+	p, err := s.door.locate(a, at, s.uid, s.effort)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	s.home, s.via = p.above[0], p.via
 	switch {
 	case p.shut:
-		s.blind(dir, "a directory of his own above it may not be searched")
+		s.blind(s.given, "a directory of his own above it may not be searched")
 	case p.bad != "":
-		s.blind(dir, p.bad)
+		s.blind(s.given, p.bad)
 	case p.dir.fd >= 0:
-		s.dir(p.dir, dir, 1)
+		s.dir(p.dir, s.given, 1)
 	}
 	return nil
 }
@@ -169,19 +174,25 @@ func (s *sifter[T]) name(dir handle, where, name string, depth int) bool {
 	defer at.close()
 	switch {
 	case at.is(unix.S_IFLNK):
-		s.found.Links++
+		s.link(at, where)
 	case at.is(unix.S_IFDIR) && depth == siftDepth:
 		s.blind(where, fmt.Sprintf("deeper than %d directories", siftDepth))
 	case at.is(unix.S_IFDIR):
 		s.dir(at, where, depth+1)
-	case at.is(unix.S_IFREG) && at.size > 0 && s.files == 0:
-		s.blind(above, fmt.Sprintf("more than %d files: from %s on none was looked at", siftFiles, name))
-		return false
 	case at.is(unix.S_IFREG) && at.size > 0:
-		s.files--
-		s.file(at, where)
+		s.open(at, where)
 	}
 	return true
+}
+
+// open is file, as long as there may be one more.
+func (s *sifter[T]) open(at handle, where string) {
+	if s.files == 0 {
+		s.blind(where, fmt.Sprintf("not looked at: more than %d files", siftFiles))
+		return
+	}
+	s.files--
+	s.file(at, where)
 }
 
 // file shows the beginning of a regular file to the judge, once two looks at it agree.

@@ -62,7 +62,7 @@ func (h *home) siftsTo(found []string, blind ...string) Sifted[int] {
 	return got
 }
 
-// Regular files are shown by their content, whatever their names and modes; nothing else is opened, and no link is followed.
+// Regular files are shown by their content, whatever their names and modes; nothing else is opened.
 func TestSift(t *testing.T) {
 	h := newSSH(t, good)
 	h.write(h.path(".ssh/id"), secret, 0o600, testUID)
@@ -73,15 +73,39 @@ func TestSift(t *testing.T) {
 		h.mkdir(h.path(dir), 0o700, testUID)
 		h.write(h.path(dir, "key"), secret, 0o600, testUID)
 	}
-	h.link("id", h.path(".ssh/link"), testUID)
-	h.link("../elsewhere", h.path(".ssh/out"), testUID)
-	h.link("/", h.path(".ssh/all"), testUID)
 	h.must(errors.Join(unix.Mkfifo(h.path(".ssh/fifo"), 0o644), unix.Mknod(h.path(".ssh/socket"), unix.S_IFSOCK|0o644, 0),
 		unix.Mknod(h.path(".ssh/null"), unix.S_IFCHR|0o644, int(unix.Mkdev(1, 5))))) // zero(4): endless
 	got := h.siftsTo([]string{".ssh/a/b/key", ".ssh/a/key", ".ssh/id", ".ssh/notes\xff\n.txt"}, ".ssh/a/b/c")
 	want := Sight[int]{Path: ".ssh/notes\xff\n.txt", Mode: 0o644, UID: testUID, What: len(secret) + 4}
-	if got.Links != 3 || len(got.Files) == 0 || got.Files[len(got.Files)-1] != want {
+	if len(got.Files) == 0 || got.Files[len(got.Files)-1] != want {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A link is followed to a file of the home, and to nothing else: not out, not through another one, not to a file that is looked at anyway.
+func TestSiftFollowsLinks(t *testing.T) {
+	h := newSSH(t, good)
+	h.write(h.path(".ssh/id"), secret, 0o600, testUID)
+	h.mkdir(h.path("dot"), 0o700, testUID)
+	h.write(h.path("dot/id"), secret, 0o644, testUID)
+	h.write(h.path("dot/notes"), "nothing\n", 0o644, testUID)
+	h.must(unix.Mkfifo(h.path("dot/fifo"), 0o644))
+	h.write(h.base+"/alice2", secret, 0o644, testUID)
+	h.link("dot", h.path("dots"), testUID)
+	for name, target := range map[string]string{
+		"absolute": h.path("dot/id"), "relative": "../dot/id", "detour": ".././dot/../dot//id", // followed
+		"notes": "../dot/notes", "fifo": "../dot/fifo", "directory": "../dot", "same": "id", "same2": h.path(".ssh/id"), "home": "..", "loop": "loop", "nowhere": "../nowhere/x", "file": "../dot/id/x", // nothing
+		"above": "../../alice2", "outside": h.base + "/alice2", "magic": "/proc/self/root" + h.path("dot/id"), "sneaky": h.Home + "/../alice2", "through": "../dots/id", // told
+	} {
+		h.link(target, h.path(".ssh", name), testUID)
+	}
+	got := h.siftsTo([]string{".ssh/absolute", ".ssh/detour", ".ssh/id", ".ssh/relative"}, ".ssh/above", ".ssh/magic", ".ssh/outside", ".ssh/sneaky", ".ssh/through")
+	if len(got.Files) > 0 && got.Files[0].Mode != 0o644 {
+		t.Errorf("%+v: the mode is not that of the file", got.Files[0])
+	}
+	h.must(errors.Join(os.Rename(h.path(".ssh"), h.path("s")), os.Symlink("s", h.path(".ssh")), os.Lchown(h.path(".ssh"), testUID, testUID)))
+	if got := h.sifted(".ssh"); !slices.Equal(got.paths(), []string{".ssh/id"}) || len(got.Blind) < 10 {
+		t.Errorf("behind a link: %+v", got)
 	}
 }
 
@@ -189,14 +213,14 @@ func TestSiftIsBounded(t *testing.T) {
 		}, 1, nil},
 		"more names": {func(h *home) {
 			for i := range siftNames + 1 {
-				h.must(os.Symlink("y", h.path(fmt.Sprintf(".ssh/x%d", i))))
+				h.must(unix.Mknod(h.path(fmt.Sprintf(".ssh/x%d", i)), unix.S_IFREG|0o600, 0))
 			}
 		}, 0, []string{".ssh"}},
 		"files": {func(h *home) {
 			for i := range siftFiles + 10 {
 				h.write(h.path(fmt.Sprintf(".ssh/x%d", i)), secret, 0o600, testUID)
 			}
-		}, siftFiles, []string{".ssh"}},
+		}, siftFiles, []string{".ssh/x90", ".ssh/x91", ".ssh/x92", ".ssh/x93", ".ssh/x94", ".ssh/x95", ".ssh/x96", ".ssh/x97", ".ssh/x98", ".ssh/x99"}},
 		"blind": {func(h *home) {
 			for i := range siftBlind + 10 {
 				h.write(h.path(fmt.Sprintf(".ssh/x%02d", i)), secret, 0, testUID)
