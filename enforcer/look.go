@@ -30,6 +30,8 @@ type Result struct {
 	NoHome bool
 	// Err says what kept a file from being read or changed.
 	Err error
+	// Private are private keys in the home, if they were looked for (Looker.Private).
+	Private []PrivateKey
 }
 
 // Changed reports whether a plan was carried out.
@@ -58,6 +60,8 @@ type Looker struct {
 	// cannot read, since root may be making it, as useradd and a restore do, who create it first and give it away then; and
 	// one that somebody has open for writing, unless a key is to go from it.
 	Patient bool
+	// Private finds private keys in a home, for a report; it changes nothing. Nil: nobody looks for any.
+	Private func(homes.Account) []PrivateKey
 
 	twins    map[int][]homes.Account    // as in a World
 	shared   map[string][]homes.Account // as in a World
@@ -117,6 +121,7 @@ func (l Looker) Look(account homes.Account) Result {
 		}
 	}
 	result.Err = errors.Join(wrong...)
+	l.lookForPrivate(&result)
 	if l.Clean && l.Act != nil {
 		l.Homes.Clean(account, files.Paths...) // last: whatever this waits for, no key is in force for it
 	}

@@ -31,8 +31,8 @@ const (
 )
 
 // CSV prints a row for each line of each file that is kept, also of those that stay; one without a line for what is said of a whole file (with the
-// actions "replace", "undecided" and "remark") or of a whole account ("error", "unkept"); one for each key of a person that he would lose by what is supposed
-// ("lose-key") or will by the rules ("refused-soon"); and one for an account of which nothing else
+// actions "replace", "undecided" and "remark", and "private-key" for another file in the home) or of a whole account ("error", "unkept"); one for each key of
+// a person that he would lose by what is supposed ("lose-key") or will by the rules ("refused-soon"); and one for an account of which nothing else
 // is said ("none"), so that every account is there. The rows with the action "remove" whose file changes are as many as Counts.Remove. It is RFC 4180, in ASCII; foreign text is escaped as in a Go string, and what a
 // spreadsheet would take for a formula has an apostrophe before it (Guarded).
 func CSV(w io.Writer, r Report) error {
@@ -122,6 +122,7 @@ func (s *sheet) account() {
 	for _, u := range s.result.Unkept {
 		s.row(csvLine{path: u.Path, action: "unkept", detail: u.Why})
 	}
+	s.private()
 	for _, p := range s.result.Plans {
 		s.plan(p)
 	}

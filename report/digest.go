@@ -27,6 +27,8 @@ type Digest struct {
 	Files []FileTally
 	// Cluster are keys that a cluster has put into its users' files, as its own tools do.
 	Cluster []ClusterKey
+	// Private are private keys in the homes, and where one may be; people by the worst of theirs.
+	Private []PrivateFinding
 	// Modes are files and directories whose owner, mode or links are wrong.
 	Modes []Finding
 	// Open is what could not be decided, read or changed; those by which somebody may get in first. Nothing of it is clean.

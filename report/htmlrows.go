@@ -22,7 +22,7 @@ const (
 
 // actionRank is the place of an action among the findings: what nobody decided, by which anybody may get in, before what is put right.
 func actionRank(action string) int {
-	return slices.Index([]string{actionError, actionOpen, ActionRemove, ActionReplace, ActionHold, ActionRewrite, ActionAdd, actionRemark}, action)
+	return slices.Index([]string{actionError, actionOpen, ActionRemove, ActionReplace, ActionHold, ActionRewrite, ActionAdd, actionPrivate, actionRemark}, action)
 }
 
 // htmlRow is one thing about one account that is not in order. Its strings are plain.
@@ -78,6 +78,9 @@ func htmlRows(r Report, d Digest) (rows []htmlRow) {
 		}
 		for _, p := range result.Plans {
 			rows = append(rows, of.file(p)...)
+		}
+		for _, f := range r.privates(result) {
+			rows = append(rows, of.private(f))
 		}
 	}
 	behind(rows)

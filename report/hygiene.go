@@ -55,9 +55,12 @@ func (j Reject) row() row {
 }
 
 // some lists the first of several names.
-func some(list []string) string {
+func some(list []string) string { return plain.Text(few(list)) }
+
+// few is some as they are.
+func few(list []string) string {
 	shown := list[:min(len(list), maxNames)]
-	text := plain.Text(strings.Join(shown, ", "))
+	text := strings.Join(shown, ", ")
 	if more := len(list) - len(shown); more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}

@@ -24,7 +24,8 @@ type jsonReport struct {
 	WhatIf   *jsonWhatIf  `json:"what_if,omitempty"`
 	Summary  Counts       `json:"summary"`
 	Digest   jsonDigest   `json:"digest"`
-	Accounts []jsonUser   `json:"accounts"` // streamed
+	Searched []string     `json:"private_keys_searched"` // directories below each home
+	Accounts []jsonUser   `json:"accounts"`              // streamed
 	Denied   []jsonDenied `json:"registered_but_refused"`
 	Soon     []jsonPerson `json:"refused_soon"`
 	Rejected []jsonReject `json:"registry_values_rejected"`
@@ -171,7 +172,7 @@ func JSON(w io.Writer, r Report) error {
 		Registry: jsonRegistry{Source: plain.Text(r.Source), Users: r.Users, Keys: r.Keys, Held: plain.Text(r.Held)},
 		Policy:   r.Policy, WhatIf: whatIfOf(r.WhatIf), Soon: peopleOf(r.Soon), Summary: r.Count(),
 		Accounts: []jsonUser{}, Denied: []jsonDenied{}, Rejected: rejectsOf(r.Rejects), Remarked: rejectsOf(r.Remarks),
-		Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{}, Brake: brakeOf(r),
+		Searched: append([]string{}, r.PrivateDirs...), Shared: []jsonShared{}, Skipped: []jsonSkip{}, Exceptions: []jsonException{}, Brake: brakeOf(r),
 	}
 	for _, d := range r.Denied {
 		out.Denied = append(out.Denied, jsonDeniedOf(d))

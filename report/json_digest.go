@@ -15,6 +15,7 @@ type jsonDigest struct {
 	Homes    []jsonHome    `json:"homes"`
 	Files    []jsonFiles   `json:"files"`
 	Cluster  []jsonCluster `json:"cluster_keys"`
+	Private  []jsonPrivate `json:"private_keys"`
 	Modes    []jsonFinding `json:"modes"`
 	Open     []jsonFinding `json:"undecided"`
 }
@@ -88,7 +89,7 @@ type jsonFinding struct {
 func (r Report) digestOf(d Digest) jsonDigest {
 	out := jsonDigest{
 		Lockouts: []jsonLockout{}, Reasons: []jsonReason{}, Keys: []jsonKeys{}, Ages: []jsonAge{}, Homes: []jsonHome{}, Files: []jsonFiles{},
-		Cluster: []jsonCluster{}, Modes: findingsOf(d.Modes), Open: findingsOf(d.Open),
+		Cluster: []jsonCluster{}, Private: privatesOf(d.Private), Modes: findingsOf(d.Modes), Open: findingsOf(d.Open),
 	}
 	for _, l := range d.Lockouts {
 		lockout := jsonLockout{User: plain.Text(l.User), Mode: l.Mode, Granted: l.Granted, Unsure: l.Unsure, Lost: []jsonLost{}}

@@ -55,6 +55,10 @@ type Report struct {
 	Made time.Time
 	// Granted counts the registered keys that work for a user now, whether they are in his files or not.
 	Granted map[string]int
+	// PrivateDirs are where private keys were looked for, below each home; none: nobody looked. Holders are the people to whom the public halves of
+	// those that were found are registered.
+	PrivateDirs []string
+	Holders     map[authkeys.Key][]string
 	// Seen is when a key of a user first counted in the registry; the zero time: before such times were noted.
 	Seen map[Holding]time.Time
 }

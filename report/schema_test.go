@@ -26,7 +26,7 @@ func TestSchema(t *testing.T) {
 	applied := village(t)
 	applied.Applied = true
 	s := readSchema(t, "report")
-	for name, r := range map[string]report.Report{"example": example(t), "village": village(t), "applied": applied, "supposed": later(t), "odd": odd(t), "empty": {}} {
+	for name, r := range map[string]report.Report{"example": example(t), "village": village(t), "applied": applied, "supposed": later(t), "odd": odd(t), "private keys": hamlet(t), "empty": {}} {
 		holds(t, s, name, report.JSON, r)
 	}
 	s.isWhole(t)

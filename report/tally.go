@@ -67,6 +67,7 @@ func (t *tally) account(result enforcer.Result) {
 		t.findings(p)
 		t.plan(p, told)
 	}
+	t.d.Private = append(t.d.Private, t.r.privates(result)...)
 	a := t.r.access(result)
 	t.homes[t.r.state(result, a.after)]++
 	if a.lost() {
@@ -267,6 +268,7 @@ func (t *tally) lockout(result enforcer.Result, unseen bool) {
 // finish makes lists of what was counted, in their orders.
 func (t *tally) finish() {
 	d := &t.d
+	sortPrivate(d.Private)
 	slices.SortStableFunc(d.Lockouts, func(a, b Lockout) int { return cmp.Compare(min(a.Granted, 1), min(b.Granted, 1)) })
 	slices.SortStableFunc(d.Open, func(a, b Finding) int { return cmp.Compare(a.rank(), b.rank()) })
 	for _, tally := range t.reasons {

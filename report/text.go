@@ -30,6 +30,7 @@ func Text(w io.Writer, r Report, color bool) error {
 		textWhatIf(out, *r.WhatIf)
 	}
 	textDigest(out, r, d)
+	textPrivate(out, d)
 	textAccounts(out, r, d)
 	textHeld(out, r)
 	textUnkept(out, r.unkept())
@@ -101,6 +102,7 @@ func textCounts(out *page, r Report, d Digest) {
 	if users, losers := d.ClusterUsers(); users > 0 {
 		fmt.Fprintf(out, "people    with a key of the cluster itself: %d, who lose one: %d\n", users, losers)
 	}
+	textPrivateCounts(out, d)
 	if c.Departed > 0 {
 		fmt.Fprintf(out, "accounts  whose user left the registry: %d\n", c.Departed)
 	}

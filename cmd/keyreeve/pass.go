@@ -10,6 +10,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/config"
 	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/host"
 	"github.com/keyreeve/keyreeve/registry"
@@ -34,6 +35,8 @@ type pass struct {
 	world      *enforcer.World
 	accounts   []homes.Account
 	sshd       *host.SSHD
+	// privateDirs are where private keys are looked for; none: nobody looks.
+	privateDirs []string
 	// at is the moment that is supposed, zero for now, and whatIf what is supposed, if anything is.
 	at     time.Time
 	whatIf *report.WhatIf
@@ -165,7 +168,17 @@ func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
 func (one *pass) looker() enforcer.Looker {
 	look := one.world.Looker(one.door)
 	look.Files, look.Install, look.Server = keyFiles{one.sshd, one.door}.of, one.settings.Install, one.door.Server
+	if len(one.privateDirs) > 0 {
+		look.Private = enforcer.PrivateKeys(one.door, one.privateDirs)
+	}
 	return look
+}
+
+// searchPrivate has private keys looked for, where the centre wants that.
+func (one *pass) searchPrivate() {
+	if p := one.config.PrivateKeys; p.Action == config.Report {
+		one.privateDirs = p.Dirs
+	}
 }
 
 // run looks at the accounts and, where act is given and gives one, carries the plans out.
@@ -181,6 +194,7 @@ func (one *pass) run(ctx context.Context, act func(homes.Account) func(enforcer.
 	r.Host, _ = os.Hostname() // a report without it is still one
 	results, err := one.sweep(ctx, act)
 	r.Results, r.Departed, r.Brake = results, one.world.Departed(), one.memory.Brakes.State()
+	r.PrivateDirs, r.Holders = one.privateDirs, report.Holders(snapshot, results)
 	if act == nil && !r.Brake.On() {
 		r.Trips = one.memory.Foresee(one.settings.Brake, results, time.Now()).People
 	}

@@ -74,6 +74,7 @@ func plan(ctx context.Context, p process, path string, out printout[report.Repor
 	if err := one.suppose(ctx, what); err != nil {
 		return err
 	}
+	one.searchPrivate()
 	p.Stderr = one.progress
 	p.warnOf(quarantineOf(one.config))
 	if err := one.checkAdmins(ctx, func(homes.Account) string { return config.Enforce }); err != nil {

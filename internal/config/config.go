@@ -50,6 +50,8 @@ type Config struct {
 	Metrics Metrics `yaml:"metrics"`
 	// Doctor is what the centre wants of this host beside keys.
 	Doctor Doctor `yaml:"doctor"`
+	// PrivateKeys are those that should not be in homes.
+	PrivateKeys PrivateKeys `yaml:"private_keys"`
 
 	// SHA256 is the digest of the file's bytes in hex, for the log.
 	SHA256 string `yaml:"-"`
@@ -136,6 +138,8 @@ func Default() Config {
 		Audit:      Audit{File: "/var/log/keyreeve/audit.jsonl"},
 		Deny:       Deny{Except: []string{}},
 		Doctor:     Doctor{Passwords: Allow},
+
+		PrivateKeys: PrivateKeys{Action: Report, Dirs: []string{".ssh"}},
 	}
 }
 
@@ -181,6 +185,7 @@ func (c Config) check() error {
 		absolute("audit.file", c.Audit.File),
 		c.Answer.check(), c.Deny.check(), c.Metrics.check(),
 		oneOf("doctor.passwords", c.Doctor.Passwords, Allow, Forbid),
+		c.PrivateKeys.check(),
 	)
 }
 

@@ -82,24 +82,35 @@ func (p *place) list(names Pattern) ([]string, error) {
 	}
 	defer closeFD(fd)
 	var list []string
+	err = eachName(fd, globNames, func(name string) error {
+		switch {
+		case !names.Match(name):
+			return nil
+		case len(list) == globMatches:
+			return errMany
+		}
+		list = append(list, name)
+		return nil
+	})
+	return list, err
+}
+
+// eachName tells of the names in an open directory but "." and "..", until it has told an error, which it gives; errMany: there are more than so many.
+func eachName(fd, most int, tell func(name string) error) error {
 	buffer := make([]byte, 64<<10)
 	for seen := 0; ; {
 		n, err := unix.ReadDirent(fd, buffer)
 		if err != nil || n <= 0 {
-			return list, err
+			return err
 		}
-		_, count, some := unix.ParseDirent(buffer[:n], -1, nil)
-		if seen += count; seen > globNames {
-			return list, errMany
-		}
-		for _, name := range some {
-			if !names.Match(name) {
-				continue
+		_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
+		for _, name := range names {
+			if seen++; seen > most {
+				return errMany
 			}
-			if len(list) == globMatches {
-				return list, errMany
+			if err := tell(name); err != nil {
+				return err
 			}
-			list = append(list, name)
 		}
 	}
 }

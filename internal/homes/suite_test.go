@@ -35,6 +35,13 @@ var insiders = map[string]string{
 	"TestDisplacedIsTold":               "it asks for more of an error than a pipe carries",
 	"TestAsReportsHowItsWorkEnded":      "as above",
 	"TestProcessOfAUserServesItsOwnUID": "it is about a process that has no right at all",
+	"TestSift":                          "it shows files to a function",
+	"TestSiftFollowsLinks":              "it shows files to a function",
+	"TestSiftTellsWhatItDoesNotSee":     "it shows files to a function",
+	"TestSiftWaitsForNothing":           "it shows files to a function",
+	"TestSiftIsGivenUp":                 "it shows files to a function",
+	"TestSiftIsBounded":                 "it shows files to a function",
+	"TestSiftOfWhatIsExchanged":         "it shows files to a function",
 	"TestSuiteUnderTwoCapabilities":     "it runs the others",
 	"TestSuiteUnderGuardRoot":           "it runs the others",
 }
