@@ -100,6 +100,12 @@ func (a Answer) verdict(p printer) {
 	if a.Asked != "" {
 		p.row(0, "key", a.Asked)
 	}
+	for _, s := range a.Servers {
+		if a.Asked != "" && len(s.Keys) == 1 {
+			p.row(0, "keyreeve", s.Keys[0].Reason+after(s.Keys[0].Detail))
+			break
+		}
+	}
 	if a.Stop != nil {
 		p.row(0, "stopped by", a.Stop.Code+": "+a.Stop.told())
 		if a.Stop.Do != "" {
