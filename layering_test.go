@@ -39,11 +39,12 @@ var allowed = map[string][]string{
 	"internal/config":    {"ldapsource", "policy", "go.yaml.in/yaml/v4"},
 	"internal/testenv":   {"golang.org/x/crypto/ssh"},
 	"internal/doctor":    {"authkeys", "internal/answer", "internal/config", "internal/homes", "internal/host", "internal/krl", "internal/statefile"},
+	"internal/explain":   {"authkeys", "policy", "internal/doctor", "internal/homes", "internal/host", "internal/plain"},
 	"internal/demo":      {},
 	"cmd/keyreeve-keys":  {"authkeys", "policy", "internal/answer", "internal/statefile"},
 	"cmd/keyreeve": {
 		"authkeys", "policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
-		"internal/answer", "internal/doctor", "internal/homes", "internal/host", "internal/krl", "internal/pasted", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
+		"internal/answer", "internal/doctor", "internal/explain", "internal/homes", "internal/host", "internal/krl", "internal/pasted", "internal/plain", "internal/statefile", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon",
 		"go.uber.org/zap", "go.uber.org/zap/zapcore",
 	},
 }

@@ -75,7 +75,7 @@ func run(ctx context.Context, p process) int {
 	case errors.Is(err, errPending):
 		return statusPending
 	case errors.Is(err, errBraked), errors.Is(err, errHeld), errors.Is(err, errDefeated), errors.Is(err, errRefused),
-		errors.Is(err, errNobodys):
+		errors.Is(err, errNobodys), errors.Is(err, errNoLogin):
 		return statusAttention
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {

@@ -18,29 +18,43 @@ import (
 )
 
 func newExplain(p process, path *string) *cobra.Command {
-	var login, format string
+	var login, format, from string
 	cmd := &cobra.Command{
-		Use:   "explain --login FINGERPRINT",
-		Short: "Say who registered the key of a login",
-		Long: "Say to whom the key of a login is or was registered, in which entry of the registry, who wrote that entry and when, what\n" +
+		Use:   "explain USER [KEY]\n  keyreeve explain --login FINGERPRINT",
+		Short: "Say why a user's keys log in or do not, or who registered the key of a login",
+		Long: "Say everything that sshd would look at when USER logs in, in its order, with the first thing that stops him: the account, each key\n" +
+			"file with owners and modes as StrictModes judges them, each line, what AuthorizedKeysCommand answers (it is run as sshd runs it), what\n" +
+			"the registry lists and the policy makes of it, and which of his lines keyreeve took out lately. KEY, a line, a file with one or a\n" +
+			"fingerprint, asks about that key alone. --from is the client's address, for from= and for Match blocks.\n\n" +
+			"With --login, say to whom the key of a login is or was registered, in which entry of the registry, who wrote that entry and when, what\n" +
 			"the policy makes of the key now, and what keyreeve saw of it. FINGERPRINT is what sshd's log has behind \"ssh2:\"\n" +
 			"(\"SHA256:...\" or \"MD5:...\", with or without the type before it), or the key itself as a line of authorized_keys.\n\n" +
 			"The registry is read for it, as by plan; where that fails the last good reading is what counts. Nothing is changed.\n\n" +
-			"Exit status: 0 the key is registered to somebody now, or an exception lets it in; 2 nobody has it now; 1 an error, also\n" +
-			"where nobody has it by the last good reading and the registry could not be read.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			wanted, err := parseLogin(login)
-			if err != nil {
-				return fmt.Errorf("--login: %w", err)
+			"Exit status: 0 a key of his, or KEY, logs in now (--login: it is registered to somebody now, or an exception lets it in); 2 none does\n" +
+			"(--login: nobody has it now); 1 an error, also where that is not known.",
+		RunE: func(cmd *cobra.Command, words []string) error {
+			if login != "" {
+				return explainLoginOf(cmd, p, *path, format, login, from, words)
 			}
-			return explainLogin(cmd.Context(), p, *path, format, wanted)
+			return explainUserOf(cmd, p, *path, format, from, words)
 		},
 	}
 	cmd.Flags().StringVar(&login, "login", "", "the `fingerprint` of a login's key")
+	cmd.Flags().StringVar(&from, "from", "", "the `address` of the client")
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
-	_ = cmd.MarkFlagRequired("login") // the flag is there
 	return cmd
+}
+
+// explainLoginOf is explain --login.
+func explainLoginOf(cmd *cobra.Command, p process, path, format, login, from string, words []string) error {
+	if len(words) > 0 || from != "" {
+		return errors.New("--login goes with neither a user nor --from")
+	}
+	wanted, err := parseLogin(login)
+	if err != nil {
+		return fmt.Errorf("--login: %w", err)
+	}
+	return explainLogin(cmd.Context(), p, path, format, wanted)
 }
 
 // errNobodys makes explain end with statusAttention; it is not an error that is printed.
@@ -52,26 +66,32 @@ const (
 	explainedRecords = 20
 )
 
-// explainLogin prints all that is known of the keys with a fingerprint.
-func explainLogin(ctx context.Context, p process, path, format string, wanted fingerprint) error {
+// openWorld reads the registry, or takes the last good reading for it, and makes the world of it. read is when that was.
+func openWorld(ctx context.Context, p process, path string) (one *pass, read time.Time, err error) {
 	g, err := openGated(ctx, p, path)
 	if err != nil {
-		return err
+		return nil, read, err
 	}
-	one := &pass{gated: g}
+	one = &pass{gated: g}
 	good := one.gate.Good(one.settings.SourceID)
 	snapshot, err := one.read(ctx, p)
 	if err != nil {
 		if good == nil {
-			return withAdvice(errors.Join(err, errors.New("no reading of the configured registry has been kept yet")))
+			return nil, read, withAdvice(errors.Join(err, errors.New("no reading of the configured registry has been kept yet")))
 		}
 		snapshot, one.unread = good.Snapshot, err
 	}
-	read := time.Now()
+	read = time.Now()
 	if one.away() { // and so good is what counts
 		read = good.Read
 	}
-	if err := one.remember(p, snapshot, good); err != nil {
+	return one, read, one.remember(p, snapshot, good)
+}
+
+// explainLogin prints all that is known of the keys with a fingerprint.
+func explainLogin(ctx context.Context, p process, path, format string, wanted fingerprint) error {
+	one, read, err := openWorld(ctx, p, path)
+	if err != nil {
 		return err
 	}
 	e := explainer{pass: one, wanted: wanted, at: make(map[owned]int)}

@@ -24,13 +24,13 @@ const (
 
 // Sifted is what Sift found.
 type Sifted[T any] struct {
-	Files []Sight[T]
+	Files []Judged[T]
 	// Blind is what could not be looked at, so that nobody takes it for empty.
 	Blind []Blind
 }
 
-// Sight is a file of which the judge knew something.
-type Sight[T any] struct {
+// Judged is a file of which the judge knew something.
+type Judged[T any] struct {
 	Path string // relative to the home, or outside of it absolute
 	Mode uint32 // permission bits
 	UID  uint32
@@ -218,7 +218,7 @@ func (s *sifter[T]) file(at handle, where string) {
 		after, err := stat(fd)
 		if err == nil && before == after && uint64(len(head)) == min(after.size, siftHead) {
 			if what, is := s.judge(head); is {
-				s.found.Files = append(s.found.Files, Sight[T]{where, after.perm(), after.uid, what})
+				s.found.Files = append(s.found.Files, Judged[T]{where, after.perm(), after.uid, what})
 			}
 			clear(head)
 			return

@@ -76,7 +76,7 @@ func TestSift(t *testing.T) {
 	h.must(errors.Join(unix.Mkfifo(h.path(".ssh/fifo"), 0o644), unix.Mknod(h.path(".ssh/socket"), unix.S_IFSOCK|0o644, 0),
 		unix.Mknod(h.path(".ssh/null"), unix.S_IFCHR|0o644, int(unix.Mkdev(1, 5))))) // zero(4): endless
 	got := h.siftsTo([]string{".ssh/a/b/key", ".ssh/a/key", ".ssh/id", ".ssh/notes\xff\n.txt"}, ".ssh/a/b/c")
-	want := Sight[int]{Path: ".ssh/notes\xff\n.txt", Mode: 0o644, UID: testUID, What: len(secret) + 4}
+	want := Judged[int]{Path: ".ssh/notes\xff\n.txt", Mode: 0o644, UID: testUID, What: len(secret) + 4}
 	if len(got.Files) == 0 || got.Files[len(got.Files)-1] != want {
 		t.Errorf("%+v", got)
 	}

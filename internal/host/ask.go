@@ -3,12 +3,24 @@ package host
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
 // nowhere is the connection that sshd is asked about, from and to addresses that no real one has (RFC 5737, RFC 2606).
 // All of it is given: where Match LocalPort or LocalAddress is used, sshd prints nothing without them.
-const nowhere = "host=client.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=22,rdomain="
+const nowhere = "host=client.invalid,addr=192.0.2.1" + here
+
+// here is this host's end of it.
+const here = ",laddr=192.0.2.2,lport=22,rdomain="
+
+// connection is one from an address, whose name sshd does not look up (UseDNS no, the default); nowhere for the zero Addr.
+func connection(from netip.Addr) string {
+	if !from.IsValid() {
+		return nowhere
+	}
+	return "host=" + from.String() + ",addr=" + from.String() + here
+}
 
 // ask asks sshd for the entries of AuthorizedKeysFile that are in force for a user. It prints them as they stand in the
 // configuration, tokens unexpanded.
@@ -16,7 +28,7 @@ const nowhere = "host=client.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=22,rdo
 // -T wants host keys and the folder for the unprivileged part, which systemd makes when sshd starts; with -G (since 9.3) sshd
 // wants nothing but the configuration. -C is refused without -T (main in sshd.c).
 func ask(ctx context.Context, program, config, user string) ([]string, error) {
-	settings, err := askAll(ctx, program, config, user)
+	settings, err := askAll(ctx, program, config, user, nowhere)
 	if err != nil {
 		return nil, err
 	}
@@ -24,15 +36,15 @@ func ask(ctx context.Context, program, config, user string) ([]string, error) {
 }
 
 // askAll is ask for everything that sshd prints.
-func askAll(ctx context.Context, program, config, user string) (Settings, error) {
-	return askFed(ctx, "", program, config, user)
+func askAll(ctx context.Context, program, config, user, connection string) (Settings, error) {
+	return askFed(ctx, "", program, config, user, connection)
 }
 
 // askFed is askAll for a configuration that may be this text, by the name of stdin.
-func askFed(ctx context.Context, text, program, config, user string) (Settings, error) {
+func askFed(ctx context.Context, text, program, config, user, connection string) (Settings, error) {
 	var first error
 	for _, mode := range [][]string{{"-T"}, {"-G", "-T"}} {
-		out, _, err := runFed(ctx, text, program, append(mode, "-C", "user="+user+","+nowhere, "-f", config)...)
+		out, _, err := runFed(ctx, text, program, append(mode, "-C", "user="+user+","+connection, "-f", config)...)
 		if err == nil {
 			return parseSettings(out)
 		}
@@ -52,7 +64,7 @@ func askList(ctx context.Context, program string, now Settings, list string) ([]
 		fmt.Fprintf(&text, "HostKey %s\n", key)
 	}
 	fmt.Fprintf(&text, "PubkeyAcceptedAlgorithms %s\nMatch all\n\tPubkeyAcceptedAlgorithms %s\n", now.Text("PubkeyAcceptedAlgorithms"), list)
-	settings, err := askFed(ctx, text.String(), program, "/dev/stdin", "root")
+	settings, err := askFed(ctx, text.String(), program, "/dev/stdin", "root", nowhere)
 	return settings.Words("PubkeyAcceptedAlgorithms"), err
 }
 

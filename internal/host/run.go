@@ -46,6 +46,8 @@ const (
 	maxOutput = 1 << 20
 	// maxSaid bounds what of a program's complaint gets into an error.
 	maxSaid = 300
+	// waitDelay is how long a child of a program may hold its pipes open.
+	waitDelay = time.Second
 )
 
 // searchPath is where programs of the system are. /usr/local comes last: its folders may be a group's to write, as Debian's staff.
@@ -80,7 +82,7 @@ func runFed(ctx context.Context, input, program string, args ...string) (stdout,
 	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // an absolute path, and arguments as the package comment says
 	cmd.Dir = "/"
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + searchPath}
-	cmd.WaitDelay = time.Second // a child of the program may hold the pipes open
+	cmd.WaitDelay = waitDelay
 	if input != "" {
 		cmd.Stdin = strings.NewReader(input)
 	}
@@ -94,10 +96,14 @@ func runFed(ctx context.Context, input, program string, args ...string) (stdout,
 		err = fmt.Errorf("no answer within %v: %w", patience, ctx.Err())
 	}
 	if err != nil {
-		complaint := strings.Join(strings.FieldsFunc(said.text.String(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-		return "", "", fmt.Errorf("%s %s: %w%s", program, args[0], err, prefixed(": ", plain.Cut(complaint, maxSaid)))
+		return "", "", fmt.Errorf("%s %s: %w%s", program, args[0], err, prefixed(": ", plain.Cut(complaint(said), maxSaid)))
 	}
 	return out.text.String(), said.text.String(), nil
+}
+
+// complaint is what a program said of its failure, on one line.
+func complaint(said bounded) string {
+	return strings.Join(strings.FieldsFunc(said.text.String(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
 func prefixed(prefix, text string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -32,6 +33,11 @@ type Said struct {
 
 // Ask asks the sshd of each configuration about some users, by the names that homes.Account.Check admits. On a host without sshd nobody answers.
 func (s *SSHD) Ask(ctx context.Context, users []string) []Said {
+	return s.AskFrom(ctx, netip.Addr{}, users)
+}
+
+// AskFrom is Ask about connections from an address.
+func (s *SSHD) AskFrom(ctx context.Context, from netip.Addr, users []string) []Said {
 	var list []Said
 	for _, server := range s.servers {
 		program := server.find()
@@ -43,7 +49,7 @@ func (s *SSHD) Ask(ctx context.Context, users []string) []Said {
 		reader.file(server.config, "", always, 0)
 		wrong := reader.wrong
 		for _, user := range users {
-			settings, err := askAll(ctx, program, server.config, user)
+			settings, err := askAll(ctx, program, server.config, user, connection(from))
 			if err != nil {
 				// The next user would get the same answer, or none for as long.
 				wrong = append(wrong, err)

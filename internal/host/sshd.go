@@ -248,3 +248,27 @@ func (s stamp) same(other stamp) bool {
 		return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 	})
 }
+
+// Expand makes of what sshd says of AuthorizedKeysFile for an account the files that it reads.
+func (s *SSHD) Expand(ctx context.Context, settings Settings, a homes.Account) homes.KeyFiles {
+	entries := settings.Words("AuthorizedKeysFile")
+	pattern := strings.ContainsAny(strings.Join(entries, " "), homes.GlobCharacters)
+	return keyFiles(entries, a, pattern && len(s.servers) > 0 && expands(ctx, s.servers[0].find()))
+}
+
+// TrustsOwnGroups reports whether the sshd of a configuration lets a group write to key files that is the user's alone (OwnGroup). That of Debian and its
+// kin does, by user-group-modes.patch; they are known by a keyword that another patch of theirs adds, and that no other sshd takes.
+func (s *SSHD) TrustsOwnGroups(ctx context.Context, config string) (bool, error) {
+	for _, server := range s.servers {
+		program := server.find()
+		if server.config != config || program == "" {
+			continue
+		}
+		_, err := run(ctx, program, "-t", "-f", config, "-o", "DebianBanner=no")
+		if err != nil && strings.Contains(err.Error(), "DebianBanner") {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	return false, nil
+}

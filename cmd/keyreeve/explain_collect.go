@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/internal/answer"
+	"github.com/keyreeve/keyreeve/internal/doctor"
+	"github.com/keyreeve/keyreeve/internal/explain"
+	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/host"
+	"github.com/keyreeve/keyreeve/policy"
+)
+
+// collector finds the facts about one user.
+type collector struct {
+	*pass
+
+	root     string
+	question userQuestion
+	groups   *host.Groups
+	facts    explain.Facts
+	// account is what sshd finds, or the registry's where this host knows none.
+	account homes.Account
+}
+
+func (c *collector) collect(ctx context.Context) explain.Facts {
+	q := c.question
+	c.facts = explain.Facts{
+		User: q.name, Now: time.Now(), Zone: time.Local, From: q.from, Wanted: q.wanted, Key: q.key, //nolint:gosmopolitan // sshd reads expiry-time so
+		Judge: func(line authkeys.Line) policy.Verdict { return c.world.Grants.Judge(q.name, line) },
+	}
+	c.registry()
+	c.findAccount(ctx)
+	c.facts.Registry.Mode = c.modes.of(c.account)
+	for _, name := range []string{"/etc/nologin", "/run/nologin"} { // pam_nologin(8)
+		if _, err := os.Stat(filepath.Join(c.root, name)); err == nil {
+			c.facts.NoLogin = name
+		}
+	}
+	said := c.sshd.AskFrom(ctx, q.from, []string{q.name})
+	if len(said) == 0 {
+		said = []host.Said{{Err: errors.New("no sshd was asked (homes.sshd)")}}
+	}
+	for _, s := range said {
+		c.facts.Servers = append(c.facts.Servers, c.server(ctx, s))
+	}
+	c.ownGroups(ctx)
+	list, err := removed(quarantineOf(c.config), q.name, q.wanted)
+	c.facts.Removed = list
+	if err != nil {
+		c.facts.Notes = append(c.facts.Notes, "not all of the quarantine could be read: "+err.Error())
+	}
+	return c.facts
+}
+
+// registry is what the world knows of him.
+func (c *collector) registry() {
+	r := &c.facts.Registry
+	grants, name := c.world.Grants, c.question.name
+	user, listed := c.world.Snapshot.User(name)
+	if r.Listed = listed; listed {
+		r.UID, r.Home, r.Away = user.UID, user.Home, grants.Away(name)
+		c.account = homes.Account{Name: name, UID: user.UID, GID: user.GID, Home: user.Home}
+	}
+	if account, kept := c.world.Account(name); kept {
+		c.account = account
+	}
+	for _, skip := range c.world.Skips() {
+		if skip.User == name {
+			r.LeftAlone = skip.Why
+		}
+	}
+	add := func(k explain.Registered) {
+		if !slices.ContainsFunc(r.Keys, func(had explain.Registered) bool { return had.Key == k.Key && had.Options == k.Options }) {
+			r.Keys = append(r.Keys, k)
+		}
+	}
+	for _, record := range user.Records {
+		add(explain.Registered{Key: record.Key, Label: record.Label, Options: record.Options.String(), Verdict: c.facts.Judge(authkeys.Line{Kind: authkeys.Entry, Key: record.Key})})
+	}
+	for _, grant := range grants.For(name) {
+		at := slices.IndexFunc(r.Keys, func(k explain.Registered) bool { return k.Key == grant.Key })
+		if at >= 0 {
+			r.Keys[at].Until = grant.Until
+			continue
+		}
+		add(explain.Registered{Key: grant.Key, Label: grant.Label, Options: grant.Options.String(), Verdict: c.facts.Judge(grant.Line()), Until: grant.Until})
+	}
+	for _, reject := range user.Rejects {
+		c.facts.Notes = append(c.facts.Notes, fmt.Sprintf("a value of his entry in the registry is not used: %s: %s", reject.Code, reject.Detail))
+	}
+}
+
+// findAccount asks NSS.
+func (c *collector) findAccount(ctx context.Context) {
+	unknown := func(what string, err error) {
+		c.facts.Unknown = append(c.facts.Unknown, what+": "+err.Error())
+	}
+	if os.Geteuid() != 0 {
+		unknown("what is root's alone to see", errors.New("keyreeve explain USER was not run by root"))
+	}
+	found, err := host.LookUp(ctx, c.question.name)
+	switch {
+	case errors.Is(err, host.ErrNoAccount):
+		return
+	case err != nil:
+		unknown("the account", err)
+		found.Account = c.account
+	}
+	account := &explain.Account{Account: found, Own: make(map[int]bool)}
+	c.account, c.facts.Account = found.Account, account
+	if account.Shut, err = host.LookUpShadow(ctx, c.question.name, c.facts.Now); err != nil {
+		unknown("whether the account is locked", err)
+	}
+	shell := found.Shell
+	if shell == "" {
+		shell = "/bin/sh"
+	}
+	if info, err := os.Stat(shell); err != nil {
+		account.ShellFault = "the shell is not there: " + err.Error()
+	} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
+		account.ShellFault = "the shell is no program"
+	}
+}
+
+// server finds what one sshd finds.
+func (c *collector) server(ctx context.Context, said host.Said) explain.Server {
+	settings := said.Users[c.question.name]
+	s := explain.Server{Config: said.Config, Settings: settings, Err: said.Err}
+	var files homes.KeyFiles
+	if settings == nil {
+		if s.Err == nil {
+			s.Err = errors.New("it does not say what it does for him")
+		}
+		files = host.Expand([]string{".ssh/authorized_keys", ".ssh/authorized_keys2"}, c.account)
+	} else {
+		s.Err = nil // he was answered for
+		files = c.sshd.Expand(ctx, settings, c.account)
+		if said.Err != nil {
+			c.facts.Notes = append(c.facts.Notes, "sshd's configuration: "+said.Err.Error())
+		}
+	}
+	lenient, err := c.sshd.TrustsOwnGroups(ctx, said.Config)
+	if s.TrustsOwnGroups = lenient; err != nil {
+		c.facts.Notes = append(c.facts.Notes, "whether a user's own group may write to his key files is not known: "+err.Error())
+	}
+	for _, line := range said.Lines {
+		if line.Keyword == "match" && doctor.ByConnection(strings.Join(line.Values, " ")) && !c.question.from.IsValid() {
+			s.Blocks = append(s.Blocks, strings.Join(line.Values, " "))
+		}
+	}
+	c.files(&s, files)
+	keys := c.keysOf(s)
+	c.command(ctx, &s, keys)
+	c.revoked(ctx, &s, keys)
+	stack := doctor.Stack(c.root, []host.Said{said})
+	s.NoLogin = settings.Text("UsePAM") != "yes" && c.facts.NoLogin == "/etc/nologin" || settings.Text("UsePAM") == "yes" && stack.Asks("account", "pam_nologin")
+	if settings.Text("UsePAM") == "yes" {
+		s.Gate = stack.GateOf(c.account)
+		s.Granted, s.GateErr = c.gate(s.Gate)
+	}
+	if settings.Has("AllowGroups") || settings.Has("DenyGroups") {
+		c.groupNames(ctx)
+	}
+	return s
+}
+
+// files looks at the key files, those too that keyreeve does not keep.
+func (c *collector) files(s *explain.Server, files homes.KeyFiles) {
+	files, err := c.door.Glob(c.account, files)
+	if err != nil {
+		s.Unkept = append(s.Unkept, homes.Unkept{Path: strings.Join(files.Patterns, " "), Why: err.Error()})
+	}
+	for _, u := range files.Unkept {
+		if path.IsAbs(u.Path) && !strings.ContainsAny(u.Path, "%"+homes.GlobCharacters) && homes.CheckPath(u.Path) == nil {
+			files.Paths = append(files.Paths, u.Path)
+			continue
+		}
+		s.Unkept = append(s.Unkept, u)
+	}
+	for _, name := range files.Paths {
+		sight, err := c.door.Sight(c.account, name)
+		s.Files = append(s.Files, explain.File{Name: name, Sight: sight, Err: err})
+	}
+}
+
+// mostKeys bounds the keys that a command is asked about one by one.
+const mostKeys = 64
+
+// keysOf are the keys in question: the one that was named, else those of the registry and of the files.
+func (c *collector) keysOf(s explain.Server) []authkeys.Key {
+	var list []authkeys.Key
+	note := func(k authkeys.Key) {
+		if !k.IsZero() && (c.question.wanted == "" || c.question.wanted == k.Fingerprint()) && !slices.Contains(list, k) && len(list) < mostKeys {
+			list = append(list, k)
+		}
+	}
+	note(c.question.key)
+	for _, k := range c.facts.Registry.Keys {
+		note(k.Key)
+	}
+	for _, file := range s.Files {
+		for _, line := range authkeys.Parse(file.Data) {
+			note(line.Key)
+		}
+	}
+	return list
+}
+
+// command runs AuthorizedKeysCommand as sshd would, for each of the keys where it is told the key.
+func (c *collector) command(ctx context.Context, s *explain.Server, keys []authkeys.Key) {
+	words := s.Settings.Words("AuthorizedKeysCommand")
+	if len(words) == 0 || words[0] == "none" || c.facts.Account == nil {
+		return
+	}
+	run := &explain.Command{Words: words, User: s.Settings.Text("AuthorizedKeysCommandUser"), Answers: make(map[string]explain.Said)}
+	s.Command = run
+	if err := doctor.UnsafeProgram(words[0]); err != nil {
+		run.Fault = words[0] + ": " + err.Error()
+		return
+	}
+	as, err := host.LookUp(ctx, run.User)
+	if err != nil {
+		run.Fault = "AuthorizedKeysCommandUser " + run.User + ": " + err.Error()
+		return
+	}
+	groups, err := c.groups.Of(as.Account)
+	if err != nil {
+		run.Fault = err.Error()
+		return
+	}
+	offered := []host.Offered{{}}
+	if host.TellsKey(words) {
+		offered = nil
+		for _, k := range keys {
+			kind, blob, _ := strings.Cut(k.String(), " ")
+			offered = append(offered, host.Offered{Fingerprint: k.Fingerprint(), Type: kind, Base64: blob})
+		}
+	}
+	for _, key := range offered {
+		var said explain.Said
+		full, err := host.CommandWords(words, c.account, key)
+		if err != nil {
+			run.Fault = err.Error()
+			return
+		}
+		text, err := host.RunAs(ctx, as.Account, groups, full)
+		said.Text, said.Err = []byte(text), err
+		run.Answers[key.Fingerprint] = said
+		if errors.Is(err, context.DeadlineExceeded) {
+			run.Fault = err.Error() // the next one would last as long
+			return
+		}
+	}
+}
+
+// revoked looks at the lists of keys that sshd refuses.
+func (c *collector) revoked(ctx context.Context, s *explain.Server, keys []authkeys.Key) {
+	for _, name := range s.Settings.Words("RevokedKeys") {
+		if name == "none" {
+			continue
+		}
+		file, on, err := doctor.Revoked(ctx, name, keys)
+		r := explain.Revoked{Path: name, Fault: file.Fault, Keys: on}
+		switch {
+		case err != nil:
+			c.facts.Unknown = append(c.facts.Unknown, err.Error())
+		case file.Missing:
+			r.Fault = "it is not there"
+		case file.Damage != "":
+			r.Fault = file.Damage
+		}
+		s.Revoked = append(s.Revoked, r)
+	}
+}
+
+// gate is what the gate would let in.
+func (c *collector) gate(g doctor.Gate) (map[string]bool, error) {
+	if g.Where == "" {
+		return nil, nil
+	}
+	file, err := os.Open(g.File)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // it was read
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	user, found, err := answer.Find(file, info.Size(), c.question.name, c.facts.Now)
+	if err != nil {
+		return nil, err
+	}
+	granted := make(map[string]bool)
+	for _, key := range user.Keys {
+		granted[key.Fingerprint] = found && user.UID == c.account.UID
+	}
+	return granted, nil
+}
+
+// mostGroups bounds the groups of which names are asked.
+const mostGroups = 256
+
+// groupNames are those of the account's groups, for AllowGroups and DenyGroups.
+func (c *collector) groupNames(ctx context.Context) {
+	account := c.facts.Account
+	if account == nil || account.Groups != nil {
+		return
+	}
+	gids, err := c.groups.Of(c.account)
+	gids = append(gids, c.account.GID)
+	for _, gid := range gids[:min(len(gids), mostGroups)] {
+		name, wrong := host.GroupName(ctx, gid)
+		err = errors.Join(err, wrong)
+		account.Groups = append(account.Groups, name)
+	}
+	if err != nil {
+		c.facts.Unknown = append(c.facts.Unknown, "his groups: "+err.Error())
+	}
+}
+
+// ownGroups finds out of which groups that may write on the way to a key file he is the only member.
+func (c *collector) ownGroups(ctx context.Context) {
+	account := c.facts.Account
+	if account == nil {
+		return
+	}
+	for _, s := range c.facts.Servers {
+		for _, file := range s.Files {
+			for _, level := range file.Levels {
+				if _, known := account.Own[level.GID]; known || level.Mode&0o020 == 0 {
+					continue
+				}
+				own, err := host.OwnGroup(ctx, level.GID, c.account)
+				if account.Own[level.GID] = own; err != nil {
+					c.facts.Unknown = append(c.facts.Unknown, fmt.Sprintf("whose the group %d is: %v", level.GID, err))
+				}
+			}
+		}
+	}
+}
