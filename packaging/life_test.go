@@ -58,7 +58,8 @@ const (
 )
 
 // life is that of a package: installed, upgraded while sshd asks it, kept while sshd asks it, removed, purged.
-func life(t *testing.T, b built) {
+func life(b built) {
+	t := b.T
 	testenv.Need(t, "root", "strace")
 	s := system{t, t.TempDir()}
 	for _, path := range []string{"/var/lib/dpkg/status", "/var/lib/dpkg/updates/x", "/var/lib/dpkg/info/x", "/etc/passwd", "/etc/group"} {

@@ -20,16 +20,20 @@ import (
 func TestPackages(t *testing.T) {
 	testenv.Need(t, "packages")
 	b := build(t, tree(t), "v1.2.3")
-	for name, test := range map[string]func(*testing.T, built){
+	for name, test := range map[string]func(built){
 		"reproducible": reproducible, "lintian": lintian, "deb": contents, "rpm": sameInRPM, "manual": manualPages, "version": version, "sbom": bill,
 		"bash": bash, "zsh": zsh, "fish": fish, "life": life,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, b) })
+		t.Run(name, func(t *testing.T) {
+			b.T = t
+			test(b)
+		})
 	}
 }
 
 // built is a tree in which the packages were made.
 type built struct {
+	*testing.T
 	tree, deb, rpm string
 	// root is where the deb was unpacked, and is not installed.
 	root string
@@ -77,7 +81,7 @@ func build(t *testing.T, dir, tag string, env ...string) built {
 		must(t, dir, when, "git", args...)
 	}
 	must(t, dir, append(env, "MAKEFLAGS="), "sh", "-c", "umask ${MASK:-022}; make package")
-	b := built{tree: dir, deb: only(t, dir, "dist/*.deb"), rpm: only(t, dir, "dist/*.rpm"), root: t.TempDir()}
+	b := built{T: t, tree: dir, deb: only(t, dir, "dist/*.deb"), rpm: only(t, dir, "dist/*.rpm"), root: t.TempDir()}
 	must(t, dir, nil, "dpkg-deb", "-x", b.deb, b.root)
 	return b
 }
@@ -92,7 +96,8 @@ func only(t *testing.T, dir, pattern string) string {
 }
 
 // Another folder, another day, another time zone, language and umask give the same bytes.
-func reproducible(t *testing.T, b built) {
+func reproducible(b built) {
+	t := b.T
 	again := tree(t)
 	must(t, again, nil, "sh", "-c", "find . -exec touch -h -d 2001-02-03 {} +")
 	other := build(t, again, "v1.2.3", "TZ=Asia/Kolkata", "LC_ALL=C", "MASK=077", "USER=somebody", "HOSTNAME=elsewhere")
@@ -112,7 +117,8 @@ func read(t *testing.T, path string) []byte {
 	return data
 }
 
-func lintian(t *testing.T, b built) {
+func lintian(b built) {
+	t := b.T
 	testenv.Need(t, "lintian")
 	if out := must(t, "", nil, "lintian", "--allow-root", "--fail-on", "error,warning", b.deb); out != "" {
 		t.Error(out)
@@ -123,7 +129,8 @@ func lintian(t *testing.T, b built) {
 var listing = regexp.MustCompile(`(?m)^(\S+) (\S+) +\d+ \S+ \S+ \.(/\S+)$`)
 
 // What is in the package is root's, and nobody else's to write; sshd asks that of keyreeve-keys, and of every folder above it.
-func contents(t *testing.T, b built) {
+func contents(b built) {
+	t := b.T
 	var files []string
 	for _, m := range listing.FindAllStringSubmatch(must(t, "", nil, "dpkg-deb", "-c", b.deb), -1) {
 		mode, owner, path := m[1], m[2], m[3]
@@ -159,7 +166,8 @@ func contents(t *testing.T, b built) {
 }
 
 // The rpm holds the same files, with the same owners and modes, and can be unpacked.
-func sameInRPM(t *testing.T, b built) {
+func sameInRPM(b built) {
+	t := b.T
 	testenv.Need(t, "rpm", "root")
 	root := t.TempDir()
 	must(t, "", nil, "rpm", "--root", root, "-i", "--nodeps", "--noscripts", b.rpm)

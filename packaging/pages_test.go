@@ -11,7 +11,8 @@ import (
 )
 
 // The pages are clean to both readers of them.
-func manualPages(t *testing.T, b built) {
+func manualPages(b built) {
+	t := b.T
 	testenv.Need(t, "mandoc")
 	pages, err := filepath.Glob(filepath.Join(b.root, "usr/share/man/man?/*.gz"))
 	if err != nil || len(pages) != 4 {
@@ -33,7 +34,8 @@ func manualPages(t *testing.T, b built) {
 }
 
 // The program knows the tag and the commit that it was built of.
-func version(t *testing.T, b built) {
+func version(b built) {
+	t := b.T
 	commit := strings.TrimSpace(must(t, b.tree, nil, "git", "rev-parse", "HEAD"))
 	out := must(t, "", nil, filepath.Join(b.root, "usr/bin/keyreeve"), "version")
 	if want := "keyreeve v1.2.3\ncommit " + commit + " 2026-02-03T04:05:06Z\ngo1."; !strings.HasPrefix(out, want) {
@@ -64,12 +66,17 @@ func TestVersionsAreInOrder(t *testing.T) {
 }
 
 // The bill of materials names every module that the Go linker put into the programs, in its version.
-func bill(t *testing.T, b built) {
+func bill(b built) {
+	t := b.T
 	var got struct {
-		BOMFormat  string
-		Components []struct{ Name, Version, PURL string }
+		Format     string `json:"bomFormat"`
+		Components []struct {
+			Name    string `json:"name"`
+			Version string `json:"version"`
+			PURL    string `json:"purl"`
+		} `json:"components"`
 	}
-	if err := json.Unmarshal(read(t, filepath.Join(b.root, "usr/share/doc/keyreeve/sbom.cdx.json")), &got); err != nil || got.BOMFormat != "CycloneDX" {
+	if err := json.Unmarshal(read(t, filepath.Join(b.root, "usr/share/doc/keyreeve/sbom.cdx.json")), &got); err != nil || got.Format != "CycloneDX" {
 		t.Fatal(got, err)
 	}
 	listed := make(map[string]bool)
@@ -104,7 +111,8 @@ func completes(t *testing.T, b built, file string, shell ...string) {
 	}
 }
 
-func bash(t *testing.T, b built) {
+func bash(b built) {
+	t := b.T
 	testenv.Need(t, "bash-completion")
 	completes(t, b, "usr/share/bash-completion/completions/keyreeve", "bash", "--norc", "-c", `
 		. `+testenv.BashCompletion+`; . "$0"
@@ -114,7 +122,8 @@ func bash(t *testing.T, b built) {
 }
 
 // zsh's own part, which shows what there is to choose, needs a terminal: it says instead what it was given.
-func zsh(t *testing.T, b built) {
+func zsh(b built) {
+	t := b.T
 	testenv.Need(t, "zsh")
 	completes(t, b, "usr/share/zsh/vendor-completions/_keyreeve", "zsh", "-f", "-c", `
 		autoload -U compinit; compinit -u -D
@@ -124,7 +133,8 @@ func zsh(t *testing.T, b built) {
 		_keyreeve`)
 }
 
-func fish(t *testing.T, b built) {
+func fish(b built) {
+	t := b.T
 	testenv.Need(t, "fish")
 	completes(t, b, "usr/share/fish/vendor_completions.d/keyreeve.fish", "fish", "--no-config", "-c", `source $argv[1]; complete -C "keyreeve $argv[2]"`)
 }
