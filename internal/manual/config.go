@@ -27,7 +27,7 @@ var remark = regexp.MustCompile(`^(.*?) {2,}# (.*)$`)
 // parse reads the example: two blanks of indentation are one level, a comment is of the key below it, and an empty line ends what a
 // comment belongs to. before is the comment that belongs to no key.
 func parse(example string) (before []string, entries []entry) {
-	var prose, above []string
+	var prose, names []string
 	lines := strings.Split(example, "\n")
 	for i := 0; i < len(lines); i++ {
 		text := strings.TrimLeft(lines[i], " ")
@@ -41,8 +41,8 @@ func parse(example string) (before []string, entries []entry) {
 		case found == nil:
 			prose = append(prose, strings.TrimPrefix(strings.TrimPrefix(text, "#"), " "))
 		default:
-			above = append(above[:len(found[1])/2], found[3])
-			e := entry{path: strings.Join(above, "."), optional: found[2] != "", value: found[4], prose: prose}
+			names = append(names[:len(found[1])/2], found[3])
+			e := entry{path: strings.Join(names, "."), optional: found[2] != "", value: found[4], prose: prose}
 			prose = nil
 			if behind := remark.FindStringSubmatch(e.value); behind != nil {
 				e.value, e.prose = strings.TrimSpace(behind[1]), append(e.prose, behind[2])
@@ -96,18 +96,23 @@ func Config(name string, example []byte) (string, error) {
 			}
 			b.WriteString(value(word, e.value))
 		}
-		switch above, _, _ := strings.Cut(told, "."); {
+		switch {
 		case len(e.prose) > 0:
 			// A group's comment goes on to be that of its keys, whichever of them have one of their own.
 			if !strings.HasPrefix(e.path, told+".") {
 				told = e.path
 			}
-		case !e.group && (above == told || strings.HasPrefix(e.path, above+".")):
+		case !e.group && (above(e.path) == told || above(e.path) == above(told)):
 			e.prose = []string{fmt.Sprintf("See `%s`.", told)}
 		}
 		b.WriteString(prose(e.prose))
 	}
 	return b.String(), nil
+}
+
+// above is the key that a key stands below.
+func above(path string) string {
+	return path[:max(0, strings.LastIndexByte(path, '.'))]
 }
 
 func value(word, text string) string {
