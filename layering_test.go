@@ -41,6 +41,8 @@ var allowed = map[string][]string{
 	"internal/doctor":    {"authkeys", "internal/answer", "internal/config", "internal/homes", "internal/host", "internal/krl", "internal/statefile"},
 	"internal/explain":   {"authkeys", "policy", "internal/doctor", "internal/homes", "internal/host", "internal/plain"},
 	"internal/demo":      {},
+	"internal/manual":    {"internal/config"},
+	"internal/generate":  {"internal/manual"},
 	"cmd/keyreeve-keys":  {"authkeys", "policy", "internal/answer", "internal/statefile"},
 	"cmd/keyreeve": {
 		"authkeys", "policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",
