@@ -21,6 +21,8 @@ const (
 	lostPause = 5 * time.Second
 	// turnCheck bounds how long a change of the wall clock can delay the end of a registration.
 	turnCheck = time.Minute
+	// beatPeriod is the time between two calls of Beat.
+	beatPeriod = 5 * time.Second
 )
 
 // loop is the state of one Run; only its goroutine touches it.
@@ -52,6 +54,9 @@ type loop struct {
 	failed  map[string]int               // looks of a user that failed in a row
 	swept   bool                         // every home was looked at since the start
 	meter   meter
+	round   round
+	heard   map[string]time.Time // by user: the first event that no look has answered yet
+	pulse   <-chan time.Time
 
 	fetch                   fetch
 	readings                readings
@@ -74,7 +79,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]time.Time),
 		cleaned: make(map[string]homes.Account),
 		notices: newNotices(),
-		meter:   meter{files: make(map[string]int)},
+		meter:   newMeter(), heard: make(map[string]time.Time),
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(), store: stopped(), stored: make(chan error),
 		settling: settling{due: stopped()}, moves: moves{due: stopped()},
 	}
@@ -82,6 +87,11 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	defer close(l.gone)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if l.Beat != nil {
+		pulse := time.NewTicker(beatPeriod)
+		defer pulse.Stop()
+		l.pulse = pulse.C
+	}
 	l.recollect()
 	l.resume()
 	l.startFetch(inner)
@@ -119,6 +129,8 @@ func (l *loop) resetTimers() {
 func (l *loop) step(ctx context.Context) {
 	select {
 	case <-ctx.Done():
+	case <-l.pulse:
+		l.Beat()
 	case user := <-l.Hints:
 		l.hint(user)
 	case user := <-l.again:
@@ -134,6 +146,8 @@ func (l *loop) step(ctx context.Context) {
 			l.settle(f.result)
 			l.account(ctx, f)
 		}
+		l.answered(f)
+		l.round.seen(f.user)
 		l.tellSwept()
 	case result := <-l.fetch.results:
 		l.take(result)
@@ -198,6 +212,7 @@ func (l *loop) step(ctx context.Context) {
 
 func (l *loop) hint(user string) {
 	if user != "" {
+		l.hear(user)
 		l.queue.add(user)
 		return
 	}
@@ -227,6 +242,7 @@ func (l *loop) all() {
 	for _, account := range l.world.Accounts() {
 		l.queue.later(account.Name)
 	}
+	l.beginRound()
 }
 
 // active makes the homes due of users who have a process here: they alone can write through a mapping, of which no

@@ -77,6 +77,10 @@ type Runner struct {
 	Answer func(w *World, end time.Time)
 	// Observe is told whenever the observation has changed, from the loop: it must not wait.
 	Observe func(Observation)
+	// Beat, where it is set, is called every few seconds by the loop, as long as that goes round: it must not wait.
+	Beat func()
+	// Removed, where it is set, is told how long after the event that told of it a line went from a file, from many goroutines.
+	Removed func(after time.Duration)
 
 	reload   chan Settings
 	poke     chan struct{}
