@@ -220,7 +220,9 @@ func (s *service) open() (err error) {
 	s.runner.Server = s.door.Server
 	s.runner.Copies = s.hand.Quarantine.Since
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
-	s.runner.Observe = s.metrics.observe
+	s.runner.Observe, s.runner.Beat, s.runner.Removed = s.metrics.observe, s.metrics.beats, s.metrics.went
+	s.metrics.watches = s.watcher.Len
+	s.metrics.configured(s.config)
 	if err := s.openOutlets(); err != nil {
 		return err
 	}
@@ -256,26 +258,6 @@ func (s *service) openOutlets() error {
 
 func (s *service) close() error {
 	return errors.Join(s.watcher.Close(), s.trail.Close(), s.door.Close(), s.ledger.Close())
-}
-
-// publish keeps the file of metrics, where one is configured, until it is told to end; then it writes the last numbers.
-func (s *service) publish(ctx context.Context) (end func()) {
-	if s.config.Metrics.Textfile == "" {
-		return func() {}
-	}
-	// What is changed while the daemon ends counts too.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.metrics.keep(ctx, s.config.Metrics.Textfile, func(err error) {
-			s.log.Error("the file of metrics could not be written", zap.Error(err))
-		})
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
 }
 
 // notify tells systemd; without systemd it does nothing.

@@ -27,7 +27,8 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "dirsrv" (389 Directory Server), "mount" (this process may mount file systems),
 // "ext4", "xfs" and "btrfs" (it may make and mount one in a file), "overlay" (the kernel has it),
 // "logrotate", "tinycdb", "puttygen", "strace", "journald" (systemd-journald, and that it may run apart from the system's own), "fuse" (/dev/fuse, and that a user
-// may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd), "chromium" (and its chromedriver).
+// may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd), "chromium" (and its chromedriver),
+// "promtool" (Prometheus' own check of metrics, rules and their tests).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
@@ -60,7 +61,7 @@ func lack(tb testing.TB, part string) string {
 		return cmp.Or(lackPrograms("ns-slapd"), lackTemplate())
 	case "mount":
 		return lackMount()
-	case "logrotate", "strace", "puttygen":
+	case "logrotate", "strace", "puttygen", "promtool":
 		return lackPrograms(part)
 	case "ext4", "xfs", "btrfs":
 		return cmp.Or(lackPrograms("mkfs."+part, "mount"), lackMount(), lackLoop(), lackFileSystem(part))
