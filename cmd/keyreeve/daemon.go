@@ -128,6 +128,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	go s.watchMounts(inner)
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
+	defer s.serveMetrics(ctx)()
 	for _, o := range s.outlets {
 		defer o.keep()()
 	}

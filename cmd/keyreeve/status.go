@@ -74,7 +74,7 @@ const (
 func (h health) String() string { return [...]string{"ok", "warning", "critical", "unknown"}[h] }
 
 // MarshalText is the word.
-func (h health) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+func (h health) MarshalText() ([]byte, error) { return []byte(h.String()), nil } //nolint:unparam // encoding.TextMarshaler wants an error
 
 // daemonStatus is what status prints.
 type daemonStatus struct {

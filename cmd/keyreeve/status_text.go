@@ -9,7 +9,7 @@ import (
 
 // summary is the line that a monitoring system shows.
 func (s daemonStatus) summary(out *bufio.Writer) {
-	text := ""
+	var text string
 	switch v := s.Daemon; {
 	case len(s.Problems) > 1:
 		text = fmt.Sprintf("%s (and %d more)", s.Problems[0].Text, len(s.Problems)-1)
