@@ -193,6 +193,7 @@ func (l *loop) step(ctx context.Context) {
 		l.queue.add(p.user)
 	case settings := <-l.reload:
 		l.adopt(ctx, settings)
+	case <-l.alive:
 	}
 }
 
