@@ -212,38 +212,3 @@ func TestRunnerTellsWhenLinesWent(t *testing.T) {
 		d.end()
 	})
 }
-
-// The loop beats as long as it goes round, and no longer.
-func TestRunnerBeats(t *testing.T) {
-	c := newCentre(t)
-	alice := c.account("alice", "")
-	synctest.Test(t, func(t *testing.T) {
-		d := newDaemon(t, c)
-		beats, hang := 0, make(chan struct{})
-		d.runner.Beat = func() { beats++ }
-		d.runner.Answer = func(*enforcer.World, time.Time) { // from the loop
-			if beats > 10 {
-				<-hang
-			}
-		}
-		d.source.set(register(t, nil, onlyA, alice), nil)
-		d.start()
-		time.Sleep(time.Minute + time.Second)
-		if beats != 12 {
-			t.Errorf("%d beats in a minute", beats)
-		}
-		d.source.set(register(t, nil, map[string]string{"alice": lineB}, alice), nil)
-		time.Sleep(4*time.Minute + time.Second) // the refresh comes within
-		before := beats
-		time.Sleep(10 * time.Minute)
-		if beats != before {
-			t.Errorf("a loop that hangs has beaten %d times", beats-before)
-		}
-		close(hang)
-		time.Sleep(time.Minute)
-		if beats <= before {
-			t.Error("a loop that goes on does not beat")
-		}
-		d.end()
-	})
-}

@@ -21,8 +21,6 @@ const (
 	lostPause = 5 * time.Second
 	// turnCheck bounds how long a change of the wall clock can delay the end of a registration.
 	turnCheck = time.Minute
-	// beatPeriod is the time between two calls of Beat.
-	beatPeriod = 5 * time.Second
 )
 
 // loop is the state of one Run; only its goroutine touches it.
@@ -56,7 +54,6 @@ type loop struct {
 	meter   meter
 	round   round
 	heard   map[string]time.Time // by user: the first event that no look has answered yet
-	pulse   <-chan time.Time
 
 	fetch                   fetch
 	readings                readings
@@ -87,11 +84,6 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 	defer close(l.gone)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if l.Beat != nil {
-		pulse := time.NewTicker(beatPeriod)
-		defer pulse.Stop()
-		l.pulse = pulse.C
-	}
 	l.recollect()
 	l.resume()
 	l.startFetch(inner)
@@ -129,8 +121,6 @@ func (l *loop) resetTimers() {
 func (l *loop) step(ctx context.Context) {
 	select {
 	case <-ctx.Done():
-	case <-l.pulse:
-		l.Beat()
 	case user := <-l.Hints:
 		l.hint(user)
 	case user := <-l.again:
@@ -207,6 +197,7 @@ func (l *loop) step(ctx context.Context) {
 		l.queue.add(p.user)
 	case settings := <-l.reload:
 		l.adopt(ctx, settings)
+	case <-l.alive:
 	}
 }
 
