@@ -10,14 +10,13 @@ ifeq ($(shell id -u),0)
 export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd,logrotate,strace,mount,ext4,xfs,btrfs,overlay,journald,systemd,fuse,kdc,dirsrv,tinycdb,puttygen,chromium,promtool
 endif
 
-.PHONY: help build demo test deps check lint race fuzz bench soak notice gate page bench-sshd clean
+.PHONY: help build demo test deps check lint race fuzz bench soak notice gate page bench-sshd package clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
 build: ## build bin/keyreeve, and bin/keyreeve-keys for sshd
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/keyreeve ./cmd/keyreeve
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/keyreeve-keys ./cmd/keyreeve-keys
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags='-s -w' -o bin/ ./cmd/...
 
 demo: build ## show the main job on a throw-away tree (KEEP=1 keeps it)
 	@$(GO) run ./internal/demo -keyreeve bin/keyreeve $(if $(KEEP),-keep)
@@ -65,6 +64,9 @@ page: deps ## the HTML report of 100,000 accounts; prints its size, and how soon
 
 bench-sshd: deps ## what sshd waits for at a login with a hundred thousand users, beside sssd and ldapsearch (packages hyperfine, sssd-ldap)
 	$(GO) test -v -run '^TestFigures$$' -timeout 30m ./cmd/keyreeve-keys -args -figures 100000
+
+package: build ## make the deb and the rpm in dist; the same commit gives the same bytes
+	GO="$(GO)" packaging/build
 
 clean: ## remove what was built
 	rm -rf bin dist

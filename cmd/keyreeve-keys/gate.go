@@ -15,7 +15,7 @@ import (
 
 // gate is the program in sshd's PAM stack (pam_exec(8)), where it says of a session that is about to begin whether it may:
 //
-//	session requisite pam_exec.so quiet type=open_session /usr/libexec/keyreeve-keys --pam
+//	session requisite pam_exec.so quiet type=open_session /usr/libexec/keyreeve/keyreeve-keys --pam
 //
 // It is the one check of the key that was really used, however sshd came by it: sshd names it in SSH_AUTH_INFO_0 (sshd_config(5),
 // ExposeAuthInfo; do_pam_putenv in OpenSSH's session.c), by the time that a session begins.
@@ -56,7 +56,7 @@ func refuse(reason string, key authkeys.Key, format string, args ...any) *refusa
 
 // parseGate takes the words behind --pam.
 func parseGate(args []string) (gate, error) {
-	g := gate{file: defaultFile(), record: "/usr/sbin/keyreeve", patience: recordPatience, syslog: "/dev/log", lookUp: lookUp}
+	g := gate{file: defaultFile(), record: "/usr/bin/keyreeve", patience: recordPatience, syslog: "/dev/log", lookUp: lookUp}
 	for _, arg := range args {
 		flag, value, ok := strings.Cut(arg, "=")
 		if !ok || value == "" {

@@ -1,6 +1,6 @@
 // Keyreeve-keys tells sshd the keys of one user, as its AuthorizedKeysCommand (sshd_config(5)):
 //
-//	AuthorizedKeysCommand /usr/libexec/keyreeve-keys -- %u %U %h %f
+//	AuthorizedKeysCommand /usr/libexec/keyreeve/keyreeve-keys -- %u %U %h %f
 //	AuthorizedKeysCommandUser _keyreeve
 //
 // It reads one file, which keyreeve's daemon replaces whenever an answer changes (package internal/answer), and prints the canonical lines of

@@ -11,7 +11,7 @@ import (
 func TestDoctorTellsOfAlso(t *testing.T) {
 	testenv.Need(t, "root", "sshd")
 	s, examine := hospital(t, `AuthorizedKeysFile none
-AuthorizedKeysCommand /usr/libexec/keyreeve-keys "--also=/home/mallory/keys %%u %%k" -- %u %U %h %f
+AuthorizedKeysCommand /usr/libexec/keyreeve/keyreeve-keys "--also=/home/mallory/keys %%u %%k" -- %u %U %h %f
 AuthorizedKeysCommandUser nobody
 Match User root
 	AuthorizedKeysFile .ssh/authorized_keys
@@ -23,7 +23,7 @@ Match User root
 		t.Errorf("status %d, %s%s", status, text, said)
 	}
 	for _, way := range []string{"auto", "both", "strong"} {
-		if _, text, said := examine("doctor", "--show-config="+way); said != "" || !strings.Contains(text, `AuthorizedKeysCommand /usr/libexec/keyreeve-keys "--also=/home/mallory/keys %%u %%k" -- %u %U %h %f %t %k`+"\n") {
+		if _, text, said := examine("doctor", "--show-config="+way); said != "" || !strings.Contains(text, `AuthorizedKeysCommand /usr/libexec/keyreeve/keyreeve-keys "--also=/home/mallory/keys %%u %%k" -- %u %U %h %f %t %k`+"\n") {
 			t.Errorf("%s: %s%s", way, text, said)
 		}
 	}

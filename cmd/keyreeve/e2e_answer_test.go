@@ -44,7 +44,7 @@ func (d desk) dropIn(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.NewReplacer("/usr/libexec/keyreeve-keys --", d.program+" --file="+d.dir+"/keys.cdb --", "_keyreeve", d.account.Name).Replace(string(text))
+	return strings.NewReplacer("/usr/libexec/keyreeve/keyreeve-keys --", d.program+" --file="+d.dir+"/keys.cdb --", "_keyreeve", d.account.Name).Replace(string(text))
 }
 
 // turnedAway waits until a key is refused.

@@ -40,7 +40,7 @@ func (d desk) gateStack(t *testing.T, s site, flags string) string {
 	if err := os.Symlink(program, link); err != nil {
 		t.Fatal(err)
 	}
-	stack := strings.NewReplacer("/usr/libexec/keyreeve-keys --pam", fmt.Sprintf("%s --pam --file=%s/keys.cdb --record=%s %s", d.program, d.dir, recorder, flags)).Replace(string(text))
+	stack := strings.NewReplacer("/usr/libexec/keyreeve/keyreeve-keys --pam", fmt.Sprintf("%s --pam --file=%s/keys.cdb --record=%s %s", d.program, d.dir, recorder, flags)).Replace(string(text))
 	return "auth required pam_env.so user_readenv=1\nauth required pam_deny.so\naccount required pam_permit.so\n" + stack + "session required pam_env.so user_readenv=1\n"
 }
 

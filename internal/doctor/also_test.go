@@ -111,7 +111,7 @@ func TestDropInKeepsAlso(t *testing.T) {
 		}
 		// sshd reads there what it read before.
 		b := a
-		b.sshd(strings.NewReplacer("/usr/libexec/keyreeve-keys", a.program, "_keyreeve", a.account.Name, "/etc/ssh/authorized_keys", a.path("glass")).Replace(text))
+		b.sshd(strings.NewReplacer("/usr/libexec/keyreeve/keyreeve-keys", a.program, "_keyreeve", a.account.Name, "/etc/ssh/authorized_keys", a.path("glass")).Replace(text))
 		if diff := cmp.Diff([]string{"defeats keys-also"}, codes(b.found())); diff != "" {
 			t.Errorf("%s: %s%s", way, diff, text)
 		}

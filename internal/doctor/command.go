@@ -12,7 +12,7 @@ import (
 
 // command is how the drop-ins have sshd ask keyreeve.
 const (
-	program     = "/usr/libexec/keyreeve-keys"
+	program     = "/usr/libexec/keyreeve/keyreeve-keys"
 	command     = "AuthorizedKeysCommand " + program + " -- " + askWords
 	askWords    = "%u %U %h %f"
 	commandUser = "_keyreeve"

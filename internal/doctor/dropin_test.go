@@ -83,7 +83,7 @@ func TestDropIn(t *testing.T) {
 				facts.Config = c
 				text := facts.DropIn(way)
 				// Program, user and file of keyreeve's are those of this test.
-				text = strings.NewReplacer("/usr/libexec/keyreeve-keys", a.program, "_keyreeve", a.account.Name, "/etc/ssh/authorized_keys", a.path("glass")).Replace(text)
+				text = strings.NewReplacer("/usr/libexec/keyreeve/keyreeve-keys", a.program, "_keyreeve", a.account.Name, "/etc/ssh/authorized_keys", a.path("glass")).Replace(text)
 				a.sshd(text)
 				if said, err := exec.Command(sshd, "-t", "-f", a.path("sshd_config")).CombinedOutput(); err != nil {
 					t.Fatalf("%v: %s\n%s", err, said, text)

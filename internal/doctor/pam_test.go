@@ -56,7 +56,7 @@ func gated(t *testing.T, account testenv.Account, yaml string, stack func(gate s
 
 // gateOf is the gate with the program and the file of a place.
 func gateOf(a asks) string {
-	return strings.ReplaceAll(ourGate(a.T), "/usr/libexec/keyreeve-keys --pam", a.program+" --pam --file="+a.dir+"/keys.cdb")
+	return strings.ReplaceAll(ourGate(a.T), "/usr/libexec/keyreeve/keyreeve-keys --pam", a.program+" --pam --file="+a.dir+"/keys.cdb")
 }
 
 // The gate as configs/pam.d has it, in a stack as Debian has it, is in order; each thing that takes its force from it, or locks out root, is
@@ -85,7 +85,7 @@ func TestChecksOfPAM(t *testing.T) {
 		"actions that ignore":          {own("requisite", "[success=ok default=ignore]"), "", []string{"defeats gate-control etc/pam.d/sshd:4"}},
 		"one that does":                {own("requisite", "[success=ok system_err=ignore default=die]"), "", []string{"defeats gate-control etc/pam.d/sshd:4"}},
 		"no default":                   {own("requisite", "[success=ok]"), "", []string{"defeats gate-control etc/pam.d/sshd:4"}},
-		"--pam behind a word":          {own("--pam", "--record=/usr/sbin/keyreeve --pam"), "", []string{"locks-out gate-words etc/pam.d/sshd:4"}},
+		"--pam behind a word":          {own("--pam", "--record=/usr/bin/keyreeve --pam"), "", []string{"locks-out gate-words etc/pam.d/sshd:4"}},
 		"a word that it does not know": {own("--pam", "--pam --also=/usr/bin/keys"), "", []string{"locks-out gate-words etc/pam.d/sshd:4"}},
 		"all keys":                     {own("--pam", "--pam --allow=publickey"), "", []string{"locks-out gate-words etc/pam.d/sshd:4"}},
 		"user_readenv for logins":      {before("auth required pam_env.so user_readenv=1"), "", []string{"defeats gate-order etc/pam.d/sshd:3"}},
