@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"errors"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/homes"
 )
@@ -27,6 +28,7 @@ type finished struct {
 	watch  error
 	acts   bool       // the look was one that carries plans out
 	taken  []recalled // what was to come back
+	heard  time.Time  // of the event that asked for it; zero if there was none
 }
 
 // dispatch gives waiting users to free workers.
@@ -37,16 +39,22 @@ func (l *loop) dispatch() {
 			return
 		}
 		account, kept := l.world.Account(user)
-		if !kept || !l.rested(user) || l.dog.park(account) {
+		if !kept {
+			delete(l.heard, user)
+		}
+		if !kept || !l.rested(user) || l.park(account) {
 			l.queue.done(user)
+			l.round.seen(user)
 			continue
 		}
 		l.running++
 		under := l.dog.begin(account)
+		under.heard = l.heard[user]
+		delete(l.heard, user)
 		look := l.world.Looker(l.Homes)
 		look.Files, look.Install = l.settings.Files, l.settings.Install
 		look.Patient, look.Clean = l.patient(user), l.cleaned[user] != account
-		f, act, looked := finished{user: user, world: l.world, taken: l.back(user)}, l.present(under), l.settings.Looked
+		f, act, looked := finished{user: user, world: l.world, taken: l.back(user), heard: under.heard}, l.present(under), l.settings.Looked
 		go func() {
 			f.watch = l.Watch(account)
 			if look.Act = act(account); look.Act != nil {
@@ -82,7 +90,11 @@ func (l *loop) present(under *look) func(homes.Account) func(Plan) error {
 			if err := l.Memory.Admit(rules, p); err != nil {
 				return err
 			}
-			return carry(p)
+			err := carry(p)
+			if !under.heard.IsZero() && len(p.Remove) > 0 && (err == nil || errors.Is(err, ErrUntold)) && l.Removed != nil {
+				l.Removed(time.Since(under.heard))
+			}
+			return err
 		}
 	}
 }

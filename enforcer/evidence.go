@@ -15,6 +15,9 @@ import (
 	"github.com/keyreeve/keyreeve/policy"
 )
 
+// ErrNoCopy says that there is no copy in quarantine, and hence no change.
+var ErrNoCopy = errors.New("keep a copy in quarantine")
+
 // evidence keeps the copy of a plan's file. If there is no room for it, and the centre wants removal all the same, the trail says
 // that there is none; any other error stops the change.
 func (e *Enforcer) evidence(p Plan, path string, now time.Time, id string) error {
@@ -106,7 +109,7 @@ func (e *Enforcer) TrimQuarantine() error {
 // what the trail does not take stops the change.
 func (e *Enforcer) keep(path string, c Copy) error {
 	if err := e.Quarantine.store(path, c); err != nil {
-		return fmt.Errorf("keep a copy in quarantine: %w", err)
+		return fmt.Errorf("%w: %w", ErrNoCopy, err)
 	}
 	list, err := e.Quarantine.room(c.User, path)
 	if err != nil {
@@ -115,7 +118,7 @@ func (e *Enforcer) keep(path string, c Copy) error {
 	all, err := e.drop(list)
 	e.Quarantine.gone(list, all)
 	if err != nil {
-		return fmt.Errorf("keep a copy in quarantine: %w", err)
+		return fmt.Errorf("%w: %w", ErrNoCopy, err)
 	}
 	return nil
 }

@@ -174,7 +174,7 @@ func (l *loop) tellStale() {
 }
 
 func (r readings) observe(o *Observation) {
-	o.Reachable, o.Stale = r.reach.OK, r.stale
+	o.Reachable, o.Stale, o.Since, o.Error = r.reach.OK, r.stale, r.reach.Since, r.reach.Error
 	if r.good != nil {
 		o.Registry = r.good.Read
 	}

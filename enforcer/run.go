@@ -52,6 +52,8 @@ type loop struct {
 	failed  map[string]int               // looks of a user that failed in a row
 	swept   bool                         // every home was looked at since the start
 	meter   meter
+	round   round
+	heard   map[string]time.Time // by user: the first event that no look has answered yet
 
 	fetch                   fetch
 	readings                readings
@@ -74,7 +76,7 @@ func (r *Runner) Run(ctx context.Context, settings Settings) error {
 		gone: make(chan struct{}), told: make(map[string][sha256.Size]byte), failed: make(map[string]int), unkept: make(map[homes.Unkept]time.Time),
 		cleaned: make(map[string]homes.Account),
 		notices: newNotices(),
-		meter:   meter{files: make(map[string]int)},
+		meter:   newMeter(), heard: make(map[string]time.Time),
 		refresh: stopped(), sweep: stopped(), due: stopped(), at: stopped(), lost: stopped(), store: stopped(), stored: make(chan error),
 		settling: settling{due: stopped()}, moves: moves{due: stopped()},
 	}
@@ -134,6 +136,8 @@ func (l *loop) step(ctx context.Context) {
 			l.settle(f.result)
 			l.account(ctx, f)
 		}
+		l.answered(f)
+		l.round.seen(f.user)
 		l.tellSwept()
 	case result := <-l.fetch.results:
 		l.take(result)
@@ -193,11 +197,13 @@ func (l *loop) step(ctx context.Context) {
 		l.queue.add(p.user)
 	case settings := <-l.reload:
 		l.adopt(ctx, settings)
+	case <-l.alive:
 	}
 }
 
 func (l *loop) hint(user string) {
 	if user != "" {
+		l.hear(user)
 		l.queue.add(user)
 		return
 	}
@@ -227,6 +233,7 @@ func (l *loop) all() {
 	for _, account := range l.world.Accounts() {
 		l.queue.later(account.Name)
 	}
+	l.beginRound()
 }
 
 // active makes the homes due of users who have a process here: they alone can write through a mapping, of which no

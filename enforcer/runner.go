@@ -77,6 +77,8 @@ type Runner struct {
 	Answer func(w *World, end time.Time)
 	// Observe is told whenever the observation has changed, from the loop: it must not wait.
 	Observe func(Observation)
+	// Removed, where it is set, is told how long after the event that told of it a line went from a file, from many goroutines.
+	Removed func(after time.Duration)
 
 	reload   chan Settings
 	poke     chan struct{}
@@ -85,13 +87,14 @@ type Runner struct {
 	braked   chan struct{}
 	accepted chan struct{}
 	amended  chan struct{}
+	alive    chan struct{}
 }
 
 // NewRunner returns a runner without its fields set, but for one that knows of no exceptions and of nothing that was.
 func NewRunner() *Runner {
 	return &Runner{
 		reload: make(chan Settings), poke: make(chan struct{}, 1), every: make(chan struct{}, 1), excepted: make(chan struct{}, 1), braked: make(chan struct{}, 1),
-		accepted: make(chan struct{}, 1), amended: make(chan struct{}, 1),
+		accepted: make(chan struct{}, 1), amended: make(chan struct{}, 1), alive: make(chan struct{}),
 		Exceptions: func() ([]policy.Exception, error) { return nil, nil }, Memory: Memory{Ledger: NewLedger()},
 	}
 }
@@ -100,6 +103,17 @@ func NewRunner() *Runner {
 func (r *Runner) Reload(ctx context.Context, settings Settings) error {
 	select {
 	case r.reload <- settings:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Alive returns when the loop has taken something up, which shows that it runs, or with ctx. Homes and servers that hang do not hold it up: the
+// loop waits for none of them.
+func (r *Runner) Alive(ctx context.Context) error {
+	select {
+	case r.alive <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -31,6 +31,7 @@ type look struct {
 	silent bool
 	// stale: what it was begun by is no longer so, and it does not act. Its worker asks.
 	stale atomic.Bool
+	heard time.Time // of the event that asked for the look
 }
 
 // watchdog keeps count of looks. It belongs to one goroutine, as the loop's.
@@ -125,12 +126,23 @@ func (w *watchdog) patrol(tell func(user string, look *look)) {
 func (l *loop) patrol() {
 	l.dog.patrol(func(user string, look *look) {
 		l.running--
+		l.meter.silence(user, true)
+		l.round.seen(user)
 		l.Log.Error("home does not answer; it is not looked at until it does",
 			zap.String("user", user), zap.String("home", look.home), zap.String("server", look.serve), zap.Duration("since", time.Since(look.began)))
 		if l.dog.beside[look.serve] == silentBeside && !homes.Local(look.serve) {
 			l.Log.Error("file server does not answer; none of its homes is looked at until one answers", zap.String("server", look.serve))
 		}
 	})
+}
+
+// park is the watchdog's: a user who waits is in a home that does not answer.
+func (l *loop) park(account homes.Account) bool {
+	if !l.dog.park(account) {
+		return false
+	}
+	l.meter.silence(account.Name, true)
+	return true
 }
 
 // comeBack ends a look: its worker is free, unless it lost that one long ago.
@@ -140,8 +152,10 @@ func (l *loop) comeBack(user string) {
 		l.running--
 		return
 	}
+	l.meter.silence(user, false)
 	l.Log.Info("home answers again", zap.String("user", user))
 	for parked := range l.dog.unpark() {
+		l.meter.silence(parked, false)
 		l.queue.later(parked)
 	}
 }

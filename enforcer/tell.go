@@ -37,7 +37,7 @@ func (l *loop) account(ctx context.Context, f finished) {
 	default:
 		l.repeat(ctx, f.user)
 	}
-	l.meter.look(f.user, f.result)
+	l.meter.look(f)
 	if l.tell(f) && !f.acts && f.result.Err == nil {
 		l.exert(ctx, f.user) // as a change would: where nothing is changed, each line of the log is what it costs
 	}

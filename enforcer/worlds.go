@@ -137,6 +137,7 @@ func (l *loop) begin(world *World, among []string) {
 		l.all()
 	}
 	if old == nil {
+		l.beginRound()
 		l.recollectAway()
 		l.Ready()
 		return
@@ -149,7 +150,9 @@ func (l *loop) begin(world *World, among []string) {
 		delete(l.told, user)
 		delete(l.failed, user)
 		delete(l.cleaned, user)
-		l.meter.set(user, 0)
+		delete(l.heard, user)
+		l.meter.forget(user)
+		l.round.seen(user)
 		l.Log.Warn("account left: its home is left alone from now on", zap.String("user", user))
 	}
 }

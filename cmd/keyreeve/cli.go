@@ -19,7 +19,7 @@ import (
 // defaultConfig is the configuration's path unless --config names another.
 const defaultConfig = "/etc/keyreeve/keyreeve.yaml"
 
-// The exit statuses. pending is plan's alone, like that of terraform plan -detailed-exitcode; attention is that of brake status, registry, doctor, check-key and explain.
+// The exit statuses; status has its own. pending is plan's alone, like that of terraform plan -detailed-exitcode; attention is that of brake status, registry, doctor, check-key and explain.
 const (
 	statusOK        = 0
 	statusError     = 1
@@ -78,13 +78,19 @@ func run(ctx context.Context, p process) int {
 		errors.Is(err, errNobodys), errors.Is(err, errNoLogin):
 		return statusAttention
 	}
+	status := statusError
+	if e, ok := errors.AsType[ended](err); ok {
+		if status = e.status; e.error == nil {
+			return status
+		}
+	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		p.say(line)
 	}
 	if h, ok := errors.AsType[hinted](err); ok {
 		p.say("hint: " + h.hint)
 	}
-	return statusError
+	return status
 }
 
 func newRoot(p process) *cobra.Command {
@@ -99,7 +105,7 @@ func newRoot(p process) *cobra.Command {
 	config := root.PersistentFlags().String("config", defaultConfig, "configuration `file`")
 	root.AddCommand(newPlan(p, config), newApply(p, config), newDaemon(p, config), newConfig(p, config), newAudit(p, config),
 		newQuarantine(p, config), newRegistry(p, config), newBrake(p, config), newDoctor(p, config), newCheckKey(p, config),
-		newPolicy(p, config), newExplain(p, config), newReport(p), newVersion(p))
+		newPolicy(p, config), newExplain(p, config), newStatus(p, config), newReport(p), newVersion(p))
 	return root
 }
 

@@ -78,8 +78,10 @@ type service struct {
 	moved  chan struct{}
 	groups *host.Groups
 	modes  atomic.Pointer[modes]
-	warner *enforcer.Warner
-	soon   *forecast
+	// ready is set once systemd was told that the daemon has started, deaf once that could not be told.
+	ready, deaf atomic.Bool
+	warner      *enforcer.Warner
+	soon        *forecast
 	// unlatch ends what the latch of the last configuration does.
 	unlatch context.CancelFunc
 }
@@ -126,15 +128,17 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	if err := watchFile(inner, enforcer.AcceptedPath(registryDir(s.config)), s.runner.Accepted); err != nil {
 		s.log.Warn("acceptances are not watched for: one waits for the refresh", zap.Error(err))
 	}
+	go s.pulse(inner)
 	go s.watchMounts(inner)
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
 	defer s.soon.keep()()
+	defer s.serveMetrics(ctx)()
 	for _, o := range s.outlets {
 		defer o.keep()()
 	}
 	err = s.runner.Run(inner, settings)
-	s.notify(daemon.SdNotifyStopping)
+	s.notify(daemon.SdNotifyStopping + "\nSTATUS=Ending: looks that have begun are waited for")
 	s.log.Info("keyreeve ends")
 	return err
 }
@@ -221,9 +225,14 @@ func (s *service) open() (err error) {
 	s.runner.Watch, s.runner.Unwatch, s.runner.Active = s.watch, s.watcher.Drop, homes.ActiveUIDs
 	s.runner.Server = s.door.Server
 	s.runner.Copies = s.hand.Quarantine.Since
-	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
-	s.runner.Observe = s.metrics.observe
+	s.runner.Ready = func() {
+		s.ready.Store(true)
+		s.notify(daemon.SdNotifyReady + "\nSTATUS=Started: every home is looked at")
+	}
+	s.runner.Observe, s.runner.Removed = s.metrics.observe, s.metrics.went
 	s.soon = newForecast(s.log, s.metrics.foretell)
+	s.metrics.watches = s.watcher.Len
+	s.metrics.configured(s.config)
 	if err := s.openOutlets(); err != nil {
 		return err
 	}
@@ -259,31 +268,4 @@ func (s *service) openOutlets() error {
 
 func (s *service) close() error {
 	return errors.Join(s.watcher.Close(), s.trail.Close(), s.door.Close(), s.ledger.Close())
-}
-
-// publish keeps the file of metrics, where one is configured, until it is told to end; then it writes the last numbers.
-func (s *service) publish(ctx context.Context) (end func()) {
-	if s.config.Metrics.Textfile == "" {
-		return func() {}
-	}
-	// What is changed while the daemon ends counts too.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.metrics.keep(ctx, s.config.Metrics.Textfile, func(err error) {
-			s.log.Error("the file of metrics could not be written", zap.Error(err))
-		})
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
-}
-
-// notify tells systemd; without systemd it does nothing.
-func (s *service) notify(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		s.log.Warn("systemd could not be told", zap.Error(err))
-	}
 }

@@ -1,44 +1,44 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"maps"
-	"path/filepath"
+	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/audit"
-	"github.com/keyreeve/keyreeve/internal/statefile"
+	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/watch"
 	"github.com/keyreeve/keyreeve/ldapsource"
+	"github.com/keyreeve/keyreeve/policy"
 )
 
-// The file is written again when something has changed, though not more often than metricsPause, and every metricsPeriod all
-// the same: how old it is (node_textfile_mtime_seconds) says whether the daemon lives.
-const (
-	metricsPause  = time.Second
-	metricsPeriod = 15 * time.Second
-)
-
-// metrics are the numbers of docs/metrics.md. It is safe for concurrent use.
+// metrics are what is known of the daemon: the numbers of docs/metrics.md and what "keyreeve status" says. It is safe for concurrent use.
 type metrics struct {
-	poke chan struct{}
+	poke    chan struct{}
+	started time.Time
+	// watches is how many directories are watched; nil: none.
+	watches func() int
 
 	mu       sync.Mutex
 	seen     enforcer.Observation
+	beat     time.Time // of the loop
+	config   config.Config
 	changes  map[string]int // by outcome
 	removed  map[string]int // lines by reason
+	removal  histogram      // of the time between an event and the removal that answers it
 	failures int            // of the trail
+	copies   int            // that could not be kept
 	refused  bool           // enforcing does not begin
 	notices  int
 	answer   bool           // the file of answers could not be written
 	deny     bool           // the list of keys that sshd refuses could not
 	denied   int            // keys on that list
 	ways     map[string]int // of noticing, 1 for the present one
-	soon     soonRefused
+	// untold and uncopied are when the trail, or a copy, could not be written; zero where the last one could.
+	untold, uncopied time.Time
+	soon             soonRefused
 }
 
 // soonRefused are people of whom a key works that the rules will refuse soon, those of them without another, and when the first is refused.
@@ -49,9 +49,11 @@ type soonRefused struct {
 
 func newMetrics() *metrics {
 	return &metrics{
-		poke: make(chan struct{}, 1), removed: make(map[string]int),
-		changes: map[string]int{audit.Success: 0, audit.Failure: 0}, // a counter that is there from the start has a rate
-		ways:    make(map[string]int),
+		poke: make(chan struct{}, 1), started: time.Now(),
+		// A counter that is there from the start has a rate.
+		removed: map[string]int{string(policy.ReasonUnregistered): 0, string(policy.ReasonFormer): 0},
+		changes: map[string]int{audit.Success: 0, audit.Failure: 0},
+		removal: newHistogram(), ways: make(map[string]int),
 	}
 }
 
@@ -67,9 +69,26 @@ func (m *metrics) update(change func()) {
 
 func (m *metrics) observe(o enforcer.Observation) { m.update(func() { m.seen = o }) }
 
-// change counts a plan that was carried out, or was not.
-func (m *metrics) change(p enforcer.Plan, err error) {
+// configured takes the configuration that is in force.
+func (m *metrics) configured(c config.Config) { m.update(func() { m.config = c }) }
+
+// beats notes that the loop goes round, which is no news.
+func (m *metrics) beats() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.beat = time.Now()
+}
+
+// change counts a plan that was carried out, or was not. Full says that the last copy found no room.
+func (m *metrics) change(p enforcer.Plan, err error, full bool) {
 	m.update(func() {
+		switch {
+		case errors.Is(err, enforcer.ErrNoCopy):
+			m.copies++
+			m.uncopied = time.Now()
+		case err == nil && len(p.Original) > 0 && !full:
+			m.uncopied = time.Time{}
+		}
 		if err != nil {
 			m.changes[audit.Failure]++
 			return
@@ -80,6 +99,9 @@ func (m *metrics) change(p enforcer.Plan, err error) {
 		}
 	})
 }
+
+// went tells how long after its event a line went.
+func (m *metrics) went(after time.Duration) { m.update(func() { m.removal.add(after.Seconds()) }) }
 
 // refuse says whether enforcing does not begin although it is configured.
 func (m *metrics) refuse(refused bool) { m.update(func() { m.refused = refused }) }
@@ -109,112 +131,47 @@ func (m *metrics) noticing(by ldapsource.Way) {
 	})
 }
 
-// trail counts the failures of a trail.
+// trail counts the failures of a trail, and the copies of which it says that there are none.
 func (m *metrics) trail(write enforcer.Trail) enforcer.Trail {
 	return func(records ...audit.Record) error {
 		err := write(records...)
-		if err != nil {
-			m.update(func() { m.failures++ })
-		}
+		m.update(func() {
+			if m.untold = (time.Time{}); err != nil {
+				m.failures++
+				m.untold = time.Now()
+			}
+			if slices.ContainsFunc(records, func(r audit.Record) bool { return r.Action == audit.KeepCopy && r.Outcome == audit.Failure }) {
+				m.copies++
+				m.uncopied = time.Now()
+			}
+		})
 		return err
 	}
 }
 
-// text is the numbers in Prometheus' text format 0.0.4. The client library would do it too, at the price of protobuf and 2.6 MB
-// in a program that runs as root; these are eight lines of text.
-func (m *metrics) text() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var b strings.Builder
-	family := func(name, kind, help string) {
-		fmt.Fprintf(&b, "# HELP keyreeve_%[1]s %[3]s\n# TYPE keyreeve_%[1]s %[2]s\n", name, kind, help)
+// watched is how many directories are watched, and how many may be; 0 where that is not known.
+func (m *metrics) watched() (count, limit int) {
+	if m.watches != nil {
+		count = m.watches()
 	}
-	single := func(name, kind, help string, value int) {
-		family(name, kind, help)
-		fmt.Fprintf(&b, "keyreeve_%s %d\n", name, value)
-	}
-	labelled := func(name, kind, label, help string, values map[string]int) {
-		family(name, kind, help)
-		for _, value := range slices.Sorted(maps.Keys(values)) {
-			fmt.Fprintf(&b, "keyreeve_%s{%s=%q} %d\n", name, label, value, values[value])
-		}
-	}
-	single("homes", "gauge", "Homes that are kept in line.", m.seen.Homes)
-	single("silent_homes", "gauge", "Homes that do not answer.", m.seen.Silent)
-	single("unresolved_files", "gauge", "Files that may hold an unregistered key and could not be decided or changed.", m.seen.Unresolved)
-	flag := func(name, help string, set bool) {
-		value := 0
-		if set {
-			value = 1
-		}
-		single(name, "gauge", help, value)
-	}
-	flag("brake", "1 if the brake is on: too many people lost a registered key.", m.seen.Braked)
-	single("brake_state_lost_total", "counter", "Times that the file of the brake's state was lost and written anew.", m.seen.BrakeRenewed)
-	flag("enforcing_refused", "1 while enforcing does not begin, since no administrator could log in.", m.refused)
-	single("held_keys", "gauge", "Keys that stay although they are no longer registered, by the brake or because the registry cannot be read.", m.seen.HeldKeys)
-	labelled("changes_total", "counter", "outcome", "Files changed (success) or not (failure).", m.changes)
-	labelled("removed_lines_total", "counter", "reason", "Lines removed from files.", m.removed)
-	single("audit_failures_total", "counter", "Records that could not be written; what they tell of was not done.", m.failures)
-	family("registry_last_success_timestamp_seconds", "gauge", "When the registry was last read whole; 0 before that.")
-	read := 0.0
-	if !m.seen.Registry.IsZero() {
-		read = float64(m.seen.Registry.UnixMilli()) / 1000
-	}
-	fmt.Fprintf(&b, "keyreeve_registry_last_success_timestamp_seconds %.3f\n", read)
-	single("registry_reachable", "gauge", "1 if the last attempt to read the registry succeeded.", number(m.seen.Reachable))
-	single("registry_stale", "gauge", "1 if the last good reading is older than registry.max_stale.", number(m.seen.Stale))
-	single("registry_held", "gauge", "1 if a reading is held because too many people lose something by it.", number(m.seen.Held))
-	single("registry_held_lost_users", "gauge", "Users who are gone, locked or moved by the reading that is held.", m.seen.LostUsers)
-	single("registry_held_lost_keys", "gauge", "People who have lost a key by the reading that is held.", m.seen.LostKeys)
-	flag("answer_failing", "1 while the file by which sshd is answered cannot be written.", m.answer)
-	flag("deny_failing", "1 while the list of keys that sshd refuses cannot be brought up to date.", m.deny)
-	single("deny_keys", "gauge", "Keys on that list.", m.denied)
-	labelled("registry_noticing", "gauge", "way", "1 for the way in which changes in the directory are noticed.", m.ways)
-	single("registry_notices_total", "counter", "Times that somebody's entry may have changed, or anybody's.", m.notices)
-	single("refused_soon_users", "gauge", "People of whom a key works that the rules will refuse within policy.warn.", m.soon.people)
-	single("refused_soon_last_key_users", "gauge", "Those of them who have no other key.", m.soon.alone)
-	first := 0
-	if !m.soon.first.IsZero() {
-		first = int(m.soon.first.Unix())
-	}
-	single("refused_soon_timestamp_seconds", "gauge", "When the first of these keys is refused; 0: there is none.", first)
-	return b.String()
+	limit, _ = watch.Limit()
+	return count, limit
 }
 
-func number(yes bool) int {
-	if yes {
-		return 1
-	}
-	return 0
+// histogram counts values by the least bound that is not below them; the last of the counts has those above all bounds.
+type histogram struct {
+	bounds []float64
+	counts []int
+	sum    float64
 }
 
-// keep writes the file until ctx ends, and once more then. wrong is told of a failure, once until it works again.
-func (m *metrics) keep(ctx context.Context, path string, wrong func(error)) {
-	for failed := false; ; {
-		err := statefile.Publish(filepath.Dir(path), filepath.Base(path), []byte(m.text()), 0o644)
-		if err != nil && !failed {
-			wrong(err)
-		}
-		failed = err != nil
-		if ctx.Err() != nil {
-			return
-		}
-		m.wait(ctx)
-	}
+func newHistogram() histogram {
+	bounds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60}
+	return histogram{bounds: bounds, counts: make([]int, len(bounds)+1)}
 }
 
-// wait returns when the file is due.
-func (m *metrics) wait(ctx context.Context) {
-	period := time.After(metricsPeriod)
-	select {
-	case <-time.After(metricsPause):
-	case <-ctx.Done():
-		return
-	}
-	select {
-	case <-m.poke:
-	case <-period:
-	case <-ctx.Done():
-	}
+func (h *histogram) add(value float64) {
+	at, _ := slices.BinarySearch(h.bounds, value)
+	h.counts[at]++
+	h.sum += value
 }

@@ -101,7 +101,7 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 			s.denied.again()
 		}
 		tell()
-		s.metrics.change(p, err)
+		s.metrics.change(p, err, hand.Quarantine.Full())
 		return err
 	})
 }

@@ -47,7 +47,7 @@ func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
 func fixedKeys(old, now config.Config) (keys []string) {
 	for key, changed := range map[string]bool{
 		"state_dir": now.StateDir != old.StateDir, "runtime_dir": now.RuntimeDir != old.RuntimeDir, "audit.file": now.Audit != old.Audit,
-		"metrics.textfile": now.Metrics != old.Metrics, "answer.dir": now.Answer != old.Answer, "deny": !reflect.DeepEqual(now.Deny, old.Deny), "homes.guard": now.Homes.Guard != old.Homes.Guard,
+		"metrics": now.Metrics != old.Metrics, "answer.dir": now.Answer != old.Answer, "deny": !reflect.DeepEqual(now.Deny, old.Deny), "homes.guard": now.Homes.Guard != old.Homes.Guard,
 	} {
 		if changed {
 			keys = append(keys, key)
@@ -103,6 +103,7 @@ func (s *service) adopt(ctx context.Context, c config.Config) error {
 	s.askSSHD(ctx, sshd, c.Homes, &settings)
 	s.rule(ctx, c, &settings)
 	s.config = c
+	s.metrics.configured(c)
 	s.watchRegistry(ctx, settings.Source) // first, so that no change falls between the reading and the watch
 	return s.runner.Reload(ctx, settings)
 }

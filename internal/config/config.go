@@ -46,7 +46,7 @@ type Config struct {
 	Answer Answer `yaml:"answer"`
 	// Deny is what sshd is told to refuse.
 	Deny Deny `yaml:"deny"`
-	// Metrics are for node_exporter.
+	// Metrics are for Prometheus.
 	Metrics Metrics `yaml:"metrics"`
 	// Doctor is what the centre wants of this host beside keys.
 	Doctor Doctor `yaml:"doctor"`

@@ -239,6 +239,14 @@ func TestErrors(t *testing.T) {
 		"deny unknown":   {small + "deny: {unknown: true}\n", []string{"k.yaml: deny.unknown: there is no list: deny.file is empty"}},
 		"deny":           {small + "deny: {file: list, except: [/a, b]}\n", []string{`k.yaml: deny.file: "list" is not a plain absolute path`, `k.yaml: deny.except[1]: "b" is not`}},
 		"no prom":        {small + "metrics: {textfile: /run/keyreeve.txt}\n", []string{`k.yaml: metrics.textfile: "/run/keyreeve.txt" does not end with .prom`}},
+		"listen name":    {small + "metrics: {listen: \"localhost:9100\"}\n", []string{`k.yaml: metrics.listen: "localhost:9100" is neither`}},
+		"listen all":     {small + "metrics: {listen: \":9100\"}\n", []string{`k.yaml: metrics.listen: ":9100" is neither`}},
+		"listen any":     {small + "metrics: {listen: \"0.0.0.0:9100\"}\n", []string{`k.yaml: metrics.listen: "0.0.0.0:9100" is neither`}},
+		"listen other":   {small + "metrics: {listen: \"127.0.0.2:9100\"}\n", []string{`k.yaml: metrics.listen: "127.0.0.2:9100" is neither`}},
+		"listen mapped":  {small + "metrics: {listen: \"[::ffff:127.0.0.1]:9100\"}\n", []string{`k.yaml: metrics.listen: "[::ffff:127.0.0.1]:9100" is neither`}},
+		"listen zone":    {small + "metrics: {listen: \"[::1%eth0]:9100\"}\n", []string{`k.yaml: metrics.listen: "[::1%eth0]:9100" is neither`}},
+		"listen port":    {small + "metrics: {listen: \"127.0.0.1:0\"}\n", []string{`k.yaml: metrics.listen: "127.0.0.1:0" is neither`}},
+		"listen path":    {small + "metrics: {listen: /run/../metrics.sock, textfile: x.prom}\n", []string{`k.yaml: metrics.textfile: "x.prom"`, `k.yaml: metrics.listen: "/run/../metrics.sock" is not a plain`}},
 		"ldap":           {"registry: {source: ldap}\n", []string{`registry.ldap: base "" is not`, "registry.ldap: no server's URL"}},
 		"canary":         {"registry: {source: ldif, ldif: {path: /r}, canary: {user: x}}\n", []string{"registry.canary: a user and a fingerprint"}},
 		"group mode":     {small + "groups: [{group: a, mode: enforce}, {group: b}]\n", []string{`groups[1].mode: "" is not one of report, warn, enforce`}},
@@ -294,6 +302,15 @@ func TestUnits(t *testing.T) {
 	for _, text := range []string{"", "GiB", "-1", "4GB", "4 GiB", "1KiBMiB", "8388608TiB", "1e3"} {
 		if new(config.Size).UnmarshalText([]byte(text)) == nil {
 			t.Errorf("%q is a size", text)
+		}
+	}
+}
+
+func TestListen(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:9100", "[::1]:9100", "/run/keyreeve/metrics.sock", ""} {
+		c, err := config.Parse("k.yaml", []byte(small+"metrics: {listen: \""+address+"\"}\n"))
+		if err != nil || c.Metrics.Listen != address {
+			t.Errorf("%q: %q, %v", address, c.Metrics.Listen, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -52,17 +53,34 @@ func (d Deny) check() error {
 type Metrics struct {
 	// Textfile is a file in the folder of node_exporter's textfile collector; empty for none.
 	Textfile string `yaml:"textfile"`
+	// Listen is the path of a unix socket, or 127.0.0.1 or [::1] with a port, where they are served by HTTP; empty for nowhere.
+	Listen string `yaml:"listen"`
 }
 
 func (m Metrics) check() error {
-	const at = "metrics.textfile"
+	var textfile, listen error
 	switch {
 	case m.Textfile == "":
-		return nil
 	case !strings.HasSuffix(m.Textfile, ".prom"):
-		return fmt.Errorf("%s: %q does not end with .prom; node_exporter reads no other file", at, m.Textfile)
+		textfile = fmt.Errorf("metrics.textfile: %q does not end with .prom; node_exporter reads no other file", m.Textfile)
+	default:
+		textfile = absolute("metrics.textfile", m.Textfile)
 	}
-	return absolute(at, m.Textfile)
+	switch {
+	case m.Listen == "" || loopback(m.Listen):
+	case strings.HasPrefix(m.Listen, "/"):
+		listen = absolute("metrics.listen", m.Listen)
+	default:
+		listen = fmt.Errorf("metrics.listen: %q is neither the absolute path of a socket nor 127.0.0.1:PORT or [::1]:PORT; to no other address is it served", m.Listen)
+	}
+	return errors.Join(textfile, listen)
+}
+
+// loopback reports whether an address is that of this host alone. A name such as localhost is whatever a name server says.
+func loopback(address string) bool {
+	at, err := netip.ParseAddrPort(address)
+	return err == nil && at.Port() > 0 && at.String() == address &&
+		(at.Addr() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || at.Addr() == netip.IPv6Loopback())
 }
 
 // Doctor is what keyreeve doctor cannot know by itself.

@@ -29,9 +29,9 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "dirsrv" (389 Directory Server), "mount" (this process may mount file systems),
 // "ext4", "xfs" and "btrfs" (it may make and mount one in a file), "overlay" (the kernel has it),
-// "logrotate", "lintian", "rpm", "mandoc", "zsh", "fish", "tinycdb", "puttygen", "strace", "bash-completion", "journald" (systemd-journald, and that it may run apart from the system's own), "fuse" (/dev/fuse, and that a user
+// "logrotate", "lintian", "rpm", "mandoc", "zsh", "fish", "tinycdb", "puttygen", "strace", "bash-completion", "journald" (systemd-journald, and that it may run apart from the system's own), "systemd" (that one may boot in namespaces), "fuse" (/dev/fuse, and that a user
 // may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd), "chromium" (and its chromedriver), "packages" (what Debian packages are made and
-// installed with).
+// installed with), "promtool" (Prometheus' own check of metrics, rules and their tests).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
@@ -64,7 +64,7 @@ func lack(tb testing.TB, part string) string {
 		return cmp.Or(lackPrograms("ns-slapd"), lackTemplate())
 	case "mount":
 		return lackMount()
-	case "logrotate", "strace", "puttygen", "lintian", "rpm", "mandoc", "zsh", "fish":
+	case "logrotate", "strace", "puttygen", "lintian", "rpm", "mandoc", "zsh", "fish", "promtool":
 		return lackPrograms(part)
 	case "packages":
 		return lackPrograms("git", "make", "dpkg", "dpkg-deb", "man")
@@ -79,6 +79,8 @@ func lack(tb testing.TB, part string) string {
 		return cmp.Or(lackMount(), lackFileSystem(part))
 	case "journald":
 		return cmp.Or(lackPrograms("journalctl", "unshare", "nsenter", journald), lackMount())
+	case "systemd":
+		return lackSystemd()
 	case "chromium":
 		return lackPrograms("chromium", "chromedriver")
 	case "tinycdb":

@@ -34,6 +34,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -133,6 +134,19 @@ func (w *Watcher) Len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.dirs)
+}
+
+// Limit is how many watches one user may have, root too (inotify(7)); those of his other programs count.
+func Limit() (int, error) {
+	text, err := os.ReadFile("/proc/sys/fs/inotify/max_user_watches")
+	if err != nil {
+		return 0, fmt.Errorf("watch: %w", err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("watch: fs.inotify.max_user_watches: %w", err)
+	}
+	return n, nil
 }
 
 // Close ends the watches and the channel of hints. It waits for no Set.
