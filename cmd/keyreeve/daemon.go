@@ -80,7 +80,7 @@ type service struct {
 	modes  atomic.Pointer[modes]
 	// ready is set once systemd was told that the daemon has started, deaf once that could not be told.
 	ready, deaf atomic.Bool
-	warner *enforcer.Warner
+	warner      *enforcer.Warner
 	// unlatch ends what the latch of the last configuration does.
 	unlatch context.CancelFunc
 }
