@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"policy":             {"authkeys", "registry", "internal/cow"},
 	"ldapsource":         {"authkeys", "registry", "internal/pasted", "internal/plain", "internal/statefile", "github.com/go-ldap/ldap/v3", "github.com/go-asn1-ber/asn1-ber", "github.com/go-ldap/ldap/v3/gssapi", "github.com/jcmturner/gokrb5/v8/client", "github.com/jcmturner/gokrb5/v8/config", "github.com/jcmturner/gokrb5/v8/crypto", "github.com/jcmturner/gokrb5/v8/gssapi", "github.com/jcmturner/gokrb5/v8/iana/keyusage", "github.com/jcmturner/gokrb5/v8/keytab"},
 	"report":             {"authkeys", "registry", "policy", "enforcer", "internal/homes", "internal/plain"},
-	"enforcer":           {"authkeys", "registry", "policy", "internal/answer", "internal/homes", "internal/audit", "internal/statefile", "go.uber.org/zap"},
+	"enforcer":           {"authkeys", "registry", "policy", "internal/answer", "internal/homes", "internal/audit", "internal/plain", "internal/statefile", "go.uber.org/zap"},
 	"internal/homes":     {"golang.org/x/sys/unix"},
 	"internal/host":      {"internal/homes", "internal/plain"},
 	"internal/watch":     {"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix"},

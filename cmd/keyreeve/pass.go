@@ -165,6 +165,7 @@ func choose(world *enforcer.World, users []string) ([]homes.Account, error) {
 func (one *pass) looker() enforcer.Looker {
 	look := one.world.Looker(one.door)
 	look.Files, look.Install, look.Server = keyFiles{one.sshd, one.door}.of, one.settings.Install, one.door.Server
+	look.Note = one.settings.Note.At(one.now())
 	return look
 }
 
