@@ -20,7 +20,7 @@ import (
 const noteMark = "# keyreeve: "
 
 // noteDay is the day of the notes in these tests.
-var noteDay = time.Date(2026, 11, 26, 23, 59, 0, 0, time.FixedZone("", 3600))
+var noteDay = time.Date(2026, 11, 27, 0, 30, 0, 0, time.FixedZone("", 3600))
 
 func noteRules() enforcer.NoteRules {
 	return enforcer.NoteRules{Write: true, Text: []string{"Schlüssel: https://keys.example.org/"}, Keep: 30 * 24 * time.Hour}
@@ -77,6 +77,7 @@ func TestNoteComesAndGoes(t *testing.T) {
 		"one that is 30 days old stays":          {oldNote("2026-10-27") + clean, "", oldNote("2026-10-27") + clean},
 		"one that is older goes":                 {"# mine\n" + oldNote("2026-10-26") + clean, "", "# mine\n" + clean},
 		"not beside a newer one":                 {oldNote("2026-10-26") + clean + oldNote("2026-11-26"), "", oldNote("2026-10-26") + clean + oldNote("2026-11-26")},
+		"nor before one":                         {oldNote("2026-11-26") + clean + oldNote("2026-10-26"), "", oldNote("2026-11-26") + clean + oldNote("2026-10-26")},
 		"one of the future is a comment":         {oldNote("2099-01-01") + clean, "", oldNote("2099-01-01") + clean},
 		"so is one without a day":                {half[1] + clean, "", half[1] + clean},
 		"and a day that is none":                 {oldNote("2026-02-31") + clean, "", oldNote("2026-02-31") + clean},

@@ -79,8 +79,11 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 		ctx, s.unlatch = context.WithCancel(ctx)
 		m.latch = s.newLatch(ctx, m, *settings)
 	}
-	if m.latch != nil {
-		settings.Entered = m.latch.enter
+	settings.Entered = func(w *enforcer.World) {
+		s.world.Store(w)
+		if m.latch != nil {
+			m.latch.enter(w)
+		}
 	}
 	s.modes.Store(m)
 	settings.Looked = func(result enforcer.Result) {
@@ -97,6 +100,7 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 		if s.strangers != nil && s.strangers.note(p, time.Now()) {
 			s.denied.again()
 		}
+		s.tellers.note(p, err, c.Notify.Text, s.world.Load().Snapshot)
 		tell()
 		s.metrics.change(p, err)
 		return err

@@ -36,7 +36,7 @@ type Mail struct {
 }
 
 func defaultNotify() Notify {
-	return Notify{Text: []string{}, Keep: Age(30 * day), Exec: []string{}, User: "_keyreeve", Every: time.Hour, Timeout: 10 * time.Second}
+	return Notify{Text: []string{}, Keep: Age(30 * day), Exec: []string{}, User: "_keyreeve-notify", Every: time.Hour, Timeout: 10 * time.Second}
 }
 
 // The bounds of the text. Lines of a note have 76 characters, of which its mark takes 12.
