@@ -196,6 +196,9 @@ func (p Plan) Summary() string {
 		return "nothing to do"
 	}
 	text := fmt.Sprintf("%d lines removed, %d rewritten, %d added, %d kept", len(p.Remove), len(p.Rewrite), len(p.Add)+len(p.Back), len(p.Keep))
+	if p.Noted {
+		text += "; its user is told at the top"
+	}
 	if p.Whole.Reason != "" {
 		text += fmt.Sprintf("; %s: %s", p.Whole.Reason, p.Whole.Detail)
 	}

@@ -54,11 +54,13 @@ func (l *loop) dispatch() {
 		look := l.world.Looker(l.Homes)
 		look.Files, look.Install = l.settings.Files, l.settings.Install
 		look.Patient, look.Clean = l.patient(user), l.cleaned[user] != account
+		note := l.settings.Note
 		f, act, looked := finished{user: user, world: l.world, taken: l.back(user), heard: under.heard}, l.present(under), l.settings.Looked
 		go func() {
 			f.watch = l.Watch(account)
 			if look.Act = act(account); look.Act != nil {
-				f.acts, look.Bring = true, byFile(f.taken) // a look that changes nothing brings nothing back
+				// A look that changes nothing brings nothing back, and would have another day to tell of each day.
+				f.acts, look.Bring, look.Note = true, byFile(f.taken), note.At(time.Now())
 			}
 			f.result = look.Look(account)
 			if !f.acts && looked != nil {

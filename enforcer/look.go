@@ -48,6 +48,8 @@ type Looker struct {
 	Files func(homes.Account) (homes.KeyFiles, error)
 	// Install asks for a line for every granted key in the first of the files.
 	Install bool
+	// Note is what users are told at the top of their files.
+	Note Note
 	// Act is called with every plan that has a change. Nil looks only.
 	Act func(Plan) error
 	// Clean removes what a crash left beside the files, if there is an Act: for the first look of a run.
@@ -102,7 +104,7 @@ func (l Looker) Look(account homes.Account) Result {
 	}
 	for i, name := range files.Paths {
 		in := Input{
-			Account: account, Name: name, Grants: l.Grants, Install: l.Install && i == 0, Bring: l.Bring[name], Others: slices.Concat(files.Paths[:i], files.Paths[i+1:]),
+			Account: account, Name: name, Grants: l.Grants, Install: l.Install && i == 0, Note: l.Note, Bring: l.Bring[name], Others: slices.Concat(files.Paths[:i], files.Paths[i+1:]),
 			Second: slices.ContainsFunc(files.Paths[:i], func(other string) bool { return path.Dir(other) == path.Dir(name) }),
 		}
 		if len(in.Bring) > 0 {

@@ -58,6 +58,8 @@ type Input struct {
 	Bring []authkeys.Line
 	// Restored is the copy that an administrator wants them from: they come back into a file that is missing too.
 	Restored string
+	// Note is what the user is told at the top of the file.
+	Note Note
 }
 
 // Decision is what a plan makes of one line.
@@ -88,6 +90,8 @@ type Plan struct {
 	// After is the exact content that the file is to have; it counts only if Change is set.
 	After  []byte
 	Change bool
+	// Noted is set when a note for the user stands at the top of After.
+	Noted bool
 	// Seize asks to put the file aside, whatever version of it is there. A plan is made without it; it is set when the
 	// file did not keep still for its plan to be carried out.
 	Seize bool
@@ -141,6 +145,7 @@ func MakePlan(in Input) Plan {
 		p.Unresolved = fmt.Sprintf("unknown state %d of the file", in.File.State)
 	}
 	p.bound(in)
+	p.note(in)
 	if p.Change && in.File.Barred != homes.Free {
 		p.Change, p.Unresolved = false, "it has to be changed, but "+in.File.Barred.String()
 	}

@@ -27,6 +27,8 @@ type Settings struct {
 	// Files lists the files that sshd reads for an account, as for a Looker.
 	Files   func(homes.Account) (homes.KeyFiles, error)
 	Install bool
+	// Note says what users are told at the top of their files.
+	Note NoteRules
 	// Brake says how many people may lose registered keys in what time.
 	Brake Brake
 	// Act gives what carries out the plans of an account, or nil for one that is only looked at. It is asked in each look, from

@@ -114,6 +114,9 @@ func textPlan(out *page, p enforcer.Plan, r Report) {
 		textLine(out, green, fmt.Sprintf("  + %-18s", "granted"), g.Line())
 	}
 	out.more(len(p.Add), out.each)
+	if p.Noted {
+		out.fold(green, "  + note               the user is told at the top of the file", "", "      ")
+	}
 	fmt.Fprintln(out)
 }
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -71,7 +70,7 @@ func startOther(r request) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, err := safe(words[0])
+	path, err := statefile.Program(words[0])
 	if err != nil {
 		return nil, err
 	}
@@ -92,23 +91,6 @@ func startOther(r request) (*child, error) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	}()
 	return c, nil
-}
-
-// safe gives the path of a program that nobody but root could change, as sshd has it for its own command (safe_path in OpenSSH's misc.c). It is without
-// links: whose directory has a link could turn it before the program is run.
-func safe(path string) (string, error) {
-	if !filepath.IsAbs(path) {
-		return "", fmt.Errorf("%q is not an absolute path", path)
-	}
-	target, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return "", err
-	}
-	at, _, err := statefile.Exposed(target)
-	if err == nil && at != "" {
-		err = fmt.Errorf("%s: somebody other than root could change %s", path, at)
-	}
-	return target, err
 }
 
 // foreign gives the canonical lines of those keys of another program that may let the user in. What the file says of a key stands above that:

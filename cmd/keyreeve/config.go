@@ -60,7 +60,8 @@ func newConfig(p process, path *string) *cobra.Command {
 
 // checkNamed looks at the files that the configuration names, as the daemon would.
 func checkNamed(c config.Config) error {
-	wrong := []error{readRegistry(c.Registry), newSSHD(c.Homes.SSHD).Check()}
+	_, err := channelsOf(c.Notify)
+	wrong := []error{readRegistry(c.Registry), newSSHD(c.Homes.SSHD).Check(), err}
 	if c.Metrics.Textfile != "" {
 		if info, err := os.Stat(filepath.Dir(c.Metrics.Textfile)); err != nil {
 			wrong = append(wrong, fmt.Errorf("metrics.textfile: the folder: %w", err))

@@ -64,6 +64,9 @@ type service struct {
 	outlets   []*outlet
 	denied    *outlet
 	strangers *strangers
+	// tellers tell users what was removed; world is what counts, whose registry has their addresses.
+	tellers tellers
+	world   atomic.Pointer[enforcer.World]
 	// exceptions is read again by the runner.
 	exceptions *enforcer.Exceptions
 	// ledger is the lock of the ledger's file.
@@ -100,6 +103,11 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	told, err := channelsOf(s.config.Notify)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	s.tellers = newTellers(told, s.config.Notify.Every, s.tellTrouble)
 	s.policy = settings.Policy
 	lock, err := s.lock()
 	if err != nil {
@@ -134,6 +142,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	defer s.publish(ctx)()
 	defer s.soon.keep()()
 	defer s.serveMetrics(ctx)()
+	defer s.tell(ctx)()
 	for _, o := range s.outlets {
 		defer o.keep()()
 	}

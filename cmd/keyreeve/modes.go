@@ -80,6 +80,7 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 		m.latch = s.newLatch(ctx, m, *settings)
 	}
 	settings.Entered = func(world *enforcer.World) {
+		s.world.Store(world)
 		if m.latch != nil {
 			m.latch.enter(world)
 		}
@@ -100,6 +101,7 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 		if s.strangers != nil && s.strangers.note(p, time.Now()) {
 			s.denied.again()
 		}
+		s.tellers.note(p, err, c.Notify.Text, s.world.Load().Snapshot)
 		tell()
 		s.metrics.change(p, err, hand.Quarantine.Full())
 		return err

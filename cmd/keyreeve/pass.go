@@ -171,6 +171,7 @@ func (one *pass) looker() enforcer.Looker {
 	if len(one.privateDirs) > 0 {
 		look.Private = enforcer.PrivateKeys(one.door, one.privateDirs)
 	}
+	look.Note = one.settings.Note.At(one.now())
 	return look
 }
 

@@ -125,6 +125,10 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return err
 	}
 	one.memory.Hand = hand
+	tell, err := one.tellers(p)
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", path, err), trail.Close())
+	}
 	if one.memory.Past != nil {
 		if err := hand.Expect(one.memory.Brakes, *one.memory.Past); err != nil {
 			return errors.Join(err, trail.Close())
@@ -135,7 +139,8 @@ func apply(ctx context.Context, p process, path string, users []string) (err err
 		return errors.Join(err, trail.Close())
 	}
 	trimmed := hand.TrimQuarantine()
-	r, err := one.run(ctx, one.modes.act(one.act(hand)))
+	r, err := one.run(ctx, one.modes.act(one.telling(tell, one.act(hand))))
+	tell.last(ctx, p)
 	p.warnOf(hand.Quarantine)
 	return errors.Join(trimmed, err, one.memory.Ledger.Save(), report.Text(p.Stdout, r, colored(p.Stdout)), one.verdict(r, false), trail.Close())
 }

@@ -93,6 +93,11 @@ func (s *service) adopt(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
+	told, err := channelsOf(c.Notify)
+	if err != nil {
+		return err
+	}
+	s.tellers.set(told, c.Notify.Every)
 	s.tellOptions(settings.Policy)
 	settings.Policy.Remember(s.policy)
 	s.policy = settings.Policy

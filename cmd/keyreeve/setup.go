@@ -38,6 +38,7 @@ func compile(ctx context.Context, c config.Config, sshd *host.SSHD, left func(se
 		Source: source, SourceID: sourceID(c.Registry), Policy: rules,
 		Scope:    enforcer.Scope{MinUID: c.Homes.MinUID, Include: c.Homes.Include, Lookup: lookup, Local: localAccounts},
 		Install:  c.Homes.Install == config.InstallAll,
+		Note:     enforcer.NoteRules{Write: c.Notify.Note, Text: c.Notify.Text, Keep: time.Duration(c.Notify.Keep)},
 		Brake:    enforcer.Brake{People: c.Brake.People, Window: c.Brake.Window},
 		Hold:     enforcer.Hold{Percent: c.Registry.Hold.Percent, Least: c.Registry.Hold.Least},
 		MaxStale: time.Duration(c.Registry.MaxStale), Refuse: c.Registry.Stale == config.Refuse,

@@ -46,6 +46,8 @@ type Config struct {
 	Answer Answer `yaml:"answer"`
 	// Deny is what sshd is told to refuse.
 	Deny Deny `yaml:"deny"`
+	// Notify is how users are told of what was removed from their files.
+	Notify Notify `yaml:"notify"`
 	// Metrics are for Prometheus.
 	Metrics Metrics `yaml:"metrics"`
 	// Doctor is what the centre wants of this host beside keys.
@@ -137,6 +139,7 @@ func Default() Config {
 		RuntimeDir: "/run/keyreeve",
 		Audit:      Audit{File: "/var/log/keyreeve/audit.jsonl"},
 		Deny:       Deny{Except: []string{}},
+		Notify:     defaultNotify(),
 		Doctor:     Doctor{Passwords: Allow},
 
 		PrivateKeys: PrivateKeys{Action: Report, Dirs: []string{".ssh"}},
@@ -183,7 +186,7 @@ func (c Config) check() error {
 		c.bounds(),
 		absolute("runtime_dir", c.RuntimeDir),
 		absolute("audit.file", c.Audit.File),
-		c.Answer.check(), c.Deny.check(), c.Metrics.check(),
+		c.Answer.check(), c.Deny.check(), c.Notify.check(), c.Metrics.check(),
 		oneOf("doctor.passwords", c.Doctor.Passwords, Allow, Forbid),
 		c.PrivateKeys.check(),
 	)

@@ -202,6 +202,9 @@ type File struct {
 	// Busy: somebody has the file open for writing. False may also mean that it
 	// could not be found out; a file server may say true without cause.
 	Busy bool
+	// Room is how many bytes of content a Regular file has blocks for; on a full disk there are no more. Zero may also mean that the
+	// file system does not tell.
+	Room uint64
 	// Barred is why a Replace would fail, whoever asks for it; Free as a rule.
 	Barred Bar
 

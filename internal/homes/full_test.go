@@ -21,6 +21,31 @@ func TestFullDiskOverwritesInPlace(t *testing.T) {
 	}
 }
 
+// A full disk takes as much in the file's place as its Room says, and the file does not go aside.
+func TestRoomOnAFullDisk(t *testing.T) {
+	for title, disk := range map[string]func(*testing.T) *home{
+		"tmpfs": func(t *testing.T) *home { t.Helper(); return small(t) },
+		"ext4":  func(t *testing.T) *home { t.Helper(); return ext4(t, "-N", "256") },
+	} {
+		t.Run(title, func(t *testing.T) {
+			h := disk(t)
+			h.mkdir(h.path(".ssh"), 0o700, testUID)
+			h.write(h.keys(), bad+good, 0o600, testUID)
+			h.fill()
+			file := h.expect(Regular)
+			if file.Room < uint64(len(bad+good)) {
+				t.Fatalf("there is room for %d bytes", file.Room)
+			}
+			after := good + "#" + strings.Repeat(".", int(file.Room)-len(good)-2) + "\n"
+			h.must(h.door.Replace(h.Account, keyPath, file.Version, []byte(after)))
+			if now := h.expect(Regular); string(now.Data) != after {
+				t.Errorf("%d bytes became %d", len(after), len(now.Data))
+			}
+			h.noMark()
+		})
+	}
+}
+
 // overwritten wants the content to be right without room for a new file, and the
 // file as it should be with it.
 func (h *home) overwritten() {

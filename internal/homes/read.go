@@ -161,7 +161,7 @@ func (f *File) load(at handle, p *place) error {
 				f.State, f.Detail = Oversize, fmt.Sprintf("%d bytes", after.size)
 			}
 			f.Version = Version{link: p.link.identity(), ssh: p.dir.identity(), file: after}
-			f.Busy = busy(fd)
+			f.Busy, f.Room = busy(fd), room(fd)
 			return nil
 		}
 	}

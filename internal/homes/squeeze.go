@@ -149,9 +149,14 @@ func (j *job) fits(fd int, full bool) bool {
 	if !full {
 		return true
 	}
+	return now.single && room(fd) >= max(now.size, uint64(len(j.after)))
+}
+
+// room is how many bytes the blocks of an open file hold; their unit is always 512 bytes (stat(3type)).
+func room(fd int) uint64 {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return false
+		return 0
 	}
-	return now.single && uint64(max(st.Blocks, 0))*512 >= max(now.size, uint64(len(j.after)))
+	return uint64(max(st.Blocks, 0)) * 512
 }

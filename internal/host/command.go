@@ -45,7 +45,7 @@ func RunAs(ctx context.Context, account homes.Account, groups []int, words []str
 		err = fmt.Errorf("no answer within %v: %w", patience, ctx.Err())
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w%s", words[0], err, prefixed(": ", plain.Cut(complaint(said), maxSaid)))
+		return "", fmt.Errorf("%s: %w%s", words[0], err, prefixed(": ", plain.Cut(oneLine(said.text.String()), maxSaid)))
 	}
 	return out.text.String(), nil
 }

@@ -13,7 +13,8 @@
 // arguments of the package's own, and with bounds on its time and its output. A
 // user's name is the only foreign text among the arguments, and it never stands at
 // the beginning of one but for a name that homes.Account.Check has admitted, which
-// begins with a letter. It is the only package that runs programs.
+// begins with a letter. It is the only package that runs programs. A [Hook] is
+// one of the administrator's, which has no rights of root's.
 //
 // # Limits
 //
@@ -96,14 +97,9 @@ func runFed(ctx context.Context, input, program string, args ...string) (stdout,
 		err = fmt.Errorf("no answer within %v: %w", patience, ctx.Err())
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("%s %s: %w%s", program, args[0], err, prefixed(": ", plain.Cut(complaint(said), maxSaid)))
+		return "", "", fmt.Errorf("%s %s: %w%s", program, args[0], err, prefixed(": ", plain.Cut(oneLine(said.text.String()), maxSaid)))
 	}
 	return out.text.String(), said.text.String(), nil
-}
-
-// complaint is what a program said of its failure, on one line.
-func complaint(said bounded) string {
-	return strings.Join(strings.FieldsFunc(said.text.String(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
 func prefixed(prefix, text string) string {

@@ -72,6 +72,23 @@ func Exposed(path string) (name string, info fs.FileInfo, err error) {
 	}
 }
 
+// Program gives the path of a program that nobody but root could change, as sshd has it for its own command (safe_path in OpenSSH's misc.c). It is without
+// links: whose directory has a link could turn it before the program is run.
+func Program(path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("%q is not an absolute path", path)
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	at, _, err := Exposed(target)
+	if err == nil && at != "" {
+		err = fmt.Errorf("%s: somebody other than root could change %s", path, at)
+	}
+	return target, err
+}
+
 // Owner is who owns a file; -1 is not known.
 func Owner(info fs.FileInfo) (uid, gid int) {
 	stat, ok := info.Sys().(*syscall.Stat_t)

@@ -1,0 +1,112 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/keyreeve/keyreeve/internal/plain"
+	"github.com/keyreeve/keyreeve/internal/statefile"
+)
+
+// Hook is a program of the administrator's that is told something on its stdin. It has none of this process' environment and files, a process group of its
+// own, which is ended with it, and no rights of root's: what it is told comes from users.
+type Hook struct {
+	// Words are its absolute path and its arguments.
+	Words []string
+	// UID and GID are whose rights it has, with no other group, where this process is root's. Else it has those of this process.
+	UID, GID int
+	// Patience is how long it may take.
+	Patience time.Duration
+}
+
+// Check is an error where the program is not to be run: it, or what is above it, is not root's alone, or it cannot be run at all.
+func (h Hook) Check() error {
+	path, err := statefile.Program(h.Words[0])
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err != nil {
+		return err
+	} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
+		return fmt.Errorf("%s: is no program", path)
+	}
+	return nil
+}
+
+// Run has the program read a text, and returns when it has ended. It is checked each time. The error says how it ended, or with what it complained.
+func (h Hook) Run(ctx context.Context, text []byte) error {
+	if err := h.Check(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, h.Words[0], h.Words[1:]...) //nolint:gosec // root's own program, without a shell
+	cmd.Dir, cmd.Env = "/", []string{"LC_ALL=C", "PATH=" + searchPath}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(h.UID), Gid: uint32(h.GID)} //nolint:gosec // ids of an account
+	}
+	cmd.WaitDelay = time.Second // a child of the program may hold the pipes open
+	cmd.Cancel = func() error { return h.end(cmd.Process.Pid) }
+	cmd.Stdin = bytes.NewReader(text)
+	var said bounded
+	cmd.Stderr = &said
+	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = h.end(cmd.Process.Pid) // what it has left behind; as a rule nothing
+	}
+	switch {
+	case errors.Is(err, exec.ErrWaitDelay):
+		err = nil
+	case ctx.Err() != nil:
+		err = fmt.Errorf("it has not ended within %v: %w", h.Patience, ctx.Err())
+	case said.over:
+		err = errTooMuch
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w%s", h.Words[0], err, prefixed(": ", plain.Cut(oneLine(said.text.String()), maxSaid)))
+	}
+	return nil
+}
+
+// end ends a process group with the rights of its user: root without CAP_KILL, as in the unit, may end no process of another's (kill(2)).
+func (h Hook) end(group int) error {
+	if os.Geteuid() != 0 {
+		return syscall.Kill(-group, syscall.SIGKILL)
+	}
+	return aside(func() error {
+		// The kernel's call changes this thread alone, syscall.Setresuid would change all (setresuid(2), "C library/kernel differences").
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, ^uintptr(0), uintptr(h.UID), ^uintptr(0)); errno != 0 {
+			return errno
+		}
+		return syscall.Kill(-group, syscall.SIGKILL)
+	})
+}
+
+// aside runs fn on a thread that ends with it, and that is never the first one, which could not end.
+func aside(fn func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if syscall.Gettid() == os.Getpid() {
+			result <- aside(fn) // on another one, since this goroutine holds the first
+			runtime.UnlockOSThread()
+			return
+		}
+		result <- fn()
+	}()
+	return <-result
+}
+
+// oneLine puts the lines of a complaint behind each other.
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
