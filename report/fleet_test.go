@@ -114,11 +114,11 @@ func supposed(t *testing.T) string {
 // Whoever merges reports of what is supposed is told so in each form, also where only some suppose it.
 func TestFleetOfWhatIsSupposed(t *testing.T) {
 	is, both := fleetOf(t, county(t)...), fleetOf(t, append(county(t), supposed(t))...)
-	for name, print := range map[string]func(io.Writer, *report.Fleet) error{
+	for name, write := range map[string]func(io.Writer, *report.Fleet) error{
 		"text": func(w io.Writer, f *report.Fleet) error { return report.FleetText(w, f, false) }, "csv": report.FleetCSV, "json": report.FleetJSON, "html": report.FleetHTML,
 	} {
 		var without, with bytes.Buffer
-		if err := errors.Join(print(&without, is), print(&with, both)); err != nil {
+		if err := errors.Join(write(&without, is), write(&with, both)); err != nil {
 			t.Fatal(err)
 		}
 		const what = `by the rules of other\u202e.yaml, at 2027-01-01T00:00:00Z`
