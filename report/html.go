@@ -74,7 +74,7 @@ func pageOf(r Report) htmlPage {
 	rows := htmlRows(r, d)
 	p := htmlPage{
 		Brand: "keyreeve · plan, nothing was changed", Title: "What would change", Where: "File", Facts: factsOf(r, d.Counts.Modes), Sums: sumsOf(r, d.Counts),
-		Alerts: alertsOf(r), Cards: cardsOf(r, d, rows), First: slices.Concat(supposedOf(r), []htmlTable{lockoutsOf(r, d), openOf(r, d)}, filled(clusterOf(d), privateOf(d))),
+		Alerts: alertsOf(r), Cards: cardsOf(r, d, rows), First: slices.Concat(supposedOf(r), []htmlTable{lockoutsOf(r, d), openOf(r, d)}, filled(soonOf(r), clusterOf(d), privateOf(d))),
 		Charts: chartsOf(r, d), Sides: sidesOf(r, d),
 	}
 	if r.Applied {

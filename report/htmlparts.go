@@ -131,12 +131,17 @@ func (t htmlTable) bounded() htmlTable {
 // peopleTable lists people by the keys that they lose, or will.
 func peopleTable(id, title string, people []Person) htmlTable {
 	t := htmlTable{ID: id, Title: title, Heads: []string{"User", "Mail", "Other keys", "Reason", "Key", "Detail"}}
-	for _, p := range people {
+	for _, p := range alonest(people) {
 		for _, d := range p.Keys {
 			t.Rows = append(t.Rows, []string{plain.Text(p.User), plain.Text(p.Mail), number(p.Others), string(d.Reason), d.Key.Fingerprint(), plain.Text(d.Detail)})
 		}
 	}
 	return t
+}
+
+// told says how many people they are, at the head of a peopleTable.
+func told(people []Person) string {
+	return number(len(people)) + " people, " + number(alone(people)) + " with no other key."
 }
 
 // supposedOf is about a report of what is supposed.
@@ -145,8 +150,15 @@ func supposedOf(r Report) []htmlTable {
 		return nil
 	}
 	t := peopleTable("what-if", "Who would lose a key", r.WhatIf.Losers)
-	t.Lead = number(len(r.WhatIf.Losers)) + " people, " + number(alone(r.WhatIf.Losers)) + " with no other key. In force are the rules: " + r.WhatIf.InForce + "."
+	t.Lead = told(r.WhatIf.Losers) + " In force are the rules: " + r.WhatIf.InForce + "."
 	return filled(t)
+}
+
+// soonOf is about rules that end.
+func soonOf(r Report) htmlTable {
+	t := peopleTable("soon", "Refused soon", r.Soon)
+	t.Lead = told(r.Soon) + " Their keys work, until a rule ends."
+	return t
 }
 
 // lockoutsOf lists who has no key left.

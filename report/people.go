@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -116,29 +117,37 @@ func alone(people []Person) (n int) {
 }
 
 // supposed says what is supposed, in the first line of a report.
-func (w WhatIf) supposed() string {
+func (w WhatIf) supposed() string { return supposedBy(plain.Text(w.File), w.At) }
+
+// supposedBy is supposed of a file whose name is plain.
+func supposedBy(file string, at time.Time) string {
 	text := "by the rules in force"
-	if w.File != "" {
-		text = "by the rules of " + plain.Text(w.File)
+	if file != "" {
+		text = "by the rules of " + file
 	}
-	if !w.At.IsZero() {
-		text += ", at " + w.At.UTC().Format(time.RFC3339)
+	if !at.IsZero() {
+		text += ", at " + at.UTC().Format(time.RFC3339)
 	}
 	return text
 }
 
 func textWhatIf(out *page, w WhatIf) {
-	textPeople(out, "who would lose a key", w.Losers)
+	textPeople(out, "who would lose a key", w.Losers, len(w.Losers)) // who is to be told must not be left out
 	if w.Gainers > 0 {
 		out.title(bold, "who would gain a key: %d people", w.Gainers)
 		fmt.Fprintln(out)
 	}
 }
 
-// textPeople prints all of them: who is to be told must not be left out.
-func textPeople(out *page, title string, people []Person) {
+// alonest lists people, those who have no other key first.
+func alonest(people []Person) []Person {
+	return slices.SortedStableFunc(slices.Values(people), func(a, b Person) int { return cmp.Compare(min(a.Others, 1), min(b.Others, 1)) })
+}
+
+// textPeople prints no more than a number of people.
+func textPeople(out *page, title string, people []Person, most int) {
 	out.title(bold, "%s: %d people, %d with no other key", title, len(people), alone(people))
-	for _, p := range people {
+	for _, p := range alonest(people)[:min(len(people), most)] {
 		words := []string{plain.Text(p.User)}
 		if p.Mail != "" {
 			words = append(words, "<"+plain.Text(p.Mail)+">")
@@ -152,6 +161,7 @@ func textPeople(out *page, title string, people []Person) {
 			out.wrap(plain.Text(d.Detail))
 		}
 	}
+	out.more(len(people), min(len(people), most))
 	fmt.Fprintln(out)
 }
 

@@ -66,8 +66,8 @@ func TestWhatIf(t *testing.T) {
 	}
 	for _, want := range []string{
 		"what if   by the rules in force, at 2027-01-01T00:00:00Z: nothing is changed,\n          now or then\nregistry  test",
-		"who would lose a key: 2 people, 1 with no other key\n  alice  <a@example.org>\n    type  SHA256:A/6b",
-		"\n  bob  <b@\\x1b>  no other key\n", "\nwho would gain a key: 2 people\n",
+		"who would lose a key: 2 people, 1 with no other key\n  bob  <b@\\x1b>  no other key\n", "\n  alice  <a@example.org>\n    type  SHA256:A/6b",
+		"\nwho would gain a key: 2 people\n",
 		"\nrefused soon: 2 people, 2 with no other key\n",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -78,7 +78,7 @@ func TestWhatIf(t *testing.T) {
 	if err := report.HTML(&out, r); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"What if: this is by the rules in force, at 2027-01-01T00:00:00Z", "Who would lose a key", "2 people, 1 with no other key"} {
+	for _, want := range []string{"What if: this is by the rules in force, at 2027-01-01T00:00:00Z", "Who would lose a key", "2 people, 1 with no other key", ">Refused soon<", "2 people, 2 with no other key. Their keys work, until a rule ends."} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("there is no %q in the page", want)
 		}

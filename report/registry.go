@@ -28,7 +28,7 @@ const (
 	ClassRefused  Class = "refused"     // a key that the policy refuses, or that does not count: weak, too short, of a wrong type, over, ...
 	ClassUnusable Class = "unusable"    // a value that is no key, or one with options that are not taken
 	ClassShared   Class = "shared"      // one key of several people
-	ClassExpiring Class = "expiring"    // a key that works and ends within 30 days
+	ClassExpiring Class = "expiring"    // a key that works and ends within 30 days, or by the end of a rule within the time of policy.warn
 	ClassRemark   Class = "remark"      // a value that counts although something is wrong with it
 )
 
@@ -83,10 +83,19 @@ func faultsOf(user registry.User, grants *policy.Grants, now time.Time) (list []
 	for _, j := range user.Remarks {
 		value(ClassRemark, j)
 	}
+	of := func(class Class, d policy.Denial) {
+		list = append(list, Fault{Class: class, User: user.Name, Code: string(d.Reason), Key: d.Key, Origin: d.Origin, Detail: d.Detail, Until: d.At})
+	}
+	for _, d := range grants.Dropped(user.Name) {
+		of(ClassRemark, d)
+	}
+	for _, d := range grants.Soon(user.Name, now) {
+		of(ClassExpiring, d)
+	}
 	denied := grants.Denied(user.Name)
 	for _, d := range denied {
 		if d.Reason != policy.ReasonAccountElsewhere {
-			list = append(list, Fault{Class: ClassRefused, User: user.Name, Code: string(d.Reason), Key: d.Key, Origin: d.Origin, Detail: d.Detail})
+			of(ClassRefused, d)
 		}
 	}
 	for _, r := range user.Records {
@@ -123,7 +132,7 @@ func (c Class) Title() string {
 	case ClassShared:
 		return "one key of several people"
 	case ClassExpiring:
-		return "keys that end within 30 days"
+		return "keys that end soon"
 	case ClassRemark:
 		return "values with a remark"
 	}

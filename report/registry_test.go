@@ -49,6 +49,32 @@ func parish(t *testing.T) report.Registry {
 	}
 }
 
+// Options that the policy drops are a fault, and so is a key whose rule ends.
+func TestRegistryOfRules(t *testing.T) {
+	now := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	rules, err := policy.Compile(policy.Rules{
+		Keys: []policy.Rule{{Type: "ed25519", Until: "2027-01-31"}, {Type: "rsa", MinBits: 4096, From: "2027-02-01"}}, Warn: 90, Options: policy.OptionRules{Allow: []string{"from"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := authkeys.ParseValue([]byte(`environment="A=b" ` + lineA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := registry.New([]registry.User{{Name: "ann", Records: []registry.Record{{Key: line.Key, Options: line.Options, Origin: "uid=ann"}}}}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range report.Faults(snapshot, rules.Evaluate(snapshot, now), now) {
+		got = append(got, fmt.Sprint(f.Class, " ", f.Code, " ", f.Origin, " ", f.Until.Format(time.DateOnly)))
+	}
+	if diff := cmp.Diff([]string{"expiring refused-soon uid=ann 2027-02-01", "remark option-dropped uid=ann 0001-01-01"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestRegistry(t *testing.T) {
 	r := parish(t)
 	var got []string

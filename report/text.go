@@ -35,7 +35,7 @@ func Text(w io.Writer, r Report, color bool) error {
 	textHeld(out, r)
 	textUnkept(out, r.unkept())
 	if len(r.Soon) > 0 {
-		textPeople(out, "refused soon", r.Soon)
+		textPeople(out, "refused soon", r.Soon, maxRows)
 	}
 	textHygiene(out, r)
 	textExceptions(out, r.Exceptions)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/policy"
 	"github.com/keyreeve/keyreeve/report"
 )
 
@@ -119,9 +120,15 @@ func town(tb testing.TB, accounts int) report.Report {
 func TestTextIsBounded(t *testing.T) {
 	r := town(t, 5000)
 	r.Results[4999].Plans[0] = planOf(grantsFor(t, "alice"), "u004999", first, regular(strings.Repeat(lineB+"\n", 3000)))
+	for i := range r.Results {
+		r.Soon = append(r.Soon, report.Person{User: r.Results[i].Account.Name, Others: 5000 - i - 1, Keys: []policy.Denial{{Key: key(t, lineA)}}})
+	}
 	out := text(t, r, false)
 	if n := strings.Count(out, "\n"); n > 1500 {
 		t.Errorf("%d lines", n)
+	}
+	if !strings.Contains(out, "refused soon: 5000 people, 1 with no other key\n  u004999  no other key\n") {
+		t.Error("who has no other key is not the first of those whose key will be refused")
 	}
 	totals := "accounts  5000, to change: 5000, errors: 715, left alone: 5000\n"
 	if first, last := strings.Index(out, totals), strings.LastIndex(out, totals); first < 0 || first > 200 || last < len(out)-400 {
