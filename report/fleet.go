@@ -27,7 +27,6 @@ type FleetHost struct {
 	Host           string
 	Made           time.Time
 	Source, Policy string
-	WhatIf         string // what its report supposes; empty: nothing
 	Counts         Counts
 	Lockouts       int
 }
@@ -79,27 +78,6 @@ type FleetFinding struct {
 // NewFleet is one without hosts.
 func NewFleet() *Fleet {
 	return &Fleet{maxReport: MaxReport, maxValue: maxValue, keys: make(map[fleetID]*FleetKey), shut: make(map[string]*FleetLockout), open: make(map[[3]string]*FleetFinding)}
-}
-
-// suppositions are what its report supposes, for who compares it with others.
-func (h FleetHost) suppositions() string { return cmp.Or(h.WhatIf, "nothing") }
-
-// whatIf says what the reports suppose, if one does.
-func (f *Fleet) whatIf() string {
-	var said []string
-	for _, h := range f.Hosts {
-		if h.WhatIf != "" && !slices.Contains(said, h.WhatIf) {
-			said = append(said, h.WhatIf)
-		}
-	}
-	if len(said) == 0 {
-		return ""
-	}
-	text := strings.Join(said[:min(len(said), maxNames)], "; ")
-	if len(said) > maxNames {
-		text += "; and others"
-	}
-	return text + ": nothing is changed, now or then"
 }
 
 // Keys lists all keys, those that go first, in the order of users.

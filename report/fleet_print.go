@@ -13,9 +13,6 @@ import (
 // FleetText prints a fleet for people, as Text does: hosts side by side, who loses access, and keys on which the hosts disagree.
 func FleetText(w io.Writer, f *Fleet, color bool) error {
 	out := &page{out: bufio.NewWriter(w), color: color}
-	if supposed := f.whatIf(); supposed != "" {
-		out.fold(yellow, "what if  ", supposed, "          ")
-	}
 	textFleet(out, f)
 	fmt.Fprintln(out)
 	fmt.Fprintf(out, "%s%10s%9s%9s%9s%9s\n", out.paint(bold, fmt.Sprintf("%-33s", "hosts")), "accounts", "change", "remove", "errors", "lockouts")
@@ -29,7 +26,6 @@ func FleetText(w io.Writer, f *Fleet, color bool) error {
 	}
 	fmt.Fprintln(out)
 	textOdd(out, "hosts that differ in their policy", f, func(h FleetHost) string { return h.Policy })
-	textOdd(out, "hosts that differ in what their reports suppose", f, FleetHost.suppositions)
 	textOdd(out, "hosts that differ in their registry", f, func(h FleetHost) string { return h.Source })
 	rows(out, red, "people who lose access", f.Lockouts(), func(l *FleetLockout) {
 		text := some(f.names(l.Hosts))
@@ -110,11 +106,7 @@ func FleetCSV(w io.Writer, f *Fleet) error {
 		_ = out.Write(fields) // Error has it
 	}
 	for _, h := range f.Hosts {
-		name := "host " + h.Host
-		if h.WhatIf != "" {
-			name += " (what if: " + h.WhatIf + ")"
-		}
-		head = append(head, name)
+		head = append(head, "host "+h.Host)
 	}
 	write(slices.Clone(head))
 	for _, k := range f.Keys() {
@@ -144,7 +136,6 @@ type jsonFleetHost struct {
 	Made     *time.Time `json:"made,omitempty"`
 	Registry string     `json:"registry"`
 	Policy   string     `json:"policy"`
-	WhatIf   string     `json:"what_if,omitempty"`
 	Summary  Counts     `json:"summary"`
 	Lockouts int        `json:"lockouts"`
 }
@@ -188,7 +179,7 @@ func FleetJSON(w io.Writer, f *Fleet) error {
 		Keys: []jsonFleetKey{}, Open: []jsonFleetFinding{},
 	}
 	for _, h := range f.Hosts {
-		out.Hosts = append(out.Hosts, jsonFleetHost{h.Host, instant(h.Made), h.Source, h.Policy, h.WhatIf, h.Counts, h.Lockouts})
+		out.Hosts = append(out.Hosts, jsonFleetHost{h.Host, instant(h.Made), h.Source, h.Policy, h.Counts, h.Lockouts})
 	}
 	for _, l := range f.Lockouts() {
 		out.Locked = append(out.Locked, jsonFleetLockout{l.User, l.Granted, l.Unsure, f.names(l.Hosts)})

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/keyreeve/keyreeve/internal/plain"
 )
@@ -152,8 +151,6 @@ func (in *intake) field(name string) error {
 			h.Counts.Modes = make(map[string]int)
 		}
 		return err
-	case "what_if":
-		return in.supposed(h)
 	case "digest":
 		return in.digest(h)
 	case "accounts":
@@ -161,17 +158,6 @@ func (in *intake) field(name string) error {
 	}
 	var passedOver json.RawMessage
 	return in.dec.Decode(&passedOver)
-}
-
-// supposed takes what a report supposes: it is no report of what is.
-func (in *intake) supposed(h *FleetHost) error {
-	var w struct {
-		File string    `json:"policy_file"`
-		At   time.Time `json:"at"`
-	}
-	err := in.dec.Decode(&w)
-	h.WhatIf = supposedBy(word(w.File), w.At)
-	return err
 }
 
 func (in *intake) text(to *string) error {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
@@ -100,38 +99,6 @@ func TestFleetOfWhatCannotBeChanged(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"alice undecided", "alice undecided", "bob undecided", "bob stay"}, got); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// supposed is the report of a host that supposes something.
-func supposed(t *testing.T) string {
-	t.Helper()
-	r := later(t)
-	r.Host, r.WhatIf.File = "if", "other\u202e.yaml"
-	return object(t, r)
-}
-
-// Whoever merges reports of what is supposed is told so in each form, also where only some suppose it.
-func TestFleetOfWhatIsSupposed(t *testing.T) {
-	is, both := fleetOf(t, county(t)...), fleetOf(t, append(county(t), supposed(t))...)
-	for name, write := range map[string]func(io.Writer, *report.Fleet) error{
-		"text": func(w io.Writer, f *report.Fleet) error { return report.FleetText(w, f, false) }, "csv": report.FleetCSV, "json": report.FleetJSON, "html": report.FleetHTML,
-	} {
-		var without, with bytes.Buffer
-		if err := errors.Join(write(&without, is), write(&with, both)); err != nil {
-			t.Fatal(err)
-		}
-		const what = `by the rules of other\u202e.yaml, at 2027-01-01T00:00:00Z`
-		want := map[string]string{
-			"text": "what if   " + what, "csv": "host if (what if: " + what + ")", "html": "What if: this is " + what,
-			"json": `"what_if": "by the rules of other\\u202e.yaml, at 2027-01-01T00:00:00Z"`,
-		}[name]
-		if !strings.Contains(with.String(), want) || strings.Contains(strings.ToLower(without.String()), "what if") {
-			t.Errorf("%s: no %q, or where nothing is supposed\n%.2000s", name, want, with.String())
-		}
-		if odd := map[string]string{"text": "hosts that differ in what their reports suppose", "html": "The reports of the hosts differ in what they suppose:"}[name]; !strings.Contains(with.String(), odd) {
-			t.Errorf("%s does not say that the hosts differ", name)
-		}
 	}
 }
 

@@ -17,14 +17,10 @@ func FleetHTML(w io.Writer, f *Fleet) error {
 	rows := fleetRows(f)
 	p := htmlPage{
 		Brand: "keyreeve · reports of many hosts, merged", Title: "What would change on " + number(c.Hosts) + " hosts", Where: "Hosts", Facts: fleetFacts(f),
-		Sums: []htmlSum{{"People with a key", number(c.People)}, {"keys", number(c.Keys)}, {"keys of the clusters themselves", number(c.Cluster)}},
-		Alerts: slices.Concat(fleetOdd(f, "The hosts differ in their policy:", func(h FleetHost) string { return h.Policy }), fleetOdd(f, "The hosts differ in their registry:", func(h FleetHost) string { return h.Source }),
-			fleetOdd(f, "The reports of the hosts differ in what they suppose:", FleetHost.suppositions)),
+		Sums:   []htmlSum{{"People with a key", number(c.People)}, {"keys", number(c.Keys)}, {"keys of the clusters themselves", number(c.Cluster)}},
+		Alerts: slices.Concat(fleetOdd(f, "The hosts differ in their policy:", func(h FleetHost) string { return h.Policy }), fleetOdd(f, "The hosts differ in their registry:", func(h FleetHost) string { return h.Source })),
 		First:  []htmlTable{fleetLockouts(f), fleetOpen(f), fleetHosts(f)},
 		Charts: []htmlChart{fleetKeys(f), reasonsOf(f.Reasons(), "Keys that go on any host, each once.")},
-	}
-	if supposed := f.whatIf(); supposed != "" {
-		p.Alerts = slices.Insert(p.Alerts, 0, htmlAlert{Text: "What if: this is " + supposed + "."})
 	}
 	shut := 0
 	for _, l := range f.Lockouts() {

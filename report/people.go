@@ -117,16 +117,13 @@ func alone(people []Person) (n int) {
 }
 
 // supposed says what is supposed, in the first line of a report.
-func (w WhatIf) supposed() string { return supposedBy(plain.Text(w.File), w.At) }
-
-// supposedBy is supposed of a file whose name is plain.
-func supposedBy(file string, at time.Time) string {
+func (w WhatIf) supposed() string {
 	text := "by the rules in force"
-	if file != "" {
-		text = "by the rules of " + file
+	if w.File != "" {
+		text = "by the rules of " + plain.Text(w.File)
 	}
-	if !at.IsZero() {
-		text += ", at " + at.UTC().Format(time.RFC3339)
+	if !w.At.IsZero() {
+		text += ", at " + w.At.UTC().Format(time.RFC3339)
 	}
 	return text
 }
