@@ -24,6 +24,9 @@ func csvColumns() []string {
 	}
 }
 
+// actionSkip is the action of a row about an account that is left alone.
+const actionSkip = "left-alone"
+
 // The actions of rows about a person's key, wherever it stands.
 const (
 	actionLose = "lose-key"                // it would not work any more: by a WhatIf alone
@@ -33,7 +36,7 @@ const (
 // CSV prints a row for each line of each file that is kept, also of those that stay; one without a line for what is said of a whole file (with the
 // actions "replace", "undecided" and "remark", and "private-key" for another file in the home) or of a whole account ("error", "unkept"); one for each key of
 // a person that he would lose by what is supposed ("lose-key") or will by the rules ("refused-soon"); and one for an account of which nothing else
-// is said ("none"), so that every account is there. The rows with the action "remove" whose file changes are as many as Counts.Remove. It is RFC 4180, in ASCII; foreign text is escaped as in a Go string, and what a
+// is said ("none"), or that is left alone ("left-alone"), so that every account is there. The rows with the action "remove" whose file changes are as many as Counts.Remove. It is RFC 4180, in ASCII; foreign text is escaped as in a Go string, and what a
 // spreadsheet would take for a formula has an apostrophe before it (Guarded).
 func CSV(w io.Writer, r Report) error {
 	out := csv.NewWriter(w)
@@ -51,6 +54,10 @@ func CSV(w io.Writer, r Report) error {
 	for _, name := range slices.Sorted(maps.Keys(people)) { // whose home was not looked at
 		s := sheet{r: r, out: out, result: enforcer.Result{Account: homes.Account{Name: name}}, people: people[name]}
 		s.persons()
+	}
+	for _, skip := range r.Skips {
+		s := sheet{r: r, out: out, result: enforcer.Result{Account: homes.Account{Name: skip.User}}}
+		s.row(csvLine{action: actionSkip, detail: skip.Why})
 	}
 	out.Flush()
 	return out.Error()
