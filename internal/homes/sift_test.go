@@ -181,7 +181,7 @@ func TestSiftWaitsForNothing(t *testing.T) {
 	h.must(unix.Mount("keyreeve-test", h.path(".ssh/mount"), "fuse", unix.MS_NOSUID|unix.MS_NODEV,
 		fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other", device, testUID, testUID)))
 	t.Cleanup(func() { h.must(errors.Join(unix.Close(device), unix.Unmount(h.path(".ssh/mount"), unix.MNT_DETACH))) })
-	if _, err := within(t, 2*time.Second, "it", func() (struct{}, error) {
+	if _, err := within(t, 20*time.Second, "it", func() (struct{}, error) {
 		h.siftsTo([]string{".ssh/id"}, ".ssh/leased", ".ssh/mount")
 		return struct{}{}, nil
 	}); err != nil {
