@@ -22,7 +22,7 @@ func textPrivateCounts(out *page, d Digest) {
 		fmt.Fprintln(out, out.paint(yellow, fmt.Sprintf("people    with a private key without a passphrase: %d", n)))
 	}
 	if n := d.PrivateUsers(PrivateUnread); n > 0 {
-		fmt.Fprintf(out, "people    whose homes may have a private key that nobody can see: %d\n", n)
+		fmt.Fprintf(out, "people    with a file that could not be searched for private keys: %d\n", n)
 	}
 }
 
@@ -101,15 +101,15 @@ func (s *sheet) private() {
 // privateOf lists private keys, not too many of one person's.
 func privateOf(d Digest) htmlTable {
 	t := htmlTable{
-		ID: "private", Title: "Private keys in homes", Heads: []string{"User", "File", "What", "Detail", "Public half", "Mark"},
+		ID: "private", Title: "Private keys in homes", Heads: []string{"User", "File", "What", "Detail", "Public half"},
 		Lead: "Whoever can read one without a passphrase can log in with it. What could not be looked at may hold one.",
 	}
 	for _, list := range d.privatePeople() {
 		for _, f := range list[:min(len(list), privateEach)] {
-			t.Rows = append(t.Rows, []string{plain.Text(f.User), plain.Text(f.Path), string(f.Code), plain.Text(f.Detail()), printOf(f.Public), string(f.Mark)})
+			t.Rows = append(t.Rows, []string{plain.Text(f.User), plain.Text(f.Path), string(f.Code), plain.Text(f.Detail()), printOf(f.Public)})
 		}
 		if more := len(list) - privateEach; more > 0 {
-			t.Rows = append(t.Rows, []string{plain.Text(list[0].User), "", "", "and " + number(more) + " more", "", ""})
+			t.Rows = append(t.Rows, []string{plain.Text(list[0].User), "", "", "and " + number(more) + " more", ""})
 		}
 	}
 	return t

@@ -1,6 +1,7 @@
 package homes
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -82,6 +83,20 @@ func TestSift(t *testing.T) {
 	}
 }
 
+// Nothing of what was read is left behind.
+func TestSiftWipes(t *testing.T) {
+	h := newSSH(t, good)
+	h.write(h.path(".ssh/id"), secret, 0o600, testUID)
+	var shown [][]byte
+	Sift(h.inside(), h.Account, []string{".ssh"}, func(head []byte) (int, bool) {
+		shown = append(shown, head)
+		return 0, true
+	})
+	if len(shown) != 2 || len(bytes.Trim(bytes.Join(shown, nil), "\x00")) > 0 {
+		t.Errorf("%q", shown)
+	}
+}
+
 // A link is followed to a file of the home, and to nothing else: not out, not through another one, not to a file that is looked at anyway.
 func TestSiftFollowsLinks(t *testing.T) {
 	h := newSSH(t, good)
@@ -92,14 +107,15 @@ func TestSiftFollowsLinks(t *testing.T) {
 	h.must(unix.Mkfifo(h.path("dot/fifo"), 0o644))
 	h.write(h.base+"/alice2", secret, 0o644, testUID)
 	h.link("dot", h.path("dots"), testUID)
+	h.link("dot/id", h.path("last"), testUID)
 	for name, target := range map[string]string{
 		"absolute": h.path("dot/id"), "relative": "../dot/id", "detour": ".././dot/../dot//id", // followed
 		"notes": "../dot/notes", "fifo": "../dot/fifo", "directory": "../dot", "same": "id", "same2": h.path(".ssh/id"), "home": "..", "loop": "loop", "nowhere": "../nowhere/x", "file": "../dot/id/x", // nothing
-		"above": "../../alice2", "outside": h.base + "/alice2", "magic": "/proc/self/root" + h.path("dot/id"), "sneaky": h.Home + "/../alice2", "through": "../dots/id", // told
+		"above": "../../alice2", "outside": h.base + "/alice2", "magic": "/proc/self/root" + h.path("dot/id"), "sneaky": h.Home + "/../alice2", "through": "../dots/id", "through2": "../last", // told
 	} {
 		h.link(target, h.path(".ssh", name), testUID)
 	}
-	got := h.siftsTo([]string{".ssh/absolute", ".ssh/detour", ".ssh/id", ".ssh/relative"}, ".ssh/above", ".ssh/magic", ".ssh/outside", ".ssh/sneaky", ".ssh/through")
+	got := h.siftsTo([]string{".ssh/absolute", ".ssh/detour", ".ssh/id", ".ssh/relative"}, ".ssh/above", ".ssh/magic", ".ssh/outside", ".ssh/sneaky", ".ssh/through", ".ssh/through2")
 	if len(got.Files) > 0 && got.Files[0].Mode != 0o644 {
 		t.Errorf("%+v: the mode is not that of the file", got.Files[0])
 	}
@@ -165,7 +181,7 @@ func TestSiftWaitsForNothing(t *testing.T) {
 	h.must(unix.Mount("keyreeve-test", h.path(".ssh/mount"), "fuse", unix.MS_NOSUID|unix.MS_NODEV,
 		fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other", device, testUID, testUID)))
 	t.Cleanup(func() { h.must(errors.Join(unix.Close(device), unix.Unmount(h.path(".ssh/mount"), unix.MNT_DETACH))) })
-	if _, err := within(t, 2*time.Second, "it", func() (struct{}, error) {
+	if _, err := within(t, 20*time.Second, "it", func() (struct{}, error) {
 		h.siftsTo([]string{".ssh/id"}, ".ssh/leased", ".ssh/mount")
 		return struct{}{}, nil
 	}); err != nil {

@@ -36,6 +36,7 @@ var insiders = map[string]string{
 	"TestAsReportsHowItsWorkEnded":      "as above",
 	"TestProcessOfAUserServesItsOwnUID": "it is about a process that has no right at all",
 	"TestSift":                          "it shows files to a function",
+	"TestSiftWipes":                     "as above",
 	"TestSiftFollowsLinks":              "it shows files to a function",
 	"TestSiftTellsWhatItDoesNotSee":     "it shows files to a function",
 	"TestSiftWaitsForNothing":           "it shows files to a function",

@@ -180,6 +180,8 @@ func TestFindUnclear(t *testing.T) {
 		"another label":               strings.ReplaceAll(ed, "OPENSSH", "RSA"),
 		"an unknown label":            strings.ReplaceAll(ed, "OPENSSH", "ANY"),
 		"encrypted, with a new label": "-----BEGIN RSA PRIVATE KEY-----\n" + encrypted,
+		"another padding":             text("OPENSSH PRIVATE KEY", spoiled(tb{t}.decode(ed))),
+		"more behind it":              text("RSA PRIVATE KEY", append(tb{t}.decode(pkcs1), 0)),
 		"a line is missing":           ed[:80] + ed[151:],
 		"a header of another kind":    strings.Replace(pkcs1, "-----\n", "-----\nProc-Type: 4,MIC-CLEAR\n\n", 1),
 		"a placeholder":               "-----BEGIN OPENSSH PRIVATE KEY-----\n...\n-----END OPENSSH PRIVATE KEY-----\n",
@@ -191,6 +193,12 @@ func TestFindUnclear(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+}
+
+// spoiled is what has another last byte.
+func spoiled(data []byte) []byte {
+	data[len(data)-1]++
+	return data
 }
 
 // header makes a file that says "none" where its private half is encrypted.
