@@ -79,6 +79,8 @@ type service struct {
 	groups *host.Groups
 	modes  atomic.Pointer[modes]
 	warner *enforcer.Warner
+	// statuses are what users are told of themselves.
+	statuses *statuses
 	// unlatch ends what the latch of the last configuration does.
 	unlatch context.CancelFunc
 }
@@ -92,6 +94,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	if s.config, err = loadConfig(path); err != nil {
 		return err
 	}
+	s.statuses = s.newStatuses()
 	sshd := s.sshdOf(s.config.Homes.SSHD)
 	settings, err := compile(ctx, s.config, sshd, s.leftServer)
 	if err != nil {
@@ -128,6 +131,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	go s.watchMounts(inner)
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
+	defer s.statuses.start(inner)()
 	for _, o := range s.outlets {
 		defer o.keep()()
 	}

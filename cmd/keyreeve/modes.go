@@ -79,8 +79,11 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 		ctx, s.unlatch = context.WithCancel(ctx)
 		m.latch = s.newLatch(ctx, m, *settings)
 	}
-	if m.latch != nil {
-		settings.Entered = m.latch.enter
+	settings.Entered = func(w *enforcer.World) {
+		if m.latch != nil {
+			m.latch.enter(w)
+		}
+		s.statuses.enter(w)
 	}
 	s.modes.Store(m)
 	settings.Looked = func(result enforcer.Result) {
