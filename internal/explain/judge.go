@@ -17,7 +17,7 @@ const maxKeys = 64
 // Judge says what becomes of logins. Equal facts give equal answers.
 func Judge(f Facts) Answer {
 	a := Answer{
-		Version: version, User: f.User, UID: -1, Asked: f.Wanted, Registry: f.registry(),
+		Version: version, User: f.User, UID: f.uid(), Asked: f.Wanted, Registry: f.registry(),
 		Servers: []ServerAnswer{}, Removed: []RemovedAnswer{}, Hints: []Step{}, Notes: append([]string{}, f.Notes...), Unknown: append([]string{}, f.Unknown...),
 	}
 	if f.From.IsValid() {
@@ -25,11 +25,11 @@ func Judge(f Facts) Answer {
 	}
 	switch {
 	case f.Account != nil:
-		a.UID, a.Home = f.Account.UID, f.Account.Home
+		a.Home = f.Account.Home
 	case f.Registry.Listed:
-		a.UID, a.Home = f.Registry.UID, f.Registry.Home
+		a.Home = f.Registry.Home
 	}
-	sure := len(f.Servers) > 0 && len(f.Unknown) == 0
+	sure := len(f.Servers) > 0 && (len(f.Unknown) == 0 || f.Account == nil) // of who is no account no more need be known
 	for _, s := range f.Servers {
 		v := visit{Facts: f, Server: s}
 		v.judge()
