@@ -175,6 +175,9 @@ func (c *collector) server(ctx context.Context, said host.Said) explain.Server {
 	stack := doctor.Stack(c.root, []host.Said{said})
 	s.NoLogin = settings.Text("UsePAM") != "yes" && c.facts.NoLogin == "/etc/nologin" || settings.Text("UsePAM") == "yes" && stack.Asks("account", "pam_nologin")
 	if settings.Text("UsePAM") == "yes" {
+		for _, err := range stack.Unread {
+			c.facts.Notes = append(c.facts.Notes, err.Error())
+		}
 		s.Gate = stack.GateOf(c.account)
 		s.Granted, s.GateErr = c.gate(s.Gate)
 	}
@@ -248,8 +251,10 @@ func (c *collector) command(ctx context.Context, s *explain.Server, keys []authk
 		run.Fault = err.Error()
 		return
 	}
-	offered := []host.Offered{{}}
-	if host.TellsKey(words) {
+	offered := []host.Offered{{Fingerprint: c.question.wanted}} // where no more is known of the key
+	if !host.TellsKey(words) {
+		offered[0].Fingerprint = ""
+	} else if len(keys) > 0 || c.question.wanted == "" {
 		offered = nil
 		for _, k := range keys {
 			kind, blob, _ := strings.Cut(k.String(), " ")
@@ -259,6 +264,11 @@ func (c *collector) command(ctx context.Context, s *explain.Server, keys []authk
 	for _, key := range offered {
 		var said explain.Said
 		full, err := host.CommandWords(words, c.account, key)
+		if errors.Is(err, host.ErrConnection) {
+			c.facts.Unknown = append(c.facts.Unknown, "what AuthorizedKeysCommand answers: "+err.Error())
+			s.Command = nil
+			return
+		}
 		if err != nil {
 			run.Fault = err.Error()
 			return
