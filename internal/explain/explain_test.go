@@ -265,3 +265,16 @@ func TestJudgeWhatIsNotKnown(t *testing.T) {
 		t.Error(text(t, a))
 	}
 }
+
+// A line that depends on nothing is the way in, before one that does.
+func TestWay(t *testing.T) {
+	f := ada(t)
+	f.Servers[0].Files[0].Data = []byte(`from="192.0.2.0/24" ` + first + "\n" + first + "\n")
+	if k := Judge(f).Servers[0].Keys[0]; k.Way == nil || k.Way.Line != 2 || k.Way.Why != "" {
+		t.Errorf("%+v", k.Way)
+	}
+	f.Servers[0].Files[0].Data = []byte(`from="192.0.2.0/24" ` + first + "\n")
+	if k := Judge(f).Servers[0].Keys[0]; !k.LogsIn || k.Way.Why != "from 192.0.2.0/24 alone" {
+		t.Errorf("%+v", k)
+	}
+}
