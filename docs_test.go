@@ -13,7 +13,7 @@ import (
 func TestThreatModelNamesTests(t *testing.T) {
 	packages := map[string]string{
 		"H": "internal/homes", "W": "internal/watch", "E": "enforcer", "A": "authkeys", "L": "ldapsource", "G": "registry", "N": "internal/host",
-		"S": "internal/statefile", "C": "cmd/keyreeve", "U": "internal/audit", "R": "report", "P": "policy", "D": "internal/doctor", "K": "cmd/keyreeve-keys", "V": "internal/krl", "I": "internal/pasted", "Y": "internal/privkey", "Z": "systemd", "T": "internal/notify",
+		"S": "internal/statefile", "C": "cmd/keyreeve", "U": "internal/audit", "R": "report", "P": "policy", "D": "internal/doctor", "K": "cmd/keyreeve-keys", "V": "internal/krl", "I": "internal/pasted", "Y": "internal/privkey", "Z": "systemd", "T": "internal/notify", "X": "internal/explain",
 	}
 	doc, err := os.ReadFile("docs/threat-model.md")
 	if err != nil {

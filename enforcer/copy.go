@@ -204,3 +204,24 @@ func (q *Quarantine) paths(user, ending string) (list []string, err error) {
 	}
 	return list, err
 }
+
+// Newest returns the last copies of a user, at most n, without their content: the oldest of them first.
+func (q *Quarantine) Newest(user string, n int) (list []Copy, err error) {
+	files, err := statefile.Entries(filepath.Join(q.Dir, user))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files[max(0, len(files)-n):] {
+		c, wrong := readCopy(filepath.Join(q.Dir, user, file.Name))
+		if errors.Is(wrong, fs.ErrNotExist) {
+			continue // it had to go meanwhile
+		}
+		if wrong != nil {
+			err = errors.Join(err, wrong)
+			continue
+		}
+		c.Content = nil
+		list = append(list, c)
+	}
+	return list, err
+}

@@ -85,6 +85,8 @@ type service struct {
 	ready, deaf atomic.Bool
 	warner      *enforcer.Warner
 	soon        *forecast
+	// statuses are what users are told of themselves.
+	statuses *statuses
 	// unlatch ends what the latch of the last configuration does.
 	unlatch context.CancelFunc
 }
@@ -98,6 +100,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	if s.config, err = loadConfig(path); err != nil {
 		return err
 	}
+	s.statuses = s.newStatuses()
 	sshd := s.sshdOf(s.config.Homes.SSHD)
 	settings, err := compile(ctx, s.config, sshd, s.leftServer)
 	if err != nil {
@@ -143,6 +146,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	defer s.soon.keep()()
 	defer s.serveMetrics(ctx)()
 	defer s.tell(ctx)()
+	defer s.statuses.start(inner)()
 	for _, o := range s.outlets {
 		defer o.keep()()
 	}

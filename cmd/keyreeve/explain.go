@@ -20,12 +20,13 @@ import (
 func newExplain(p process, path *string) *cobra.Command {
 	var login, format, from string
 	cmd := &cobra.Command{
-		Use:   "explain USER [KEY]\n  keyreeve explain --login FINGERPRINT",
+		Use:   "explain [USER [KEY]]\n  keyreeve explain --login FINGERPRINT",
 		Short: "Say why a user's keys log in or do not, or who registered the key of a login",
 		Long: "Say everything that sshd would look at when USER logs in, in its order, with the first thing that stops him: the account, each key\n" +
 			"file with owners and modes as StrictModes judges them, each line, what AuthorizedKeysCommand answers (it is run as sshd runs it), what\n" +
 			"the registry lists and the policy makes of it, and which of his lines keyreeve took out lately. KEY, a line, a file with one or a\n" +
 			"fingerprint, asks about that key alone. --from is the client's address, for from= and for Match blocks.\n\n" +
+			"Without USER, and without root's rights, say what the daemon tells the user who asks of himself, and what he sees of his own files.\n\n" +
 			"With --login, say to whom the key of a login is or was registered, in which entry of the registry, who wrote that entry and when, what\n" +
 			"the policy makes of the key now, and what keyreeve saw of it. FINGERPRINT is what sshd's log has behind \"ssh2:\"\n" +
 			"(\"SHA256:...\" or \"MD5:...\", with or without the type before it), or the key itself as a line of authorized_keys.\n\n" +

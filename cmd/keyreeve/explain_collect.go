@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/authkeys"
+	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/answer"
 	"github.com/keyreeve/keyreeve/internal/doctor"
 	"github.com/keyreeve/keyreeve/internal/explain"
@@ -38,7 +39,8 @@ func (c *collector) collect(ctx context.Context) explain.Facts {
 		User: q.name, Now: time.Now(), Zone: time.Local, From: q.from, Wanted: q.wanted, Key: q.key, //nolint:gosmopolitan // sshd reads expiry-time so
 		Judge: func(line authkeys.Line) policy.Verdict { return c.world.Grants.Judge(q.name, line) },
 	}
-	c.registry()
+	had := knownOf(c.world, q.name)
+	c.facts.Registry, c.account, c.facts.Notes = had.registry, had.account, had.notes
 	c.findAccount(ctx)
 	c.facts.Registry.Mode = c.modes.of(c.account)
 	for _, name := range []string{"/etc/nologin", "/run/nologin"} { // pam_nologin(8)
@@ -54,38 +56,45 @@ func (c *collector) collect(ctx context.Context) explain.Facts {
 		c.facts.Servers = append(c.facts.Servers, c.server(ctx, s))
 	}
 	c.ownGroups(ctx)
-	list, err := removed(quarantineOf(c.config), q.name, q.wanted)
-	c.facts.Removed = list
+	copies, err := quarantineOf(c.config).List(q.name)
+	c.facts.Removed = removed(copies, q.wanted)
 	if err != nil {
 		c.facts.Notes = append(c.facts.Notes, "not all of the quarantine could be read: "+err.Error())
 	}
 	return c.facts
 }
 
-// registry is what the world knows of him.
-func (c *collector) registry() {
-	r := &c.facts.Registry
-	grants, name := c.world.Grants, c.question.name
-	user, listed := c.world.Snapshot.User(name)
+// known is what a world has of a user.
+type known struct {
+	registry explain.Registry
+	account  homes.Account // the zero Account where it knows none
+	notes    []string
+}
+
+func knownOf(world *enforcer.World, name string) known {
+	var k known
+	r, grants := &k.registry, world.Grants
+	user, listed := world.Snapshot.User(name)
 	if r.Listed = listed; listed {
 		r.UID, r.Home, r.Away = user.UID, user.Home, grants.Away(name)
-		c.account = homes.Account{Name: name, UID: user.UID, GID: user.GID, Home: user.Home}
+		k.account = homes.Account{Name: name, UID: user.UID, GID: user.GID, Home: user.Home}
 	}
-	if account, kept := c.world.Account(name); kept {
-		c.account = account
+	if account, kept := world.Account(name); kept {
+		k.account = account
 	}
-	for _, skip := range c.world.Skips() {
+	for _, skip := range world.Skips() {
 		if skip.User == name {
 			r.LeftAlone = skip.Why
 		}
 	}
-	add := func(k explain.Registered) {
-		if !slices.ContainsFunc(r.Keys, func(had explain.Registered) bool { return had.Key == k.Key && had.Options == k.Options }) {
-			r.Keys = append(r.Keys, k)
-		}
-	}
 	for _, record := range user.Records {
-		add(explain.Registered{Key: record.Key, Label: record.Label, Options: record.Options.String(), Verdict: c.facts.Judge(authkeys.Line{Kind: authkeys.Entry, Key: record.Key})})
+		if !slices.ContainsFunc(r.Keys, func(had explain.Registered) bool {
+			return had.Key == record.Key && had.Options == record.Options.String()
+		}) {
+			r.Keys = append(r.Keys, explain.Registered{
+				Key: record.Key, Label: record.Label, Options: record.Options.String(), Verdict: grants.Judge(name, authkeys.Line{Kind: authkeys.Entry, Key: record.Key}),
+			})
+		}
 	}
 	for _, grant := range grants.For(name) {
 		at := slices.IndexFunc(r.Keys, func(k explain.Registered) bool { return k.Key == grant.Key })
@@ -93,11 +102,12 @@ func (c *collector) registry() {
 			r.Keys[at].Until = grant.Until
 			continue
 		}
-		add(explain.Registered{Key: grant.Key, Label: grant.Label, Options: grant.Options.String(), Verdict: c.facts.Judge(grant.Line()), Until: grant.Until})
+		r.Keys = append(r.Keys, explain.Registered{Key: grant.Key, Label: grant.Label, Options: grant.Options.String(), Verdict: grants.Judge(name, grant.Line()), Until: grant.Until})
 	}
 	for _, reject := range user.Rejects {
-		c.facts.Notes = append(c.facts.Notes, fmt.Sprintf("a value of his entry in the registry is not used: %s: %s", reject.Code, reject.Detail))
+		k.notes = append(k.notes, fmt.Sprintf("a value of his entry in the registry is not used: %s: %s", reject.Code, reject.Detail))
 	}
+	return k
 }
 
 // findAccount asks NSS.
@@ -165,6 +175,9 @@ func (c *collector) server(ctx context.Context, said host.Said) explain.Server {
 	stack := doctor.Stack(c.root, []host.Said{said})
 	s.NoLogin = settings.Text("UsePAM") != "yes" && c.facts.NoLogin == "/etc/nologin" || settings.Text("UsePAM") == "yes" && stack.Asks("account", "pam_nologin")
 	if settings.Text("UsePAM") == "yes" {
+		for _, err := range stack.Unread {
+			c.facts.Notes = append(c.facts.Notes, err.Error())
+		}
 		s.Gate = stack.GateOf(c.account)
 		s.Granted, s.GateErr = c.gate(s.Gate)
 	}
@@ -238,8 +251,10 @@ func (c *collector) command(ctx context.Context, s *explain.Server, keys []authk
 		run.Fault = err.Error()
 		return
 	}
-	offered := []host.Offered{{}}
-	if host.TellsKey(words) {
+	offered := []host.Offered{{Fingerprint: c.question.wanted}} // where no more is known of the key
+	if !host.TellsKey(words) {
+		offered[0].Fingerprint = ""
+	} else if len(keys) > 0 || c.question.wanted == "" {
 		offered = nil
 		for _, k := range keys {
 			kind, blob, _ := strings.Cut(k.String(), " ")
@@ -249,6 +264,11 @@ func (c *collector) command(ctx context.Context, s *explain.Server, keys []authk
 	for _, key := range offered {
 		var said explain.Said
 		full, err := host.CommandWords(words, c.account, key)
+		if errors.Is(err, host.ErrConnection) {
+			c.facts.Unknown = append(c.facts.Unknown, "what AuthorizedKeysCommand answers: "+err.Error())
+			s.Command = nil
+			return
+		}
 		if err != nil {
 			run.Fault = err.Error()
 			return

@@ -36,18 +36,22 @@ type userQuestion struct {
 }
 
 func explainUserOf(cmd *cobra.Command, p process, path, format, from string, words []string) error {
-	if len(words) == 0 || len(words) > 2 {
+	if len(words) > 2 || len(words) == 0 && os.Geteuid() == 0 {
 		return withHint(fmt.Errorf("explain needs a user, and perhaps a key, and was given %d words", len(words)), "see \"keyreeve explain --help\"")
 	}
-	q := userQuestion{name: words[0]}
-	if err := (homes.Account{Name: q.name, Home: "/x"}).Check(); err != nil {
-		return err
-	}
+	var q userQuestion
 	var err error
 	if from != "" {
 		if q.from, err = netip.ParseAddr(from); err != nil {
 			return fmt.Errorf("--from: %q is no address", from)
 		}
+	}
+	if len(words) == 0 {
+		return explainSelf(cmd.Context(), p, path, format, q)
+	}
+	q.name = words[0]
+	if err := (homes.Account{Name: q.name, Home: "/x"}).Check(); err != nil {
+		return err
 	}
 	if len(words) == 2 {
 		if err := q.about(words[1]); err != nil {
@@ -134,21 +138,20 @@ func explainUser(ctx context.Context, p process, path, format string, q userQues
 // removedShown bounds the lines from quarantine, the newest of which are told.
 const removedShown = 20
 
-// removed are the lines that went from the user's files.
-func removed(q *enforcer.Quarantine, user, wanted string) (list []explain.Removed, err error) {
-	copies, err := q.List(user)
+// removed are the lines that went from the user's files, the newest first, by copies of which the newest is the last.
+func removed(copies []enforcer.Copy, wanted string) (list []explain.Removed) {
 	for _, c := range slices.Backward(copies) {
 		for _, line := range c.Lines {
 			if line.Action != audit.RemoveLine || wanted != "" && line.Fingerprint != wanted {
 				continue
 			}
 			if len(list) == removedShown {
-				return list, err
+				return list
 			}
 			list = append(list, explain.Removed{
 				Time: c.Time.Truncate(time.Second), File: c.Path, Line: line.Line, Fingerprint: line.Fingerprint, Reason: string(line.Reason), Detail: line.Detail, Copy: c.ID,
 			})
 		}
 	}
-	return list, err
+	return list
 }

@@ -85,6 +85,7 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 			m.latch.enter(world)
 		}
 		s.soon.offer(world)
+		s.statuses.enter()
 	}
 	s.modes.Store(m)
 	settings.Looked = func(result enforcer.Result) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/internal/host"
 )
 
@@ -106,7 +107,7 @@ func inList(list, name string) bool {
 	found := false
 	for pattern := range strings.SplitSeq(list, ",") {
 		pattern, not := strings.CutPrefix(pattern, "!")
-		if like(pattern, name) {
+		if authkeys.Match(pattern, name) {
 			if not {
 				return false
 			}
@@ -114,16 +115,4 @@ func inList(list, name string) bool {
 		}
 	}
 	return found
-}
-
-// like matches one pattern, of "*" and "?" (match_pattern in OpenSSH's match.c).
-func like(pattern, name string) bool {
-	switch {
-	case pattern == "":
-		return name == ""
-	case pattern[0] == '*':
-		return like(pattern[1:], name) || name != "" && like(pattern, name[1:])
-	default:
-		return name != "" && (pattern[0] == '?' || pattern[0] == name[0]) && like(pattern[1:], name[1:])
-	}
 }

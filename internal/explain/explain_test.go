@@ -161,28 +161,30 @@ func TestJudge(t *testing.T) {
 		change func(*Facts)
 		code   string // empty: she logs in
 	}{
-		"nothing":                         {func(*Facts) {}, ""},
-		"no account":                      {func(f *Facts) { f.Account = nil }, "no-account"},
-		"at its end":                      {func(f *Facts) { f.Account.Expired = true }, "account-ended-here"},
-		"locked":                          {func(f *Facts) { f.Account.Locked = true }, "account-locked-here"},
-		"locked, with PAM":                {both(func(f *Facts) { f.Account.Locked = true }, set("usepam", "yes")), ""},
-		"no shell":                        {func(f *Facts) { f.Account.ShellFault = "none" }, "shell"},
-		"no shell in a chroot":            {both(func(f *Facts) { f.Account.ShellFault = "none" }, set("chrootdirectory", "/jail")), ""},
-		"denied":                          {set("denyusers", "bob", "a*"), "deny-users"},
-		"others are denied":               {set("denyusers", "bob"), ""},
-		"denied from elsewhere":           {both(set("denyusers", "ada@192.0.2.*"), from("198.51.100.1")), ""},
-		"denied from there":               {both(set("denyusers", "ada@192.0.2.*"), from("192.0.2.1")), "deny-users"},
-		"others are allowed":              {set("allowusers", "bob", "AD*"), "allow-users"},
-		"allowed":                         {set("allowusers", "bob", "ad?"), ""},
-		"a group is denied":               {both(set("denygroups", "guests"), func(f *Facts) { f.Account.Groups = []string{"guests"} }), "deny-groups"},
-		"her group is not allowed":        {both(set("allowgroups", "staff"), func(f *Facts) { f.Account.Groups = []string{"guests"} }), "allow-groups"},
-		"root does not log in":            {both(set("permitrootlogin", "no"), func(f *Facts) { f.Account.UID = 0 }), "root-login"},
-		"no keys at all":                  {set("pubkeyauthentication", "no"), "pubkey-off"},
-		"another method":                  {set("authenticationmethods", "password", "keyboard-interactive"), "methods"},
-		"a key and a password":            {set("authenticationmethods", "publickey,password"), ""},
-		"another type":                    {set("pubkeyacceptedalgorithms", "rsa-sha2-512"), "algorithm"},
-		"no list":                         {func(f *Facts) { s(f).Revoked = []Revoked{{Path: "/r", Fault: "not there"}} }, "revoked-list"},
-		"on a list":                       {func(f *Facts) { s(f).Revoked = []Revoked{{Path: "/r", Keys: map[string]bool{f.Registry.Keys[0].Key.Fingerprint(): true}}} }, "revoked"},
+		"nothing":                  {func(*Facts) {}, ""},
+		"no account":               {func(f *Facts) { f.Account = nil }, "no-account"},
+		"at its end":               {func(f *Facts) { f.Account.Expired = true }, "account-ended-here"},
+		"locked":                   {func(f *Facts) { f.Account.Locked = true }, "account-locked-here"},
+		"locked, with PAM":         {both(func(f *Facts) { f.Account.Locked = true }, set("usepam", "yes")), ""},
+		"no shell":                 {func(f *Facts) { f.Account.ShellFault = "none" }, "shell"},
+		"no shell in a chroot":     {both(func(f *Facts) { f.Account.ShellFault = "none" }, set("chrootdirectory", "/jail")), ""},
+		"denied":                   {set("denyusers", "bob", "a*"), "deny-users"},
+		"others are denied":        {set("denyusers", "bob"), ""},
+		"denied from elsewhere":    {both(set("denyusers", "ada@192.0.2.*"), from("198.51.100.1")), ""},
+		"denied from there":        {both(set("denyusers", "ada@192.0.2.*"), from("192.0.2.1")), "deny-users"},
+		"others are allowed":       {set("allowusers", "bob", "AD*"), "allow-users"},
+		"allowed":                  {set("allowusers", "bob", "ad?"), ""},
+		"a group is denied":        {both(set("denygroups", "guests"), func(f *Facts) { f.Account.Groups = []string{"guests"} }), "deny-groups"},
+		"her group is not allowed": {both(set("allowgroups", "staff"), func(f *Facts) { f.Account.Groups = []string{"guests"} }), "allow-groups"},
+		"root does not log in":     {both(set("permitrootlogin", "no"), func(f *Facts) { f.Account.UID = 0 }), "root-login"},
+		"no keys at all":           {set("pubkeyauthentication", "no"), "pubkey-off"},
+		"another method":           {set("authenticationmethods", "password", "keyboard-interactive"), "methods"},
+		"a key and a password":     {set("authenticationmethods", "publickey,password"), ""},
+		"another type":             {set("pubkeyacceptedalgorithms", "rsa-sha2-512"), "algorithm"},
+		"no list":                  {func(f *Facts) { s(f).Revoked = []Revoked{{Path: "/r", Fault: "not there"}} }, "revoked-list"},
+		"on a list": {func(f *Facts) {
+			s(f).Revoked = []Revoked{{Path: "/r", Keys: map[string]bool{f.Registry.Keys[0].Key.Fingerprint(): true}}}
+		}, "revoked"},
 		"root's home":                     {level(2, func(l *homes.Level) { l.UID = 0 }), ""},
 		"another's home":                  {level(2, func(l *homes.Level) { l.UID = 7 }), "strict-modes"},
 		"another's file":                  {level(0, func(l *homes.Level) { l.UID = 7 }), "strict-modes"},
@@ -242,7 +244,9 @@ func TestJudgeWhatIsNotKnown(t *testing.T) {
 		"behind a stranger's":    func(f *Facts) { f.Servers[0].Files[0].Sight = homes.Sight{State: homes.Unreadable, Blind: true} },
 		"a file for all":         func(f *Facts) { f.Servers[0].Files[0].Data = nil; f.Servers[0].Unkept = []homes.Unkept{{Path: "x"}} },
 		"the name service fails": func(f *Facts) { f.Servers[0].Files[0].Data = nil; f.Unknown = []string{"the account: no answer"} },
-		"more than is read":      func(f *Facts) { f.Servers[0].Files[0].Data, f.Servers[0].Files[0].State = []byte("#\n"), homes.Oversize },
+		"more than is read": func(f *Facts) {
+			f.Servers[0].Files[0].Data, f.Servers[0].Files[0].State = []byte("#\n"), homes.Oversize
+		},
 	} {
 		f := ada(t)
 		change(&f)
@@ -259,5 +263,18 @@ func TestJudgeWhatIsNotKnown(t *testing.T) {
 	f.Account, f.Servers[0].Err = nil, errors.New("silent")
 	if a := Judge(f); !a.Known || a.LogsIn {
 		t.Error(text(t, a))
+	}
+}
+
+// A line that depends on nothing is the way in, before one that does.
+func TestWay(t *testing.T) {
+	f := ada(t)
+	f.Servers[0].Files[0].Data = []byte(`from="192.0.2.0/24" ` + first + "\n" + first + "\n")
+	if k := Judge(f).Servers[0].Keys[0]; k.Way == nil || k.Way.Line != 2 || k.Way.Why != "" {
+		t.Errorf("%+v", k.Way)
+	}
+	f.Servers[0].Files[0].Data = []byte(`from="192.0.2.0/24" ` + first + "\n")
+	if k := Judge(f).Servers[0].Keys[0]; !k.LogsIn || k.Way.Why != "from 192.0.2.0/24 alone" {
+		t.Errorf("%+v", k)
 	}
 }

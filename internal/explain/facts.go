@@ -77,6 +77,8 @@ type Registry struct {
 	LeftAlone string
 	// Mode is report, warn or enforce.
 	Mode string
+	// Said are the steps that were made of it before, by the daemon; where there are some, nothing is made of the rest.
+	Said []Step
 	Keys []Registered
 }
 

@@ -46,7 +46,7 @@ func (v *visit) file(f File) {
 		if b := f.Barrier; b.Path != "" {
 			why = fmt.Sprintf("%s belongs to uid %d and has mode %04o", b.Path, b.UID, b.Mode)
 			do = "chmod u+rX " + b.Path
-			if v.Account != nil && b.UID != v.Account.UID {
+			if b.UID != v.uid() {
 				do = "chown " + v.User + " " + b.Path
 			}
 		}
@@ -84,12 +84,8 @@ func (v *visit) unsafe(levels []homes.Level) (homes.Level, string) {
 		return homes.Level{}, ""
 	}
 	for _, l := range levels {
-		uid := -1
-		if v.Account != nil {
-			uid = v.Account.UID
-		}
 		switch {
-		case l.UID != 0 && l.UID != uid:
+		case l.UID != 0 && l.UID != v.uid():
 			return l, fmt.Sprintf("it belongs to uid %d", l.UID)
 		case l.Mode&0o002 != 0:
 			return l, fmt.Sprintf("everybody may write to it (mode %04o)", l.Mode)
@@ -100,13 +96,24 @@ func (v *visit) unsafe(levels []homes.Level) (homes.Level, string) {
 	return homes.Level{}, ""
 }
 
+// uid is that of the account, or the registry's where this host has none; -1 where nobody knows one.
+func (f Facts) uid() int {
+	switch {
+	case f.Account != nil:
+		return f.Account.UID
+	case f.Registry.Listed:
+		return f.Registry.UID
+	}
+	return -1
+}
+
 // lenient reports whether this sshd lets the group write.
 func (v *visit) lenient(gid int) bool {
 	return v.TrustsOwnGroups && v.Account != nil && v.Account.Own[gid]
 }
 
 func (v *visit) mend(l homes.Level) string {
-	if v.Account != nil && l.UID != 0 && l.UID != v.Account.UID {
+	if l.UID != 0 && l.UID != v.uid() {
 		return "chown " + v.User + " " + l.Path
 	}
 	return "chmod go-w " + l.Path

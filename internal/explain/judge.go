@@ -17,7 +17,7 @@ const maxKeys = 64
 // Judge says what becomes of logins. Equal facts give equal answers.
 func Judge(f Facts) Answer {
 	a := Answer{
-		Version: version, User: f.User, UID: -1, Asked: f.Wanted, Registry: f.registry(),
+		Version: version, User: f.User, UID: f.uid(), Asked: f.Wanted, Registry: f.registry(),
 		Servers: []ServerAnswer{}, Removed: []RemovedAnswer{}, Hints: []Step{}, Notes: append([]string{}, f.Notes...), Unknown: append([]string{}, f.Unknown...),
 	}
 	if f.From.IsValid() {
@@ -25,11 +25,11 @@ func Judge(f Facts) Answer {
 	}
 	switch {
 	case f.Account != nil:
-		a.UID, a.Home = f.Account.UID, f.Account.Home
+		a.Home = f.Account.Home
 	case f.Registry.Listed:
-		a.UID, a.Home = f.Registry.UID, f.Registry.Home
+		a.Home = f.Registry.Home
 	}
-	sure := len(f.Servers) > 0 && len(f.Unknown) == 0
+	sure := len(f.Servers) > 0 && (len(f.Unknown) == 0 || f.Account == nil) // of who is no account no more need be known
 	for _, s := range f.Servers {
 		v := visit{Facts: f, Server: s}
 		v.judge()
@@ -168,6 +168,9 @@ func (v *visit) noKeys() *Step {
 	return v.step(Step{Code: cmp.Or(map[bool]string{false: "no-entry"}[v.Registry.Listed], "no-keys"), State: Stops, What: what, Do: "register a key"})
 }
 
+// Listed is what the registry has of somebody of whom no more is known.
+func Listed(r Registry) RegistryAnswer { return Facts{Registry: r}.registry() }
+
 // registry is what the registry lists.
 func (f Facts) registry() RegistryAnswer {
 	r := RegistryAnswer{Listed: f.Registry.Listed, Mode: f.Registry.Mode, Steps: []Step{}, Keys: []KeyRecord{}}
@@ -175,6 +178,8 @@ func (f Facts) registry() RegistryAnswer {
 		r.Steps = append(r.Steps, Step{Code: code, State: state, What: what})
 	}
 	switch {
+	case len(f.Registry.Said) > 0:
+		r.Steps = f.Registry.Said
 	case !f.Registry.Listed:
 		note("no-entry", Note, "the registry does not list him: no key is granted, but by an exception")
 	case f.Registry.Away.Reason != "":
@@ -182,10 +187,10 @@ func (f Facts) registry() RegistryAnswer {
 	default:
 		note("entry", OK, "the registry lists him")
 	}
-	if f.Registry.Listed && f.Account != nil && f.Account.UID != f.Registry.UID {
+	if asked := len(f.Registry.Said) == 0; asked && f.Registry.Listed && f.Account != nil && f.Account.UID != f.Registry.UID {
 		note("other-uid", Note, fmt.Sprintf("the registry has uid %d for him, and this host %d: keyreeve-keys gives no key of his", f.Registry.UID, f.Account.UID))
 	}
-	if f.Registry.Listed && f.Account != nil && f.Account.Home != f.Registry.Home {
+	if asked := len(f.Registry.Said) == 0; asked && f.Registry.Listed && f.Account != nil && f.Account.Home != f.Registry.Home {
 		note("other-home", Note, fmt.Sprintf("the registry has the home %s for him, and this host %s: keyreeve keeps the first, and sshd reads the second", f.Registry.Home, f.Account.Home))
 	}
 	if f.Registry.LeftAlone != "" {

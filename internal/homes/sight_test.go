@@ -19,11 +19,19 @@ func TestSight(t *testing.T) {
 		at    string // the file, below the base
 		above int    // directories that are told of
 	}{
-		"plain":                     {func(*home) {}, Regular, false, "alice/.ssh/authorized_keys", 2},
-		"a link in the home":        {func(h *home) { h.must(os.Rename(h.keys(), h.path("k"))); h.link("../k", h.keys(), testUID) }, Regular, false, "alice/k", 1},
-		"the directory is a link":   {func(h *home) { h.must(os.Rename(h.path(".ssh"), h.path("s"))); h.link("s", h.path(".ssh"), testUID) }, Regular, false, "alice/s/authorized_keys", 2},
-		"a file of root's":          {func(h *home) { h.must(os.Remove(h.keys())); h.write(h.base+"/open", good, 0o644, 0); h.link(h.base+"/open", h.keys(), testUID) }, Regular, false, "open", 3},
-		"a file of root's alone":    {func(h *home) { h.must(os.Remove(h.keys())); h.write(h.base+"/shut", good, 0o600, 0); h.link(h.base+"/shut", h.keys(), testUID) }, Unreadable, false, "shut", 3},
+		"plain":                   {func(*home) {}, Regular, false, "alice/.ssh/authorized_keys", 2},
+		"a link in the home":      {func(h *home) { h.must(os.Rename(h.keys(), h.path("k"))); h.link("../k", h.keys(), testUID) }, Regular, false, "alice/k", 1},
+		"the directory is a link": {func(h *home) { h.must(os.Rename(h.path(".ssh"), h.path("s"))); h.link("s", h.path(".ssh"), testUID) }, Regular, false, "alice/s/authorized_keys", 2},
+		"a file of root's": {func(h *home) {
+			h.must(os.Remove(h.keys()))
+			h.write(h.base+"/open", good, 0o644, 0)
+			h.link(h.base+"/open", h.keys(), testUID)
+		}, Regular, false, "open", 3},
+		"a file of root's alone": {func(h *home) {
+			h.must(os.Remove(h.keys()))
+			h.write(h.base+"/shut", good, 0o600, 0)
+			h.link(h.base+"/shut", h.keys(), testUID)
+		}, Unreadable, false, "shut", 3},
 		"behind a stranger's link":  {func(h *home) { h.must(os.Remove(h.keys())); h.link("/etc/passwd", h.keys(), otherUID) }, Unreadable, true, "", 0},
 		"a descriptor of this one":  {func(h *home) { h.must(os.Remove(h.keys())); h.link("/proc/self/fd/0", h.keys(), testUID) }, Unreadable, true, "", 0},
 		"memory of this process":    {func(h *home) { h.must(os.Remove(h.keys())); h.link("/proc/self/environ", h.keys(), testUID) }, Unreadable, true, "", 0},

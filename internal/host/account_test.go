@@ -102,7 +102,7 @@ func TestCommandWords(t *testing.T) {
 	for _, c := range []struct{ words, want []string }{
 		{[]string{"/c"}, []string{"/c", "-n b"}},
 		{[]string{"/c", "--", "%u", "%U%%%h", "%f,%t,%k", "100%"}, []string{"/c", "--", "-n b", "7%/h", "SHA256:x,ssh-rsa,AAAA", "100%"}},
-		{[]string{"/c", "%C"}, nil},
+		{[]string{"/c", "%C"}, nil}, // of no connection
 		{[]string{"/c", "%x"}, nil},
 	} {
 		got, err := CommandWords(c.words, a, key)

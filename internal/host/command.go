@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,9 @@ func RunAs(ctx context.Context, account homes.Account, groups []int, words []str
 // Offered is the key that a client offers, as the tokens of a command have it; the zero Offered where none of them is used.
 type Offered struct{ Fingerprint, Type, Base64 string }
 
+// ErrConnection is that a command is told the connection (%C, %D; since OpenSSH 9.4), of which nothing is known before there is one.
+var ErrConnection = errors.New("it is told the connection")
+
 // TellsKey reports whether words of AuthorizedKeysCommand hand on the key that is offered.
 func TellsKey(words []string) bool {
 	for _, word := range words {
@@ -80,11 +84,14 @@ func CommandWords(words []string, a homes.Account, key Offered) ([]string, error
 				continue
 			}
 			i++
+			if strings.IndexByte("CD", word[i]) >= 0 {
+				return nil, fmt.Errorf("%%%c: %w", word[i], ErrConnection)
+			}
 			value, known := map[byte]string{
 				'%': "%", 'u': a.Name, 'U': strconv.Itoa(a.UID), 'h': a.Home, 'f': key.Fingerprint, 't': key.Type, 'k': key.Base64,
 			}[word[i]]
 			if !known {
-				return nil, fmt.Errorf("the token %%%c is not known, or is about the connection", word[i])
+				return nil, fmt.Errorf("sshd does not know the token %%%c, and ends each login that gets here", word[i])
 			}
 			b.WriteString(value)
 		}

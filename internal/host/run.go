@@ -13,7 +13,8 @@
 // arguments of the package's own, and with bounds on its time and its output. A
 // user's name is the only foreign text among the arguments, and it never stands at
 // the beginning of one but for a name that homes.Account.Check has admitted, which
-// begins with a letter. It is the only package that runs programs. A [Hook] is
+// begins with a letter. It is the only package that runs programs. RunAs alone goes by other rules: it runs a command that root
+// has put into sshd's configuration, as another user; and a [Hook] is
 // one of the administrator's, which has no rights of root's.
 //
 // # Limits

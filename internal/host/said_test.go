@@ -1,6 +1,7 @@
 package host
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -74,5 +75,19 @@ func TestAskLists(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"/bin/x", "--also=/y  %%u", "--", "%u", "#1"}, said.Users["root"].Words("AuthorizedKeysCommand")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What a block says for an address is there for connections from that address.
+func TestAskFrom(t *testing.T) {
+	f := newFolder(t)
+	f.config("Match Address 192.0.2.7,2001:db8::/32\n\tPubkeyAuthentication no\n")
+	sshd := NewSSHD("", []string{f.path("sshd_config")})
+	for address, want := range map[string]string{"192.0.2.7": "no", "2001:db8::1": "no", "192.0.2.8": "yes", "": "yes"} {
+		from, _ := netip.ParseAddr(address)
+		said := sshd.AskFrom(t.Context(), from, []string{"alice"})
+		if len(said) != 1 || said[0].Err != nil || said[0].Users["alice"].Text("PubkeyAuthentication") != want {
+			t.Errorf("from %q: %+v", address, said)
+		}
 	}
 }
