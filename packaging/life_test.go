@@ -140,3 +140,29 @@ func neverAway(t *testing.T, root, trace string) {
 		t.Errorf("the program was away:\n%s", strings.Join(found, "\n"))
 	}
 }
+
+// rpm calls the same scripts with numbers, and has no purge: the program is not taken from an sshd that asks it, and nothing else is touched.
+func TestScriptsByRPM(t *testing.T) {
+	testenv.Need(t, "root", "packages")
+	for _, c := range []struct {
+		script, arg string
+		asks, fails bool
+	}{
+		{"prerm", "0", true, true}, // removal
+		{"prerm", "0", false, false},
+		{"prerm", "1", true, false}, // upgrade
+		{"postrm", "0", false, false},
+		{"postrm", "1", true, false},
+	} {
+		s := system{t, t.TempDir()}
+		s.put(answers+"/keys.cdb", "")
+		if c.asks {
+			s.put("/etc/ssh/sshd_config", "Match User *\n\tAuthorizedKeysCommand "+command+" -- %u\n")
+		}
+		out, err := run("", []string{"DPKG_ROOT=" + s.root}, "./"+c.script, c.arg)
+		if (err != nil) != c.fails || c.fails != strings.Contains(out, s.root+"/etc/ssh/sshd_config") {
+			t.Errorf("%+v: %v\n%s", c, err, out)
+		}
+		s.stat(answers + "/keys.cdb")
+	}
+}

@@ -157,10 +157,14 @@ func contents(b built) {
 		t.Errorf("what is the administrator's: %s", diff)
 	}
 	// A unit that runs a program where the package has none is found when somebody enables it.
-	for _, unit := range []string{"keyreeve.service"} {
-		text := string(read(t, filepath.Join(b.root, "usr/lib/systemd/system", unit)))
-		if !strings.Contains(text, "\nExecStart=/usr/bin/keyreeve ") {
-			t.Errorf("%s does not run /usr/bin/keyreeve", unit)
+	units, err := filepath.Glob(filepath.Join(b.root, "usr/lib/systemd/system/*.service"))
+	if err != nil || len(units) == 0 {
+		t.Error(units, err)
+	}
+	for _, unit := range units {
+		starts := regexp.MustCompile(`(?m)^ExecStart=[-@:+!]*(/\S+)`).FindAllStringSubmatch(string(read(t, unit)), -1)
+		if len(starts) == 0 || !slices.Contains(files, starts[0][1]) {
+			t.Errorf("%s starts %q, which the package does not have", unit, starts)
 		}
 	}
 }
