@@ -32,6 +32,7 @@ check: lint ## run every check that is no test
 	$(GO) vet $(PACKAGES)
 	$(GO) mod tidy -diff
 	$(GO) fix -diff $(PACKAGES)
+	@GO="$(GO)" .ci/vuln
 
 lint: bin/golangci-lint-$(GOLANGCI)
 	$< fmt --diff
