@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -172,7 +173,7 @@ func (s *site) startDirectory(entries string) {
 	s.Run("slapadd", "-q", "-f", "/srv/slapd/slapd.conf", "-l", "/srv/slapd/entries.ldif")
 	s.Run("systemd-run", "--unit", "slapd-test", "slapd", "-d", "none", "-f", "/srv/slapd/slapd.conf", "-h", "ldaps://127.0.0.1/")
 	s.Await(func() error {
-		out, err := s.ldap("ldapwhoami", "").CombinedOutput()
+		out, err := s.ldap("ldapwhoami").CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("slapd: %w: %s", err, out)
 		}
@@ -181,15 +182,19 @@ func (s *site) startDirectory(entries string) {
 }
 
 // ldap is one of OpenLDAP's clients, as the administrator of the directory.
-func (s *site) ldap(program, stdin string, words ...string) commander {
-	cmd := s.Command("env", append([]string{
-		"LDAPTLS_CACERT=/etc/keyreeve/ca.pem", program, "-x", "-H", "ldaps://127.0.0.1/", "-D", "cn=admin," + testenv.SlapdBase, "-w", password,
-	}, words...)...)
-	cmd.Stdin = strings.NewReader(stdin)
-	return cmd
+func (s *site) ldap(program string) *exec.Cmd {
+	return s.Command("env", "LDAPTLS_CACERT=/etc/keyreeve/ca.pem", program, "-x", "-H", "ldaps://127.0.0.1/", "-D", "cn=admin,"+testenv.SlapdBase, "-w", password)
 }
 
-type commander interface{ CombinedOutput() ([]byte, error) }
+// modify applies change records.
+func (s *site) modify(ldif string) {
+	s.t.Helper()
+	cmd := s.ldap("ldapmodify")
+	cmd.Stdin = strings.NewReader(ldif)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("ldapmodify: %v: %s", err, out)
+	}
+}
 
 // install has dpkg install the package of a version.
 func (s *site) install(version string) {
