@@ -52,9 +52,21 @@ var tree = sync.OnceValues(func() (string, error) {
 	return dir, err
 })
 
-// makePackage makes the deb of a version as "make package" does.
+// made are the packages by version.
+var made = struct {
+	sync.Mutex
+
+	debs map[string][]byte
+}{debs: make(map[string][]byte)}
+
+// makePackage makes the deb of a version as "make package" does, once.
 func makePackage(t *testing.T, version string) []byte {
 	t.Helper()
+	made.Lock()
+	defer made.Unlock()
+	if deb, known := made.debs[version]; known {
+		return deb
+	}
 	dir, err := tree()
 	if err != nil {
 		t.Fatal(err)
@@ -66,11 +78,12 @@ func makePackage(t *testing.T, version string) []byte {
 	if err != nil || len(files) != 1 {
 		t.Fatalf("packages: %v, %v", files, err)
 	}
-	text, err := os.ReadFile(files[0])
+	deb, err := os.ReadFile(files[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return text
+	made.debs[version] = deb
+	return deb
 }
 
 // saidError is how a program ended, with what it said.

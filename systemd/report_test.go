@@ -4,9 +4,12 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/keyreeve/keyreeve/internal/testenv"
 )
 
-// The daily report is of every home, for root alone, and says what would change; homes that only its sandbox bars are none that are barred.
+// The daily report is of every home, for root alone, and says what would change. A home outside of /home has to be named to its unit, or the report tells
+// of it as of one that cannot be changed, and fails.
 func TestDailyReport(t *testing.T) {
 	s := newSite(t, 2)
 	_, bad := s.stranger()
@@ -14,18 +17,28 @@ func TestDailyReport(t *testing.T) {
 	s.configure("report", "")
 	planted := alice.key + "\n" + bad + " planted\n"
 	s.plant(alice, planted)
-	s.plant(s.users[1], s.users[1].key+"\n")
+	away := s.users[1]
+	s.plant(away, away.key+"\n"+bad+" planted\n")
+	s.Run("mkdir", "/data")
+	s.Run("mv", away.home, "/data/")
+	s.modify("dn: uid=" + away.name + "," + testenv.SlapdPeople + "\nchangetype: modify\nreplace: homeDirectory\nhomeDirectory: /data/" + away.name + "\n")
+	s.Run("usermod", "--home", "/data/"+away.name, away.name)
 	s.Run("systemctl", "enable", "--now", "keyreeve-plan.timer")
 	if next := s.Run("systemctl", "list-timers", "--no-pager", "keyreeve-plan.timer"); !strings.Contains(next, "keyreeve-plan.service") {
 		t.Errorf("the timer waits for nothing: %s", next)
 	}
-	s.Run("systemctl", "start", "keyreeve-plan.service") // an error is status 1; there is something to change, which is none
+	if out, err := s.Command("systemctl", "start", "keyreeve-plan.service").CombinedOutput(); err == nil {
+		t.Errorf("a home that is read-only for the report is no error: %s", out)
+	}
+	s.Put("/etc/systemd/system/keyreeve-plan.service.d/homes.conf", 0o644, "[Service]\nReadWritePaths=/data\n")
+	s.Run("systemctl", "daemon-reload")
+	s.Run("systemctl", "start", "keyreeve-plan.service") // what is to be changed is no error
 	path := s.Path("/var/lib/keyreeve-reports/plan.html")
 	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for want, there := range map[string]bool{"user0": true, "unregistered": true, "read-only mount": false} {
+	for want, there := range map[string]bool{"user0": true, "user1": true, "unregistered": true, "read-only": false} {
 		if strings.Contains(string(page), want) != there {
 			t.Errorf("the report has %q: %v, want %v", want, !there, there)
 		}

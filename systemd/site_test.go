@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -65,7 +66,8 @@ userPassword: ` + password + `
 
 `
 
-const sshdConfig = `UsePAM yes
+const sshdConfig = `Include /etc/ssh/sshd_config.d/*.conf
+UsePAM yes
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 LogLevel VERBOSE
@@ -81,6 +83,7 @@ type site struct {
 
 // user is one of the site's. His private keys are files of the system's.
 type user struct {
+	uid        int
 	name, home string
 	key        string // registered
 	keyFile    string
@@ -89,11 +92,12 @@ type user struct {
 // newSite boots a system of so many users, with keyreeve installed and configured to enforce, and not started.
 func newSite(t *testing.T, users int) *site {
 	t.Helper()
-	testenv.Need(t, "root", "systemd", "sshd", "slapd")
+	testenv.Need(t, "root", "systemd", "sshd", "slapd", "packages")
+	t.Parallel() // each waits for its own system most of the time
 	s := &site{Systemd: testenv.StartSystemd(t), t: t}
-	var entries, shell strings.Builder
+	var entries strings.Builder
 	for i := range users {
-		u := user{name: fmt.Sprintf("user%d", i), home: fmt.Sprintf("/home/user%d", i), keyFile: fmt.Sprintf("/root/user%d", i)}
+		u := user{uid: 20000 + i, name: fmt.Sprintf("user%d", i), home: fmt.Sprintf("/home/user%d", i), keyFile: fmt.Sprintf("/root/user%d", i)}
 		private, public := testenv.NewKey(t)
 		text, err := os.ReadFile(private)
 		if err != nil {
@@ -103,10 +107,9 @@ func newSite(t *testing.T, users int) *site {
 		u.key = public
 		s.users = append(s.users, u)
 		fmt.Fprintf(&entries, "dn: uid=%s,%s\nobjectClass: account\nobjectClass: posixAccount\nobjectClass: ldapPublicKey\nuid: %[1]s\ncn: %[1]s\n"+
-			"uidNumber: %[3]d\ngidNumber: %[3]d\nhomeDirectory: %[4]s\nsshPublicKey: %[5]s\n\n", u.name, testenv.SlapdPeople, 20000+i, u.home, u.key)
-		fmt.Fprintf(&shell, "%s:*:%d:%d::%s:/bin/sh\n", u.name, 20000+i, 20000+i, u.home)
+			"uidNumber: %[3]d\ngidNumber: %[3]d\nhomeDirectory: %[4]s\nsshPublicKey: %[5]s\n\n", u.name, testenv.SlapdPeople, u.uid, u.home, u.key)
 	}
-	s.addUsers(shell.String())
+	s.addUsers()
 	s.startDirectory(directoryTop + entries.String())
 	s.Put("/etc/ssh/sshd_config", 0o644, sshdConfig)
 	s.Run("ssh-keygen", "-A")
@@ -121,22 +124,29 @@ func newSite(t *testing.T, users int) *site {
 	return s
 }
 
-// addUsers makes accounts of lines as newusers(8) takes them, homes included. Nobody can give "*" as a password, and the accounts are not locked.
-func (s *site) addUsers(list string) {
+// addUsers makes the accounts, homes included. Nobody can give "*" as a password, and the accounts are not locked.
+func (s *site) addUsers() {
 	s.t.Helper()
-	cmd := s.Command("sh", "-euc", `
-		while IFS=: read -r name password uid gid gecos home shell; do
-			echo "$name:x:$uid:$gid::$home:$shell" >>/etc/passwd
-			echo "$name:x:$gid:" >>/etc/group
-			echo "$name:*:20000:0:99999:7:::" >>/etc/shadow
-			mkdir -p "$home/.ssh"
-			chown -R "$uid:$gid" "$home"
-			chmod 755 "$home"
-			chmod 700 "$home/.ssh"
-		done`)
-	cmd.Stdin = strings.NewReader(list)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Fatalf("add users: %v\n%s", err, out)
+	var passwd, group, shadow strings.Builder
+	for _, u := range s.users {
+		fmt.Fprintf(&passwd, "%s:x:%d:%[2]d::%s:/bin/sh\n", u.name, u.uid, u.home)
+		fmt.Fprintf(&group, "%s:x:%d:\n", u.name, u.uid)
+		fmt.Fprintf(&shadow, "%s:*:20000:0:99999:7:::\n", u.name)
+		home := s.Path(u.home)
+		err := errors.Join(os.Mkdir(home, 0o755), os.Mkdir(home+"/.ssh", 0o700))
+		if err = errors.Join(err, os.Chown(home, u.uid, u.uid), os.Chown(home+"/.ssh", u.uid, u.uid)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for path, lines := range map[string]string{"/etc/passwd": passwd.String(), "/etc/group": group.String(), "/etc/shadow": shadow.String()} {
+		file, err := os.OpenFile(s.Path(path), os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			_, err = file.WriteString(lines)
+			err = errors.Join(err, file.Close())
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
 	}
 }
 
@@ -163,7 +173,7 @@ func (s *site) startDirectory(entries string) {
 	s.Run("slapadd", "-q", "-f", "/srv/slapd/slapd.conf", "-l", "/srv/slapd/entries.ldif")
 	s.Run("systemd-run", "--unit", "slapd-test", "slapd", "-d", "none", "-f", "/srv/slapd/slapd.conf", "-h", "ldaps://127.0.0.1/")
 	s.Await(func() error {
-		out, err := s.ldap("ldapwhoami", "").CombinedOutput()
+		out, err := s.ldap("ldapwhoami").CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("slapd: %w: %s", err, out)
 		}
@@ -172,15 +182,19 @@ func (s *site) startDirectory(entries string) {
 }
 
 // ldap is one of OpenLDAP's clients, as the administrator of the directory.
-func (s *site) ldap(program, stdin string, words ...string) commander {
-	cmd := s.Command("env", append([]string{
-		"LDAPTLS_CACERT=/etc/keyreeve/ca.pem", program, "-x", "-H", "ldaps://127.0.0.1/", "-D", "cn=admin," + testenv.SlapdBase, "-w", password,
-	}, words...)...)
-	cmd.Stdin = strings.NewReader(stdin)
-	return cmd
+func (s *site) ldap(program string) *exec.Cmd {
+	return s.Command("env", "LDAPTLS_CACERT=/etc/keyreeve/ca.pem", program, "-x", "-H", "ldaps://127.0.0.1/", "-D", "cn=admin,"+testenv.SlapdBase, "-w", password)
 }
 
-type commander interface{ CombinedOutput() ([]byte, error) }
+// modify applies change records.
+func (s *site) modify(ldif string) {
+	s.t.Helper()
+	cmd := s.ldap("ldapmodify")
+	cmd.Stdin = strings.NewReader(ldif)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("ldapmodify: %v: %s", err, out)
+	}
+}
 
 // install has dpkg install the package of a version.
 func (s *site) install(version string) {

@@ -1,9 +1,8 @@
 package systemd_test
 
 import (
-	"fmt"
+	"errors"
 	"os"
-	"strings"
 	"testing"
 )
 
@@ -12,20 +11,13 @@ func TestStopInASweep(t *testing.T) {
 	const homes = 400
 	s := newSite(t, homes)
 	_, bad := s.stranger()
-	var all strings.Builder
 	for _, u := range s.users {
-		fmt.Fprintf(&all, "%s:%s %s\n", u.name, u.file(), u.key)
+		path := s.Path(u.file())
+		err := os.WriteFile(path, []byte(u.key+"\n"+bad+"\n"), 0o600)
+		if err = errors.Join(err, os.Chown(path, u.uid, u.uid)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	cmd := s.Command("sh", "-euc", `while IFS=: read -r name file; do
-		key=${file#* }; file=${file%% *}
-		printf '%s\n%s\n' "$key" "$0" >"$file"
-		chown "$name:" "$file"
-	done`, bad)
-	cmd.Stdin = strings.NewReader(all.String())
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	s.configure("enforce", "")
 	s.Run("systemctl", "start", "keyreeve") // returns with READY: the sweep has begun
 	s.Run("systemctl", "stop", "keyreeve")
 	if result, code := s.Property(service, "Result"), s.Property(service, "ExecMainStatus"); result != "success" || code != "0" {

@@ -89,7 +89,7 @@ func (s *statuses) enter() {
 
 // keep writes statuses until it is told to end; then they go, since they would say what nobody knows any more.
 func (s *statuses) keep(ctx context.Context) {
-	tick := time.NewTicker(statusEvery)
+	tick := time.NewTicker(statusesEvery)
 	defer tick.Stop()
 	defer func() {
 		for uid := range s.last {
@@ -111,15 +111,15 @@ func (s *statuses) keep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(statusPause):
+		case <-time.After(statusesPause):
 		}
 	}
 }
 
 const (
-	// statusEvery is how often active users are looked for, statusPause the least time between two times, however often the registry changes.
-	statusEvery = 10 * time.Second
-	statusPause = time.Second
+	// statusesEvery is how often active users are looked for, statusesPause the least time between two times, however often the registry changes.
+	statusesEvery = 10 * time.Second
+	statusesPause = time.Second
 )
 
 // begin makes the directory, and takes away what an earlier daemon left.
