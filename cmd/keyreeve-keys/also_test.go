@@ -25,17 +25,7 @@ import (
 // program is another AuthorizedKeysCommand, where nobody but root can write; the script finds its own files there.
 func program(t *testing.T, script string) string {
 	t.Helper()
-	testenv.Need(t, "root")
-	dir, err := os.MkdirTemp("/var/lib", "keyreeve-test-") //nolint:usetesting // anybody may write to the folder above t.TempDir
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	path := filepath.Join(dir, "keys")
+	path := filepath.Join(testenv.RootDir(t), "keys")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -73,21 +73,8 @@ type clerk struct {
 
 func newClerk(t *testing.T) clerk {
 	t.Helper()
-	testenv.Need(t, "root")
 	a := testenv.NewAccount(t)
-	dir, err := os.MkdirTemp("/var/lib", "keyreeve-test-") //nolint:usetesting // anybody may write to the folder above t.TempDir
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return clerk{t, a.Name, a.Home, dir}
+	return clerk{t, a.Name, a.Home, testenv.RootDir(t)}
 }
 
 // program is a script that the clerk runs in his directory.

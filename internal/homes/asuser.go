@@ -65,17 +65,18 @@ func (d *Door) groupsOf(a Account) ([]uint32, error) {
 
 // as does the work of As for root.
 func as(uid, gid int, groups []uint32, fn func() error) error {
-	return onThread(func() error { return perform(uid, gid, groups, fn) })
+	return OnThread(func() error { return perform(uid, gid, groups, fn) })
 }
 
-// onThread runs fn on a thread of its own, which is never the first one.
+// OnThread runs fn on a thread of its own, which is never the first one: rights that
+// fn gives up are lost to nobody else.
 //
 // The thread is never given back: its goroutine ends while locked, and the
 // runtime then ends the thread. That costs some 50 microseconds, and there is no
 // restoring that could fail, and no right left on the thread that fn or a bug
 // could take up again. (The runtime makes new threads from a clean one of its
 // own, never as children of a locked one.)
-func onThread(fn func() error) error {
+func OnThread(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -83,7 +84,7 @@ func onThread(fn func() error) error {
 			// The first thread cannot end before the process, and /proc/PID
 			// shows its identity as that of the process. While this goroutine
 			// holds it, the next one gets another.
-			result <- onThread(fn)
+			result <- OnThread(fn)
 			runtime.UnlockOSThread()
 			return
 		}

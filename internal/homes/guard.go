@@ -76,7 +76,7 @@ func (g *guard) judge(at site, home string, err error) {
 // of one's own file takes none (may_linkat in fs/namei.c), nor does one that goes by
 // /proc/self/fd, unlike AT_EMPTY_PATH.
 func override(fn func() error) error {
-	return onThread(func() error {
+	return OnThread(func() error {
 		if err := shed(1 << unix.CAP_DAC_OVERRIDE); err != nil {
 			return err
 		}

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
 	"github.com/keyreeve/keyreeve/internal/statefile"
 )
@@ -82,28 +82,13 @@ func (h Hook) end(group int) error {
 	if os.Geteuid() != 0 {
 		return syscall.Kill(-group, syscall.SIGKILL)
 	}
-	return aside(func() error {
+	return homes.OnThread(func() error {
 		// The kernel's call changes this thread alone, syscall.Setresuid would change all (setresuid(2), "C library/kernel differences").
 		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, ^uintptr(0), uintptr(h.UID), ^uintptr(0)); errno != 0 {
 			return errno
 		}
 		return syscall.Kill(-group, syscall.SIGKILL)
 	})
-}
-
-// aside runs fn on a thread that ends with it, and that is never the first one, which could not end.
-func aside(fn func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if syscall.Gettid() == os.Getpid() {
-			result <- aside(fn) // on another one, since this goroutine holds the first
-			runtime.UnlockOSThread()
-			return
-		}
-		result <- fn()
-	}()
-	return <-result
 }
 
 // oneLine puts the lines of a complaint behind each other.

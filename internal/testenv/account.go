@@ -31,19 +31,7 @@ type Account struct {
 // Account and home go when the test ends. It needs the part "root".
 func NewAccount(tb testing.TB) Account {
 	tb.Helper()
-	Need(tb, "root")
-	parent, err := os.MkdirTemp(accountsDir, "keyreeve-test-") //nolint:usetesting // the user must get in, which tb.TempDir forbids
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := os.RemoveAll(parent); err != nil { //nolint:forbidigo // test folders are no state of the daemon
-			tb.Error(err)
-		}
-	})
-	if err := os.Chmod(parent, 0o755); err != nil { //nolint:gosec,forbidigo // see accountsDir
-		tb.Fatal(err)
-	}
+	parent := RootDir(tb)
 	name := "kr-" + strings.ToLower(rand.Text()[:10])
 	home := filepath.Join(parent, name)
 	runProgram(tb, "useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", "--user-group", "--password", "*", name)
