@@ -38,15 +38,15 @@ func TestJSONIsStreamed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, print := range map[string]func(io.Writer) error{
+	for name, write := range map[string]func(io.Writer) error{
 		"report": func(w io.Writer) error { return report.JSON(w, r) }, "fleet": func(w io.Writer) error { return report.FleetJSON(w, f) },
 	} {
 		whole := gate{left: 1 << 30}
-		if err := print(&whole); err != nil || whole.most > whole.all/20 {
+		if err := write(&whole); err != nil || whole.most > whole.all/20 {
 			t.Errorf("%s: %v, %d of %d bytes at once", name, err, whole.most, whole.all)
 		}
 		cut := gate{left: whole.all / 2}
-		if err := print(&cut); !errors.Is(err, errShut) || cut.all > whole.all/2+whole.most {
+		if err := write(&cut); !errors.Is(err, errShut) || cut.all > whole.all/2+whole.most {
 			t.Errorf("%s: %v after %d of %d bytes", name, err, cut.all, whole.all)
 		}
 	}

@@ -85,10 +85,10 @@ func TestSchemaIsChecked(t *testing.T) {
 	}
 }
 
-func document[T any](t *testing.T, print func(io.Writer, T) error, of T) (d map[string]any) {
+func document[T any](t *testing.T, write func(io.Writer, T) error, of T) (d map[string]any) {
 	t.Helper()
 	var out bytes.Buffer
-	if err := print(&out, of); err != nil {
+	if err := write(&out, of); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(out.Bytes(), &d); err != nil {
@@ -128,9 +128,9 @@ func readSchema(t *testing.T, name string) schema {
 }
 
 // holds checks a document.
-func holds[T any](t *testing.T, s schema, name string, print func(io.Writer, T) error, of T) {
+func holds[T any](t *testing.T, s schema, name string, write func(io.Writer, T) error, of T) {
 	t.Helper()
-	for _, wrong := range s.check(s.root, document(t, print, of), name) {
+	for _, wrong := range s.check(s.root, document(t, write, of), name) {
 		t.Error(wrong)
 	}
 }

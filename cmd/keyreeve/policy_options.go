@@ -50,23 +50,23 @@ func (d optionRulesDocument) text(out *bufio.Writer, code func(string) string) {
 		}
 		return strings.Join(words, "")
 	}
-	text := "Options in front of a key (see AUTHORIZED_KEYS in sshd(8)) bound what it may do, as " + code("from=") + " does with the addresses that it is used from. "
+	says := []string{"Options in front of a key (see AUTHORIZED_KEYS in sshd(8)) bound what it may do, as " + code("from=") + " does with the addresses that it is used from."}
 	switch {
 	case d.any:
-		text += "They are registered with the key: ask us for them. "
+		says = append(says, "They are registered with the key: ask us for them.")
 	case len(d.Registered) == 0:
-		text += "We register none. "
+		says = append(says, "We register none.")
 	default:
-		text += "They are registered with the key, where they are " + list(d.Registered, " or ") + ": ask us for them. "
+		says = append(says, "They are registered with the key, where they are "+list(d.Registered, " or ")+": ask us for them.")
 	}
-	text += "In your own file you may bound a key further that is registered without any; " + list(d.TakenOut, " and ") + " are taken out there, and lines with " +
-		list(d.Refused, " or ") + " are removed."
+	says = append(says, "In your own file you may bound a key further that is registered without any; "+list(d.TakenOut, " and ")+" are taken out there, and lines with "+
+		list(d.Refused, " or ")+" are removed.")
 	for _, f := range d.Forced {
-		where := " Every line"
+		where := "Every line"
 		if len(f.Hosts) > 0 {
-			where = " On " + list(f.Hosts, " and ") + " every line"
+			where = "On " + list(f.Hosts, " and ") + " every line"
 		}
-		text += where + " gets " + code(f.Options) + " from us."
+		says = append(says, where+" gets "+code(f.Options)+" from us.")
 	}
-	flow(out, "", "", text)
+	flow(out, "", "", strings.Join(says, " "))
 }
