@@ -111,7 +111,7 @@ func (s ownStatus) facts(ctx context.Context, door *homes.Door, q userQuestion) 
 	for _, r := range s.Removed {
 		f.Removed = append(f.Removed, explain.Removed(r))
 	}
-	server := explain.Server{Config: "as far as its users see", Err: errors.New("its configuration is root's to ask")}
+	server := explain.Server{Config: "as far as its users see", Err: errors.New("its configuration is root's to ask"), TrustsOwnGroups: s.TrustsOwnGroups}
 	account, err := host.LookUp(ctx, s.User)
 	if err != nil {
 		f.Unknown = append(f.Unknown, "the account: "+err.Error())
@@ -121,7 +121,9 @@ func (s ownStatus) facts(ctx context.Context, door *homes.Door, q userQuestion) 
 			sight, err := door.Sight(account.Account, name)
 			server.Files = append(server.Files, explain.File{Name: name, Sight: sight, Err: err})
 			for _, level := range sight.Levels {
-				f.Account.Own[level.GID] = false // only root's sshd says whether that would do
+				if level.Mode&0o020 != 0 && s.TrustsOwnGroups {
+					f.Account.Own[level.GID], _ = host.OwnGroup(ctx, level.GID, account.Account) // not known is as good as no
+				}
 			}
 		}
 	}

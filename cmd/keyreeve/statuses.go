@@ -16,6 +16,7 @@ import (
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/explain"
 	"github.com/keyreeve/keyreeve/internal/homes"
+	"github.com/keyreeve/keyreeve/internal/host"
 	"github.com/keyreeve/keyreeve/internal/plain"
 	"github.com/keyreeve/keyreeve/internal/statefile"
 )
@@ -31,6 +32,8 @@ type ownStatus struct {
 	// Registry is what it has of him; the keys are in Lines, in the same order.
 	Registry explain.RegistryAnswer `json:"registry"`
 	Lines    []string               `json:"lines"`
+	// TrustsOwnGroups: each sshd lets a user's own group write to his key files.
+	TrustsOwnGroups bool `json:"trusts_own_groups"`
 	// Files are those that sshd reads, below the home relative to it. Answered: sshd may ask keyreeve-keys.
 	Files    []string                `json:"files"`
 	Answered bool                    `json:"answered"`
@@ -61,10 +64,12 @@ type statuses struct {
 	dir        string
 	answered   bool
 	quarantine *enforcer.Quarantine
+	configs    []string // of sshd
 
 	fresh chan struct{}   // there is a new world
 	last  map[int]written // by uid
 	said  string
+	trust bool // of ownStatus.TrustsOwnGroups
 }
 
 func (s *service) newStatuses() *statuses {
@@ -100,6 +105,7 @@ func (s *statuses) keep(ctx context.Context) {
 		s.log.Warn("users are not told what keyreeve explain would say", zap.Error(err))
 		return
 	}
+	s.trust = trustsOwnGroups(ctx, s.sshd.Load(), s.configs)
 	for {
 		select {
 		case <-ctx.Done():
@@ -121,6 +127,16 @@ const (
 	statusesEvery = 10 * time.Second
 	statusesPause = time.Second
 )
+
+// trustsOwnGroups asks each sshd; where one does not say, none does. It is a matter of the program.
+func trustsOwnGroups(ctx context.Context, sshd *host.SSHD, configs []string) bool {
+	for _, config := range configs {
+		if is, err := sshd.TrustsOwnGroups(ctx, config); !is || err != nil {
+			return false
+		}
+	}
+	return len(configs) > 0
+}
 
 // begin makes the directory, and takes away what an earlier daemon left.
 func (s *statuses) begin() error {
@@ -193,7 +209,8 @@ func (s *statuses) write(uid int, list []ownStatus, now time.Time) error {
 	}
 	full, err := json.Marshal(list)
 	if err == nil && len(full) > mostStatus {
-		err = fmt.Errorf("the status of uid %d has %d bytes, which are more than it may have", uid, len(full))
+		s.remove(uid) // it says what is no longer so
+		err = fmt.Errorf("the status of uid %d would have %d bytes, which are more than it may have", uid, len(full))
 	}
 	if err == nil {
 		err = statefile.PublishTo(s.dir, statusName(uid), append(plain.JSON(full), '\n'), uint32(uid)) //nolint:gosec // an account that passed Check
@@ -210,7 +227,7 @@ func (s *statuses) of(world *enforcer.World, account homes.Account) ownStatus {
 	known.registry.Mode = s.modes.Load().of(account)
 	d := ownStatus{
 		Version: 1, User: account.Name, UID: account.UID, Away: world.Away(), Registry: explain.Listed(known.registry), Lines: []string{},
-		Files: []string{}, Answered: s.answered, Removed: []explain.RemovedAnswer{}, Notes: append([]string{}, known.notes...),
+		Files: []string{}, Answered: s.answered, TrustsOwnGroups: s.trust, Removed: []explain.RemovedAnswer{}, Notes: append([]string{}, known.notes...),
 	}
 	for _, k := range known.registry.Keys {
 		d.Lines = append(d.Lines, k.Key.String())

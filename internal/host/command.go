@@ -39,13 +39,7 @@ func RunAs(ctx context.Context, account homes.Account, groups []int, words []str
 	var out, said bounded
 	cmd.Stdout, cmd.Stderr = &out, &said
 	err := cmd.Run()
-	switch {
-	case out.over || said.over:
-		err = errTooMuch
-	case ctx.Err() != nil:
-		err = fmt.Errorf("no answer within %v: %w", patience, ctx.Err())
-	}
-	if err != nil {
+	if err = ended(ctx, err, out.over || said.over); err != nil {
 		return "", fmt.Errorf("%s: %w%s", words[0], err, prefixed(": ", plain.Cut(oneLine(said.text.String()), maxSaid)))
 	}
 	return out.text.String(), nil

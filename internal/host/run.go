@@ -91,18 +91,22 @@ func runFed(ctx context.Context, input, program string, args ...string) (stdout,
 	var out, said bounded
 	cmd.Stdout, cmd.Stderr = &out, &said
 	err = cmd.Run()
-	switch {
-	case out.over || said.over:
-		err = errTooMuch
-	case ctx.Err() != nil:
-		err = fmt.Errorf("no answer within %v: %w", patience, ctx.Err())
-	}
-	if err != nil {
+	if err = ended(ctx, err, out.over || said.over); err != nil {
 		return "", "", fmt.Errorf("%s %s: %w%s", program, args[0], err, prefixed(": ", plain.Cut(oneLine(said.text.String()), maxSaid)))
 	}
 	return out.text.String(), said.text.String(), nil
 }
 
+// ended says how a run ended, where more is known than that it failed.
+func ended(ctx context.Context, err error, over bool) error {
+	switch {
+	case over:
+		return errTooMuch
+	case ctx.Err() != nil:
+		return fmt.Errorf("no answer within %v: %w", patience, ctx.Err())
+	}
+	return err
+}
 func prefixed(prefix, text string) string {
 	if text == "" {
 		return ""
