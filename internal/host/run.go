@@ -107,6 +107,7 @@ func ended(ctx context.Context, err error, over bool) error {
 	}
 	return err
 }
+
 func prefixed(prefix, text string) string {
 	if text == "" {
 		return ""
