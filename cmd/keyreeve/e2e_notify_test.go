@@ -159,7 +159,7 @@ func TestDaemonTellsInVain(t *testing.T) {
 	told, mail := c.program("exec", ": >begun; exec sleep 600"), c.program("sendmail", "echo 'no \033[1m' >&2; exit 75")
 	config := func(program string) {
 		t.Helper()
-		s.notify(fmt.Sprintf(`{exec: [%s], mail: {program: %s}, user: %s, timeout: 1m}`, program, mail, c.name))
+		s.notify(fmt.Sprintf(`{note: true, exec: [%s], mail: {program: %s}, user: %s, timeout: 1m}`, program, mail, c.name))
 	}
 	config(told)
 	d := s.start()
@@ -174,6 +174,9 @@ func TestDaemonTellsInVain(t *testing.T) {
 	d.await("users are not told of what was removed", 1)
 	for _, m := range members {
 		loses(m)
+		if text := m.read(t, "authorized_keys"); strings.Count(text, "# keyreeve: removed on ") != 1 || !strings.HasPrefix(text, "# keyreeve: ") {
+			t.Errorf("no note, or two: %q", text)
+		}
 	}
 	if err := os.Chmod(told, 0o775); err != nil {
 		t.Fatal(err)
