@@ -77,9 +77,9 @@ type service struct {
 	judged atomic.Pointer[policy.Host]
 	moved  chan struct{}
 	groups *host.Groups
+	soon   *forecast
 	modes  atomic.Pointer[modes]
 	warner *enforcer.Warner
-	soon   *forecast
 	// unlatch ends what the latch of the last configuration does.
 	unlatch context.CancelFunc
 }
@@ -129,10 +129,11 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	go s.watchMounts(inner)
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
-	defer s.soon.keep()()
 	for _, o := range s.outlets {
 		defer o.keep()()
 	}
+	s.soon = newForecast(s.log, s.metrics.foretell)
+	defer s.soon.keep()()
 	err = s.runner.Run(inner, settings)
 	s.notify(daemon.SdNotifyStopping)
 	s.log.Info("keyreeve ends")
@@ -223,7 +224,6 @@ func (s *service) open() (err error) {
 	s.runner.Copies = s.hand.Quarantine.Since
 	s.runner.Ready = func() { s.notify(daemon.SdNotifyReady) }
 	s.runner.Observe = s.metrics.observe
-	s.soon = newForecast(s.log, s.metrics.foretell)
 	if err := s.openOutlets(); err != nil {
 		return err
 	}

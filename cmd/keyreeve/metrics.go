@@ -41,12 +41,6 @@ type metrics struct {
 	soon     soonRefused
 }
 
-// soonRefused are people of whom a key works that the rules will refuse soon, those of them without another, and when the first is refused.
-type soonRefused struct {
-	people, alone int
-	first         time.Time
-}
-
 func newMetrics() *metrics {
 	return &metrics{
 		poke: make(chan struct{}, 1), removed: make(map[string]int),
@@ -90,11 +84,6 @@ func (m *metrics) answered(written bool) { m.update(func() { m.answer = !written
 // refusing says whether the list of keys that sshd refuses could be written, and how many there are on it.
 func (m *metrics) refusing(keys int, written bool) {
 	m.update(func() { m.denied, m.deny = keys, !written })
-}
-
-// foretell notes whose keys will be refused soon.
-func (m *metrics) foretell(people, alone int, first time.Time) {
-	m.update(func() { m.soon = soonRefused{people, alone, first} })
 }
 
 // noticed counts what the registry said of changes.
@@ -172,13 +161,7 @@ func (m *metrics) text() string {
 	single("deny_keys", "gauge", "Keys on that list.", m.denied)
 	labelled("registry_noticing", "gauge", "way", "1 for the way in which changes in the directory are noticed.", m.ways)
 	single("registry_notices_total", "counter", "Times that somebody's entry may have changed, or anybody's.", m.notices)
-	single("refused_soon_users", "gauge", "People of whom a key works that the rules will refuse within policy.warn.", m.soon.people)
-	single("refused_soon_last_key_users", "gauge", "Those of them who have no other key.", m.soon.alone)
-	first := 0
-	if !m.soon.first.IsZero() {
-		first = int(m.soon.first.Unix())
-	}
-	single("refused_soon_timestamp_seconds", "gauge", "When the first of these keys is refused; 0: there is none.", first)
+	m.soon.text(single)
 	return b.String()
 }
 

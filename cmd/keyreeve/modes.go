@@ -79,11 +79,11 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 		ctx, s.unlatch = context.WithCancel(ctx)
 		m.latch = s.newLatch(ctx, m, *settings)
 	}
-	settings.Entered = func(world *enforcer.World) {
+	settings.Entered = func(w *enforcer.World) {
 		if m.latch != nil {
-			m.latch.enter(world)
+			m.latch.enter(w)
 		}
-		s.soon.offer(world)
+		s.soon.offer(w)
 	}
 	s.modes.Store(m)
 	settings.Looked = func(result enforcer.Result) {
