@@ -25,19 +25,19 @@ import (
 func TestSchema(t *testing.T) {
 	applied := village(t)
 	applied.Applied = true
-	s := readSchema(t, "report")
+	s := readSchema(t)
 	for name, r := range map[string]report.Report{"example": example(t), "village": village(t), "applied": applied, "supposed": later(t), "odd": odd(t), "private keys": hamlet(t), "empty": {}} {
 		holds(t, s, name, report.JSON, r)
 	}
 	s.isWhole(t)
-	s = readSchema(t, "report-registry")
+	s = schemaOf(t, "report-registry")
 	held := parish(t)
 	held.Held = "2 users are gone"
 	for name, r := range map[string]report.Registry{"parish": held, "empty": {}} {
 		holds(t, s, name, report.RegistryJSON, r)
 	}
 	s.isWhole(t)
-	s = readSchema(t, "report-fleet")
+	s = schemaOf(t, "report-fleet")
 	mute := `{"version": 1, "host": "mute", "summary": {}, "digest": {}, "accounts": []}`
 	for name, f := range map[string]*report.Fleet{"county": fleetOf(t, county(t)...), "mute": fleetOf(t, mute), "empty": report.NewFleet()} {
 		holds(t, s, name, report.FleetJSON, f)
@@ -67,7 +67,7 @@ func odd(t *testing.T) report.Report {
 
 // The checker finds what is wrong.
 func TestSchemaIsChecked(t *testing.T) {
-	s := readSchema(t, "report")
+	s := readSchema(t)
 	for name, spoil := range map[string]func(map[string]any){
 		"version":  func(d map[string]any) { d["version"] = 2.0 },
 		"missing":  func(d map[string]any) { delete(d, "digest") },
@@ -77,7 +77,7 @@ func TestSchemaIsChecked(t *testing.T) {
 		"enum":     func(d map[string]any) { d["accounts"].([]any)[0].(map[string]any)["state"] = "fine" },
 		"pattern":  func(d map[string]any) { d["made"] = "yesterday" },
 	} {
-		d := document(t, report.JSON, village(t))
+		d := document(t, village(t))
 		spoil(d)
 		if wrong := s.check(s.root, d, name); len(wrong) != 1 {
 			t.Errorf("%s: %q", name, wrong)
@@ -85,7 +85,13 @@ func TestSchemaIsChecked(t *testing.T) {
 	}
 }
 
-func document[T any](t *testing.T, write func(io.Writer, T) error, of T) (d map[string]any) {
+// document is a report as programs read it.
+func document(t *testing.T, r report.Report) map[string]any {
+	t.Helper()
+	return printed(t, report.JSON, r)
+}
+
+func printed[T any](t *testing.T, write func(io.Writer, T) error, of T) (d map[string]any) {
 	t.Helper()
 	var out bytes.Buffer
 	if err := write(&out, of); err != nil {
@@ -114,7 +120,13 @@ func describedBy(rule map[string]any, name string) described {
 	return described{reflect.ValueOf(rule).Pointer(), name}
 }
 
-func readSchema(t *testing.T, name string) schema {
+// readSchema is that of plan.
+func readSchema(t *testing.T) schema {
+	t.Helper()
+	return schemaOf(t, "report")
+}
+
+func schemaOf(t *testing.T, name string) schema {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "docs", name+".schema.json"))
 	if err != nil {
@@ -130,7 +142,7 @@ func readSchema(t *testing.T, name string) schema {
 // holds checks a document.
 func holds[T any](t *testing.T, s schema, name string, write func(io.Writer, T) error, of T) {
 	t.Helper()
-	for _, wrong := range s.check(s.root, document(t, write, of), name) {
+	for _, wrong := range s.check(s.root, printed(t, write, of), name) {
 		t.Error(wrong)
 	}
 }

@@ -80,11 +80,11 @@ type service struct {
 	judged atomic.Pointer[policy.Host]
 	moved  chan struct{}
 	groups *host.Groups
+	soon   *forecast
 	modes  atomic.Pointer[modes]
 	// ready is set once systemd was told that the daemon has started, deaf once that could not be told.
 	ready, deaf atomic.Bool
 	warner      *enforcer.Warner
-	soon        *forecast
 	// statuses are what users are told of themselves.
 	statuses *statuses
 	// unlatch ends what the latch of the last configuration does.
@@ -143,13 +143,14 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	go s.watchMounts(inner)
 	go s.reloads(inner, hangups)
 	defer s.publish(ctx)()
-	defer s.soon.keep()()
 	defer s.serveMetrics(ctx)()
 	defer s.tell(ctx)()
 	defer s.statuses.start(inner)()
 	for _, o := range s.outlets {
 		defer o.keep()()
 	}
+	s.soon = newForecast(s.log, s.metrics.foretell)
+	defer s.soon.keep()()
 	err = s.runner.Run(inner, settings)
 	s.notify(daemon.SdNotifyStopping + "\nSTATUS=Ending: looks that have begun are waited for")
 	s.log.Info("keyreeve ends")
@@ -243,7 +244,6 @@ func (s *service) open() (err error) {
 		s.notify(daemon.SdNotifyReady + "\nSTATUS=Started: every home is looked at")
 	}
 	s.runner.Observe, s.runner.Removed = s.metrics.observe, s.metrics.went
-	s.soon = newForecast(s.log, s.metrics.foretell)
 	s.metrics.watches = s.watcher.Len
 	s.metrics.configured(s.config)
 	if err := s.openOutlets(); err != nil {

@@ -98,3 +98,24 @@ func (f *forecast) count(world *enforcer.World, now time.Time) {
 	}
 	f.log.Warn("registered keys will be refused soon", zap.Int("people", len(people)), zap.Int("without_another_key", alone), zap.Time("first", first), zap.Strings("ends", ends))
 }
+
+// soonRefused are the numbers of a forecast, for metrics.
+type soonRefused struct {
+	people, alone int // people of whom a key works that the rules will refuse soon, and those of them without another
+	first         time.Time
+}
+
+// foretell notes whose keys will be refused soon.
+func (m *metrics) foretell(people, alone int, first time.Time) {
+	m.update(func() { m.soon = soonRefused{people, alone, first} })
+}
+
+func (s soonRefused) text(single func(name, kind, help string, value int)) {
+	first := 0
+	if !s.first.IsZero() {
+		first = int(s.first.Unix())
+	}
+	single("refused_soon_users", "gauge", "People of whom a key works that the rules will refuse within policy.warn.", s.people)
+	single("refused_soon_last_key_users", "gauge", "Those of them who have no other key.", s.alone)
+	single("refused_soon_timestamp_seconds", "gauge", "When the first of these keys is refused; 0: there is none.", first)
+}

@@ -41,12 +41,6 @@ type metrics struct {
 	soon             soonRefused
 }
 
-// soonRefused are people of whom a key works that the rules will refuse soon, those of them without another, and when the first is refused.
-type soonRefused struct {
-	people, alone int
-	first         time.Time
-}
-
 func newMetrics() *metrics {
 	return &metrics{
 		poke: make(chan struct{}, 1), started: time.Now(),
@@ -112,11 +106,6 @@ func (m *metrics) answered(written bool) { m.update(func() { m.answer = !written
 // refusing says whether the list of keys that sshd refuses could be written, and how many there are on it.
 func (m *metrics) refusing(keys int, written bool) {
 	m.update(func() { m.denied, m.deny = keys, !written })
-}
-
-// foretell notes whose keys will be refused soon.
-func (m *metrics) foretell(people, alone int, first time.Time) {
-	m.update(func() { m.soon = soonRefused{people, alone, first} })
 }
 
 // noticed counts what the registry said of changes.

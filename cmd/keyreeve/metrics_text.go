@@ -75,9 +75,7 @@ func (m *metrics) text() string {
 	e.gauge("watches_limit", "Watches that one user may have (fs.inotify.max_user_watches); 0 if that is not known.", limit)
 	m.textOfRegistry(e)
 	m.textForSSHD(e)
-	e.gauge("refused_soon_users", "People of whom a key works that the rules will refuse within policy.warn.", m.soon.people)
-	e.gauge("refused_soon_last_key_users", "Those of them who have no other key.", m.soon.alone)
-	e.moment("refused_soon_timestamp_seconds", "When the first of these keys is refused; 0: there is none.", m.soon.first)
+	m.soon.text(e.single)
 	return e.String()
 }
 

@@ -79,12 +79,12 @@ func (s *service) rule(ctx context.Context, c config.Config, settings *enforcer.
 		ctx, s.unlatch = context.WithCancel(ctx)
 		m.latch = s.newLatch(ctx, m, *settings)
 	}
-	settings.Entered = func(world *enforcer.World) {
-		s.world.Store(world)
+	settings.Entered = func(w *enforcer.World) {
+		s.world.Store(w)
 		if m.latch != nil {
-			m.latch.enter(world)
+			m.latch.enter(w)
 		}
-		s.soon.offer(world)
+		s.soon.offer(w)
 		s.statuses.enter()
 	}
 	s.modes.Store(m)
