@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,8 +55,15 @@ func newCheckKey(p process, path *string) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
 	cmd.Flags().StringVar(&user, "user", "", "`who` wants to register the key")
+	// Who forgets the "-" gives the text itself as an argument, and that of a private key begins like a flag: pflag would repeat it.
+	cmd.SetFlagErrorFunc(func(*cobra.Command, error) error {
+		return withHint(errors.New("there is a flag that check-key does not have, or one without its value"), "%s", noArgument)
+	})
 	return cmd
 }
+
+// noArgument is said to who may have given a key in the place of a file's name.
+const noArgument = "see \"keyreeve check-key --help\"; a text is not an argument: it is read from FILE or from standard input"
 
 // readPasted reads what is to be looked at, and a byte more than the most.
 func readPasted(p process, args []string) ([]byte, error) {
@@ -67,7 +75,9 @@ func readPasted(p process, args []string) ([]byte, error) {
 	}
 	// A FIFO would keep the open waiting.
 	file, err := os.OpenFile(args[0], os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
+	if failed, is := errors.AsType[*fs.PathError](err); is { // whose Path may be a private key, or a line of one
+		return nil, withHint(fmt.Errorf("open the file: %w", failed.Err), "%s", noArgument)
+	} else if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()

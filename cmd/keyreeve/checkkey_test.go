@@ -243,6 +243,22 @@ func TestCheckKeyErrors(t *testing.T) {
 	}
 }
 
+// A private key that is given in the place of a file's name is repeated in no error: a web form keeps what is said on standard error.
+func TestCheckKeyDoesNotRepeatArguments(t *testing.T) {
+	keyreeve := checkSite(t, "")
+	const secret = "QyNTUxOQAAACBKm+XR30NBbCRKUrhxDxTbodziLhUtvyuiHu9uxrKlUQAAAJA62B1JOtgd" // a line of a pair that is thrown away
+	whole := "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n" + secret + "\n"
+	for name, args := range map[string][]string{
+		"all of it": {whole}, "behind --": {"--", whole}, "one line": {secret}, "without its head": {whole[36:]}, "in words": strings.Fields(whole),
+		"a flag": {"-" + secret}, "a long flag": {"--" + secret}, "long": {strings.Repeat(secret, 9)}, "below a file": {"/dev/null/" + secret}, "NUL": {secret + "\x00"},
+	} {
+		status, out, errs := keyreeve("", append([]string{"check-key"}, args...)...)
+		if status != statusError || out != "" || !strings.HasPrefix(errs, "keyreeve: ") || strings.Contains(errs, secret[:16]) || strings.Contains(errs, "b3Bl") {
+			t.Errorf("%s: %d, %s%s", name, status, out, errs)
+		}
+	}
+}
+
 // The key of the host itself is in nobody's account, though nothing in its line says what it is.
 func TestCheckKeyOfThisHost(t *testing.T) {
 	_, keys := vectors(t)
