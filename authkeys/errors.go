@@ -26,6 +26,8 @@ const (
 type ParseError struct {
 	Reason string // one of the Reason codes
 	Detail string // for people; printable ASCII, input quoted and cut
+
+	taken bool // sshd takes the options: they are refused here alone, for their bytes or their length
 }
 
 // Error gives reason and detail.
@@ -56,6 +58,13 @@ func malformedKey(format string, args ...any) *ParseError {
 // badOptions makes the error for options that can not be read.
 func badOptions(format string, args ...any) *ParseError {
 	return &ParseError{Reason: ReasonMalformedOptions, Detail: fmt.Sprintf(format, args...)}
+}
+
+// oddOptions makes the error for options that sshd takes, but that can not be written canonically.
+func oddOptions(format string, args ...any) *ParseError {
+	err := badOptions(format, args...)
+	err.taken = true
+	return err
 }
 
 // quoted shows foreign text in an error: escaped to printable ASCII, and cut so that a long line can not flood a log.

@@ -2,6 +2,7 @@ package authkeys
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -45,6 +46,12 @@ type Line struct {
 	Comment string  // of an Entry: clean, at most 1024 bytes
 	Raw     string  // what was read, without the LF
 	Err     error   // of a Malformed line: a *ParseError
+}
+
+// Taken reports whether sshd may let somebody in by the line: by that of an Entry, and by one that is Malformed here alone.
+func (l Line) Taken() bool {
+	err, is := errors.AsType[*ParseError](l.Err)
+	return l.Kind == Entry || is && err.taken
 }
 
 // Parse splits text into lines and reads each as sshd does (auth2-pubkeyfile.c). It is total. Only LF ends a line, and a last

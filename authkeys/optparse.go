@@ -51,7 +51,7 @@ func parseOptions(field string) (options Options, rest string, err *ParseError) 
 			return Options{}, "", err
 		}
 		if len(s.text) > maxOptions {
-			return Options{}, "", badOptions("more than %d bytes of options", maxOptions)
+			return Options{}, "", oddOptions("more than %d bytes of options", maxOptions)
 		}
 		if s.rest == "" || s.rest[0] == ' ' || s.rest[0] == '\t' {
 			break
@@ -96,7 +96,7 @@ func (s *optionScanner) value(name string) *ParseError {
 		return badOptions("%s: %s", name, err.Error())
 	}
 	if !printable(value) {
-		return badOptions("%s: the value holds bytes that are not printable text", name)
+		return oddOptions("%s: the value holds bytes that are not printable text", name)
 	}
 	switch name {
 	case "command", "principals", "from":

@@ -54,12 +54,19 @@ func cardsOf(r Report, d Digest, rows []htmlRow) []htmlCard {
 	if r.Applied {
 		lose, work = "people have lost access", "unregistered keys were found"
 	}
-	unknown, people := 0, make(map[string]bool)
+	unknown, hidden, people := 0, 0, make(map[string]bool)
 	for _, row := range rows {
 		if row.unregistered {
 			unknown++
 			people[row.User] = true
 		}
+		if row.hides {
+			hidden++
+		}
+	}
+	where := "in the files of " + number(len(people)) + " people"
+	if hidden > 0 {
+		where += "; what else is in " + number(hidden) + " files nobody has seen"
 	}
 	shut := number(d.Shut()) + " of them have no registered key at all"
 	if d.Shut() == len(d.Lockouts) {
@@ -77,7 +84,7 @@ func cardsOf(r Report, d Digest, rows []htmlRow) []htmlCard {
 	}
 	return []htmlCard{
 		{gradeOf(len(d.Lockouts), "bad"), number(len(d.Lockouts)), lose, shut, "#lockouts"},
-		{gradeOf(unknown, "bad"), number(unknown), work, "in the files of " + number(len(people)) + " people", "#findings"},
+		{gradeOf(unknown+hidden, "bad"), number(unknown), work, where, "#findings"},
 		{gradeOf(open, "warn"), number(open), "things are not resolved", "never counted as clean; somebody may get in by them", "#open"},
 		{"good", number(inLine), "accounts are in line", "of " + number(d.Counts.Accounts) + "; they are counted, not listed", "#homes"},
 	}

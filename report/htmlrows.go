@@ -38,6 +38,8 @@ type htmlRow struct {
 	Detail       string
 	harmless     bool
 	unregistered bool
+	hides        bool                  // a file of which not all was read
+	refused      map[authkeys.Key]bool // the keys of the user that are registered, and do not count
 }
 
 // data is a row as the page's script has it.
@@ -55,9 +57,16 @@ func htmlRows(r Report, d Digest) (rows []htmlRow) {
 	for _, l := range d.Lockouts {
 		locked[l.User] = true
 	}
+	refused := make(map[string]map[authkeys.Key]bool)
+	for _, denied := range r.Denied {
+		if refused[denied.User] == nil {
+			refused[denied.User] = make(map[authkeys.Key]bool)
+		}
+		refused[denied.User][denied.Key] = true
+	}
 	for _, result := range r.Results {
 		name := result.Account.Name
-		of := htmlRow{User: plain.Text(name), Mode: r.Modes[name], Locked: locked[name]}
+		of := htmlRow{User: plain.Text(name), Mode: r.Modes[name], Locked: locked[name], refused: refused[name]}
 		if result.Err != nil {
 			for line := range strings.SplitSeq(result.Err.Error(), "\n") {
 				row := of
@@ -100,6 +109,7 @@ func (h htmlRow) file(p enforcer.Plan) (rows []htmlRow) {
 	}
 	if p.Whole.Reason != "" {
 		whole(ActionReplace, p.Whole.Reason, p.Whole.Detail)
+		rows[len(rows)-1].hides = hides(p)
 	}
 	if p.Remark != "" {
 		whole(actionRemark, "", p.Remark)
@@ -110,7 +120,9 @@ func (h htmlRow) file(p enforcer.Plan) (rows []htmlRow) {
 		}
 	}
 	for _, d := range p.Remove {
-		rows = append(rows, h.line(ActionRemove, d.Line, d.Verdict))
+		row := h.line(ActionRemove, d.Line, d.Verdict)
+		row.unregistered = h.stranger(d)
+		rows = append(rows, row)
 	}
 	for _, d := range p.Rewrite {
 		rows = append(rows, h.line(ActionRewrite, d.Line, d.Verdict))
@@ -121,10 +133,29 @@ func (h htmlRow) file(p enforcer.Plan) (rows []htmlRow) {
 	return rows
 }
 
+// hides reports whether a file is replaced of which not all is known.
+func hides(p enforcer.Plan) bool {
+	return slices.Contains([]policy.Reason{enforcer.ReasonOversize, enforcer.ReasonUnreadable, enforcer.ReasonBadDir}, p.Whole.Reason) ||
+		p.Whole.Reason == enforcer.ReasonSymlink && len(p.Original) == 0
+}
+
+// stranger reports whether somebody logs in by a line with a key that is not registered to its user, whatever else is wrong with that key: a short
+// one is no less unknown.
+func (h htmlRow) stranger(d enforcer.Decision) bool {
+	switch {
+	case !d.Line.Taken(), d.Reason == enforcer.ReasonDuplicate:
+		return false
+	case d.Line.Kind == authkeys.Entry && d.Reason == authkeys.ReasonMalformedOptions: // a granted key, whose forced options leave no room for its own
+		return false
+	case d.Reason == policy.ReasonCertAuthority: // whoever's key it is, it admits others
+		return true
+	}
+	return !h.refused[d.Line.Key]
+}
+
 // line is the row of one line.
 func (h htmlRow) line(action string, line authkeys.Line, v policy.Verdict) htmlRow {
 	h.Action, h.Line, h.Reason, h.Detail, h.Comment = action, line.N, v.Reason, plain.Text(v.Detail), plain.Cut(line.Comment, foreignBound)
-	h.unregistered = action == ActionRemove && (v.Reason == policy.ReasonUnregistered || v.Reason == policy.ReasonFormer)
 	if !line.Key.IsZero() {
 		h.Key, h.Fingerprint = kindOf(line.Key), line.Key.Fingerprint()
 	}

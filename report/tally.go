@@ -194,7 +194,7 @@ func (r Report) enforces(user string) bool {
 }
 
 // access counts the lines by which an account can log in, in the files as they were found and as they are to be. Unseen says that
-// a file is replaced of which nothing could be read.
+// a file is replaced of which nothing could be read, or only a beginning without a key.
 func (t *tally) access(result enforcer.Result) (before, after int, unseen bool) {
 	for _, p := range result.Plans {
 		n := entries(p.Original)
@@ -204,14 +204,14 @@ func (t *tally) access(result enforcer.Result) (before, after int, unseen bool) 
 			continue
 		}
 		after += entries(p.After)
-		unseen = unseen || len(p.Original) == 0 && (p.State == homes.Unreadable || p.State == homes.BadDir)
+		unseen = unseen || len(p.Original) == 0 && (p.State == homes.Unreadable || p.State == homes.BadDir) || n == 0 && p.State == homes.Oversize
 	}
 	return before, after, unseen
 }
 
 func entries(text []byte) (n int) {
 	for _, line := range authkeys.Parse(text) {
-		if line.Kind == authkeys.Entry {
+		if line.Taken() {
 			n++
 		}
 	}
@@ -256,7 +256,7 @@ func (t *tally) lockout(result enforcer.Result, unseen bool) {
 	for _, p := range result.Plans {
 		l.Unsure = l.Unsure || p.Pressing()
 		for _, d := range p.Remove {
-			if d.Line.Kind == authkeys.Entry {
+			if d.Line.Taken() {
 				l.Lost = append(l.Lost, Lost{p.Path(), d})
 			}
 		}
