@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -56,4 +57,44 @@ func (e *endless) Read(p []byte) (int, error) {
 	}
 	e.read += int64(len(p))
 	return len(p), nil
+}
+
+// What takes two bytes in a report takes some hundred in memory.
+func TestFleetBoundsElements(t *testing.T) {
+	start := `{"version": 1, "host": "x", "summary": {}, `
+	for name, c := range map[string]struct{ head, pad string }{
+		"lines":       {start + `"digest": {}, "accounts": [{"user": "u", "files": [{"lines": [`, `0,`},
+		"empty lines": {start + `"digest": {}, "accounts": [{"user": "u", "files": [{"lines": [`, `{},`},
+		"files":       {start + `"digest": {}, "accounts": [{"user": "u", "files": [`, `{},`},
+		"lockouts":    {start + `"digest": {"lockouts": [`, `{},`},
+		"findings":    {start + `"digest": {"undecided": [`, `{},`},
+	} {
+		pad := &endless{text: c.pad}
+		err := NewFleet().Add(io.MultiReader(strings.NewReader(c.head), pad))
+		if err == nil || !strings.Contains(err.Error(), "larger than a report can be") || pad.read > 8*maxParts {
+			t.Errorf("%s: %v, after %d bytes", name, err, pad.read)
+		}
+	}
+	var names strings.Builder
+	for i := range 2 * maxFields {
+		fmt.Fprintf(&names, `"f%d": 0, `, i)
+	}
+	if err := NewFleet().Add(strings.NewReader(start + names.String() + `"digest": {}, "accounts": []}`)); err == nil || !strings.Contains(err.Error(), "fields") {
+		t.Errorf("fields: %v", err)
+	}
+}
+
+// An error repeats no more than a line of what a report says.
+func TestFleetErrorsAreShort(t *testing.T) {
+	long := strings.Repeat("1", 1<<20)
+	for name, text := range map[string]string{
+		"version": `{"version": ` + long + `}`,
+		"time":    `{"version": 1, "made": "` + long + `"}`,
+		"number":  `{"version": 1, "summary": {"errors": ` + long + `}}`,
+		"a name":  `{"version": 1, "` + long + `": 0, "` + long + `": 0}`,
+	} {
+		if err := NewFleet().Add(strings.NewReader(text)); err == nil || len(err.Error()) > 2*maxWord {
+			t.Errorf("%s: %.200v", name, err)
+		}
+	}
 }

@@ -38,7 +38,8 @@ type fleetUser struct {
 // Add reads the JSON report of one more host. It is all or error: what is no report, is cut short, of another version, too large, or of a host that
 // is there already. After an error the fleet is not to be used.
 func (f *Fleet) Add(r io.Reader) error {
-	limited := &bounded{r: r, whole: f.maxReport, most: f.maxValue, value: f.maxValue}
+	limited := &bounded{r: r, whole: f.maxReport, most: f.maxValue}
+	limited.next()
 	in := intake{fleet: f, from: limited, dec: json.NewDecoder(limited), at: len(f.Hosts), seen: make(map[string]bool)}
 	if in.at >= MaxFleet {
 		return fmt.Errorf("more than %d hosts", MaxFleet)
@@ -48,23 +49,10 @@ func (f *Fleet) Add(r io.Reader) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return fmt.Errorf("it is cut short: %w", io.ErrUnexpectedEOF)
 	}
-	return err
-}
-
-// bounded is a reader that gives a bounded number of bytes, and of those of one value.
-type bounded struct {
-	r                  io.Reader
-	whole, most, value int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	left := min(b.whole, b.value)
-	if left <= 0 {
-		return 0, errors.New("it, or a part of it, is larger than a report can be")
+	if err != nil && len(err.Error()) > maxWord { // encoding/json repeats a number, and package time a time
+		return errors.New(word(err.Error()))
 	}
-	n, err := b.r.Read(p[:min(int64(len(p)), left)])
-	b.whole, b.value = b.whole-int64(n), b.value-int64(n)
-	return n, err
+	return err
 }
 
 // intake reads one report into a fleet.
@@ -89,11 +77,14 @@ func (in *intake) document() error {
 		name, _ := token.(string)
 		switch {
 		case in.seen[name]:
-			return fmt.Errorf("it says %q twice", name)
+			return fmt.Errorf("it says %q twice", word(name))
+		case len(in.seen) >= maxFields:
+			return fmt.Errorf("it has more than %d fields", maxFields)
 		case name != "version" && !in.seen["version"]:
 			return errors.New("it does not begin with its version: no report of keyreeve plan --format json")
 		}
-		in.seen[name], in.from.value = true, in.from.most
+		in.seen[name] = true
+		in.from.next()
 		if err := in.field(name); err != nil {
 			return err
 		}
@@ -109,7 +100,7 @@ func (in *intake) document() error {
 	if _, err := in.dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something follows the report")
 	}
-	return nil
+	return in.check()
 }
 
 func (in *intake) delim(want json.Delim) error {
@@ -190,6 +181,9 @@ func (in *intake) digest(h *FleetHost) error {
 	h.Lockouts = len(d.Lockouts)
 	for _, l := range d.Lockouts {
 		user := word(l.User)
+		if l.Granted < 0 || l.Granted > maxCount {
+			return fmt.Errorf("it says that %q has %d keys", user, l.Granted)
+		}
 		of := in.fleet.shut[user]
 		if of == nil {
 			of = &FleetLockout{User: user, Granted: l.Granted}
@@ -204,7 +198,7 @@ func (in *intake) digest(h *FleetHost) error {
 		}
 		in.fleet.open[id].Hosts = once(in.fleet.open[id].Hosts, in.at)
 	}
-	return nil
+	return in.fleet.full()
 }
 
 // once adds a host to a list in which it can only be the last.
@@ -221,7 +215,7 @@ func (in *intake) accounts() error {
 	}
 	for in.dec.More() {
 		var u fleetUser
-		in.from.value = in.from.most
+		in.from.next()
 		if err := in.dec.Decode(&u); err != nil {
 			return fmt.Errorf("an account: %w", err)
 		}

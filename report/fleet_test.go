@@ -132,6 +132,10 @@ func TestFleetRefuses(t *testing.T) {
 		"action":         {strings.Replace(good, `"action": "keep"`, `"action": "eat"`, 1), `a line of alice has the action "eat", which is not known here`},
 		"fingerprint":    {strings.ReplaceAll(good, `"SHA256:A/6b`, `"SHA256:=cmd`), "which are none"},
 		"reason":         {strings.ReplaceAll(good, `"reason": "granted"`, `"reason": "\u001b[2J"`), "which are none"},
+		"fewer errors":   {strings.Replace(good, `"errors": 1,`, `"errors": -1,`, 1), "its summary counts -1 of something"},
+		"too many":       {strings.Replace(good, `"errors": 1,`, `"errors": 9223372036854775807,`, 1), "its summary counts 9223372036854775807 of something"},
+		"fewer granted":  {strings.Replace(good, `"granted": 0,`, `"granted": -1,`, 1), `it says that "bob" has -1 keys`},
+		"time":           {strings.Replace(good, `"made": "2026-11-26T00:00:00Z"`, `"made": "9999-12-31T23:59:59-23:59"`, 1), "it was made in the year 10000"},
 		"same host":      {good, `it is of the host "login1.example.org", which has no name or another report`},
 	} {
 		f := report.NewFleet()
