@@ -33,6 +33,7 @@ type fleetUser struct {
 		Change bool       `json:"change"`
 		Lines  []jsonLine `json:"lines"`
 	} `json:"files"`
+	Unkept []jsonOdd `json:"unkept"`
 }
 
 // Add reads the JSON report of one more host. It is all or error: what is no report, is cut short, of another version, too large, or of a host that
@@ -192,13 +193,18 @@ func (in *intake) digest(h *FleetHost) error {
 		of.Granted, of.Unsure, of.Hosts = min(of.Granted, l.Granted), of.Unsure || l.Unsure, once(of.Hosts, in.at)
 	}
 	for _, o := range d.Open {
-		id := [3]string{word(o.User), word(o.Path), word(o.Detail)}
-		if in.fleet.open[id] == nil {
-			in.fleet.open[id] = &FleetFinding{User: id[0], Path: id[1], Detail: id[2]}
-		}
-		in.fleet.open[id].Hosts = once(in.fleet.open[id].Hosts, in.at)
+		in.open(o.User, o.Path, o.Detail)
 	}
 	return in.fleet.full()
+}
+
+// open notes what is not resolved.
+func (in *intake) open(user, path, detail string) {
+	id := [3]string{word(user), word(path), word(detail)}
+	if in.fleet.open[id] == nil {
+		in.fleet.open[id] = &FleetFinding{User: id[0], Path: id[1], Detail: id[2]}
+	}
+	in.fleet.open[id].Hosts = once(in.fleet.open[id].Hosts, in.at)
 }
 
 // once adds a host to a list in which it can only be the last.
@@ -218,6 +224,12 @@ func (in *intake) accounts() error {
 		in.from.next()
 		if err := in.dec.Decode(&u); err != nil {
 			return fmt.Errorf("an account: %w", err)
+		}
+		for _, odd := range u.Unkept { // once, for however many accounts
+			in.open("", odd.Path, "read by sshd, not kept: "+odd.Why)
+		}
+		if err := in.fleet.full(); err != nil {
+			return err
 		}
 		for _, file := range u.Files {
 			for _, line := range file.Lines {
@@ -259,6 +271,8 @@ func (in *intake) line(user string, l jsonLine, change bool) error {
 		}
 		k = &FleetKey{User: user, Fingerprint: l.Fingerprint, Type: word(l.Type), Bits: l.Bits, Comment: word(l.Comment)}
 		in.fleet.keys[id] = k
+	} else if k.Type != word(l.Type) || k.Bits != l.Bits { // a fingerprint is that of one key
+		return fmt.Errorf("a line of %s has %s as a key %s %d, which the report of %s has as %s %d", user, k.Fingerprint, word(l.Type), l.Bits, in.fleet.Hosts[k.Fates[0].Host].Host, k.Type, k.Bits)
 	}
 	if k.Cluster == "" { // on its own host alone a key may be known as that
 		k.Cluster = Mark(word(string(l.Cluster)))

@@ -51,7 +51,7 @@ func fleetOf(t *testing.T, reports ...string) *report.Fleet {
 // A key of a user on several hosts counts once, and where they disagree is told.
 func TestFleet(t *testing.T) {
 	f := fleetOf(t, county(t)...)
-	want := report.FleetCounts{Hosts: 3, People: 6, Keys: 7, Go: 4, Split: 1, Cluster: 2, Lockouts: 4, Open: 4, Errors: 2}
+	want := report.FleetCounts{Hosts: 3, People: 6, Keys: 7, Go: 4, Split: 1, Cluster: 2, Lockouts: 4, Open: 5, Errors: 2}
 	if diff := cmp.Diff(want, f.Count()); diff != "" {
 		t.Error(diff)
 	}
@@ -145,6 +145,39 @@ func TestFleetRefuses(t *testing.T) {
 		if err := f.Add(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
+	}
+}
+
+// A fingerprint is that of one key: a host that gives it another type or size is no witness of what the key is on the others.
+func TestFleetContradicts(t *testing.T) {
+	reports := county(t)
+	for name, lie := range map[string][2]string{"type": {`"key_type": "ssh-ed25519"`, `"key_type": "ssh-rsa"`}, "size": {`"key_bits": 256`, `"key_bits": 4096`}} {
+		f := fleetOf(t, reports[0])
+		if err := f.Add(strings.NewReader(strings.ReplaceAll(reports[1], lie[0], lie[1]))); err == nil || !strings.Contains(err.Error(), "which the report of login1.example.org has as ssh-ed25519 256") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A file that sshd reads on a host, and that is not kept there, is not resolved, and counts once for however many accounts.
+func TestFleetTellsOfUnkept(t *testing.T) {
+	r := report.Report{Host: "h", Results: []enforcer.Result{
+		{Account: homes.Account{Name: "ian"}, Unkept: []homes.Unkept{{Path: "/etc/ssh/all", Why: "one for all"}}},
+		{Account: homes.Account{Name: "jim"}, Unkept: []homes.Unkept{{Path: "/etc/ssh/all", Why: "one for all"}}},
+	}}
+	f := fleetOf(t, object(t, r))
+	if got := f.Count().Open; got != 1 || r.Count().Unkept != 1 {
+		t.Errorf("%d things are not resolved", got)
+	}
+	var text, page bytes.Buffer
+	if err := errors.Join(report.FleetText(&text, f, false), report.FleetHTML(&page, f)); err != nil {
+		t.Fatal(err)
+	}
+	if want := "not decided\n  /etc/ssh/all\n      read by sshd, not kept: one for all: h\n"; !strings.Contains(text.String(), want) {
+		t.Errorf("%q is not in\n%s", want, text.String())
+	}
+	if open := words(between(t, page.String(), `id="open"`, "</section>")); !strings.Contains(open, "/etc/ssh/all read by sshd, not kept: one for all h") {
+		t.Error(open)
 	}
 }
 
