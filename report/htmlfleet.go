@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -103,6 +104,11 @@ func fleetRows(f *Fleet) (rows []htmlRow) {
 		}
 		rows = append(rows, row)
 	}
+	behind(rows)
+	order := []string{ActionRemove, actionOpen, ActionAdd}
+	slices.SortStableFunc(rows, func(a, b htmlRow) int {
+		return cmp.Or(cmp.Compare(slices.Index(order, a.Action), slices.Index(order, b.Action)), cmp.Compare(a.turn, b.turn))
+	})
 	return rows
 }
 

@@ -120,6 +120,9 @@ func (t htmlTable) bounded() htmlTable {
 			t.Rows[j] = slices.Delete(t.Rows[j], i, i+1)
 		}
 	}
+	if len(t.Rows) > sideRows {
+		t.Rows = fair(t.Rows, func(row []string) string { return row[0] })
+	}
 	t.More = max(0, len(t.Rows)-sideRows)
 	t.Rows = t.Rows[:len(t.Rows)-t.More]
 	return t

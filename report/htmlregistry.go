@@ -28,9 +28,11 @@ func RegistryHTML(w io.Writer, r Registry) error {
 	}
 	codes := make(map[ReasonTally]int)
 	rows := make([]htmlRow, 0, len(r.Faults))
-	for _, f := range r.Faults {
-		codes[ReasonTally{Action: string(f.Class), Reason: policy.Reason(f.Code)}]++
-		rows = append(rows, faultRow(f))
+	for _, class := range classes() {
+		for _, f := range r.faults(class) {
+			codes[ReasonTally{Action: string(f.Class), Reason: policy.Reason(f.Code)}]++
+			rows = append(rows, faultRow(f))
+		}
 	}
 	p.Charts = []htmlChart{codesOf(codes)}
 	return p.with(rows).print(w)

@@ -38,6 +38,7 @@ type htmlRow struct {
 	Detail       string
 	harmless     bool
 	unregistered bool
+	turn         int                   // how many times the account had its share before
 	hides        bool                  // a file of which not all was read
 	refused      map[authkeys.Key]bool // the keys of the user that are registered, and do not count
 }
@@ -78,11 +79,26 @@ func htmlRows(r Report, d Digest) (rows []htmlRow) {
 			rows = append(rows, of.file(p)...)
 		}
 	}
+	behind(rows)
 	slices.SortStableFunc(rows, func(a, b htmlRow) int {
-		return cmp.Or(cmp.Compare(actionRank(a.Action), actionRank(b.Action)), first(!a.harmless, !b.harmless), first(a.Locked, b.Locked),
+		return cmp.Or(cmp.Compare(actionRank(a.Action), actionRank(b.Action)), first(!a.harmless, !b.harmless), cmp.Compare(a.turn, b.turn), first(a.Locked, b.Locked),
 			first(a.unregistered, b.unregistered), strings.Compare(a.User, b.User))
 	})
 	return rows
+}
+
+// behind puts what one account has more than maxTurn of behind the others', as fair does, and for each action alone.
+func behind(rows []htmlRow) {
+	type of struct {
+		user, action string
+		unregistered bool
+	}
+	seen := make(map[of]int)
+	for i, row := range rows {
+		key := of{row.User, row.Action, row.unregistered}
+		rows[i].turn = seen[key] / maxTurn
+		seen[key]++
+	}
 }
 
 // first puts what holds before what does not.

@@ -29,8 +29,9 @@ func textHygiene(out *page, r Report) {
 	for _, s := range r.Shared {
 		shared = append(shared, row{[]string{s.Key.Fingerprint()}, some(s.Users)})
 	}
-	rows(out, bold, "registered, but not usable", unusable, out.item)
-	rows(out, bold, "registered, with a remark", remarked, out.item)
+	who := func(r row) string { return r.words[0] }
+	rows(out, bold, "registered, but not usable", fair(unusable, who), out.item)
+	rows(out, bold, "registered, with a remark", fair(remarked, who), out.item)
 	rows(out, bold, "one key of several people", shared, out.item)
 	if len(elsewhere) > 0 {
 		out.title(bold, "registered, for other hosts")

@@ -15,7 +15,9 @@ const (
 	maxRows      = 50   // of one section
 	maxNames     = 8    // of one row
 	maxDetail    = 1000 // lines about accounts, after which no further file begins
-	maxDecisions = 40   // of one file and one kind
+	maxDecisions = 40   // of one file and one kind, fewer where there are many accounts, so that nobody pushes the others out
+	minDecisions = 5    // of those
+	minShare     = 40   // lines about one account, after which none of its further files begins
 )
 
 // ink is how a part of the text looks on a terminal, an SGR sequence of ECMA-48 without its frame.
@@ -34,6 +36,7 @@ type page struct {
 	out   *bufio.Writer
 	color bool
 	lines int // that are written
+	each  int // decisions of one file and one kind that are shown
 }
 
 // Write makes a page an io.Writer. Flush has the error.
@@ -117,6 +120,24 @@ func (p *page) more(all, shown int) {
 	if all > shown {
 		fmt.Fprintf(p, "  ... and %d more, which --format json has\n", all-shown)
 	}
+}
+
+// maxTurn is how many rows of one account stand before the others'.
+const maxTurn = 10
+
+// fair puts what somebody has more than maxTurn of behind the others', and so on: who has many must not push them out of what is shown.
+func fair[T any](list []T, who func(T) string) []T {
+	seen := make(map[string]int)
+	var turns [][]T
+	for _, item := range list {
+		turn := seen[who(item)] / maxTurn
+		seen[who(item)]++
+		if turn == len(turns) {
+			turns = append(turns, nil)
+		}
+		turns[turn] = append(turns[turn], item)
+	}
+	return slices.Concat(turns...)
 }
 
 // rows prints a section, not too much of it.

@@ -20,16 +20,20 @@ func RegistryText(w io.Writer, r Registry, color bool) error {
 	textHead(out, Report{Host: r.Host, Made: r.Made, Source: r.Source, Users: r.Users, Keys: r.Keys, Held: r.Held, Policy: r.Policy})
 	textClasses(out, r)
 	for _, class := range classes() {
-		var list []Fault
-		for _, f := range r.Faults {
-			if f.Class == class {
-				list = append(list, f)
-			}
-		}
-		rows(out, bold, class.Title(), list, func(f Fault) { textFault(out, f) })
+		rows(out, bold, class.Title(), r.faults(class), func(f Fault) { textFault(out, f) })
 	}
 	textClasses(out, r)
 	return out.out.Flush()
+}
+
+// faults lists those of a class, nobody's before all others'.
+func (r Registry) faults(class Class) (list []Fault) {
+	for _, f := range r.Faults {
+		if f.Class == class {
+			list = append(list, f)
+		}
+	}
+	return fair(list, func(f Fault) string { return f.User })
 }
 
 // textClasses prints the totals.

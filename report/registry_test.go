@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -82,5 +83,35 @@ func TestRegistry(t *testing.T) {
 	}
 	if err := json.Unmarshal(object.Bytes(), &d); err != nil || d.Version != 1 || d.Summary["shared"] != 2 || len(d.Faults) != len(want) {
 		t.Errorf("%v: %+v", err, d)
+	}
+}
+
+// Who has a thousand faults pushes nobody's out of what is shown.
+func TestRegistryPushesNobodyOut(t *testing.T) {
+	r, other := report.Registry{}, example(t)
+	other.Rejects = nil
+	for _, class := range []report.Class{report.ClassPrivate, report.ClassUnusable} {
+		for i := range 1000 {
+			name := "all"
+			if i >= 980 {
+				name = fmt.Sprintf("user%d", i)
+			}
+			r.Faults = append(r.Faults, report.Fault{Class: class, User: name, Code: "private-key", Origin: "uid=x", Detail: "x"})
+			other.Rejects = append(other.Rejects, report.Reject{User: name, Reject: registry.Reject{Code: "unparsable", Origin: "uid=x"}})
+		}
+	}
+	var text, page, homes bytes.Buffer
+	if err := errors.Join(report.RegistryText(&text, r, false), report.RegistryHTML(&page, r), report.Text(&homes, other, false)); err != nil {
+		t.Fatal(err)
+	}
+	rejects := words(between(t, printHTML(t, other), `id="rejects"`, "</section>"))
+	for i := 980; i < 1000; i++ {
+		name := fmt.Sprintf("user%d ", i)
+		if n := strings.Count(text.String(), "\n  "+name); n != 2 {
+			t.Errorf("%d rows of %s in the text", n, name)
+		}
+		if !strings.Contains(words(between(t, page.String(), `<tbody id="rows">`, "</tbody>")), " "+name) || !strings.Contains(homes.String(), "\n  "+name) || !strings.Contains(rejects, " "+name) {
+			t.Errorf("%s is not shown", name)
+		}
 	}
 }

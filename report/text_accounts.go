@@ -49,13 +49,14 @@ func textAccounts(out *page, r Report, d Digest) {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b place) int { return cmp.Compare(a.rank, b.rank) })
-	end := out.lines + maxDetail
+	out.each = max(minDecisions, min(maxDecisions, maxDetail/(3*max(1, len(list)))))
+	end, share := out.lines+maxDetail, max(minShare, maxDetail/max(1, len(list)))
 	for i, p := range list {
 		if out.lines >= end {
 			fmt.Fprintf(out, "... and %d more accounts, which --format json and csv have\n\n", len(list)-i)
 			return
 		}
-		textResult(out, r.Results[p.at], r, end)
+		textResult(out, r.Results[p.at], r, min(end, out.lines+share))
 	}
 }
 
@@ -68,10 +69,18 @@ func textResult(out *page, result enforcer.Result, r Report, end int) {
 		out.more(len(lines), maxDecisions)
 		fmt.Fprintln(out)
 	}
+	left := 0
 	for _, p := range result.Plans {
-		if out.lines < end && (p.Unresolved != "" || p.Change || p.Remark != "") {
+		switch {
+		case p.Unresolved == "" && !p.Change && p.Remark == "":
+		case out.lines >= end:
+			left++
+		default:
 			textPlan(out, p, r)
 		}
+	}
+	if left > 0 {
+		fmt.Fprintf(out, "%s  ... and %d more files, which --format json and csv have\n\n", plain.Text(result.Account.Name), left)
 	}
 }
 
@@ -101,19 +110,19 @@ func textPlan(out *page, p enforcer.Plan, r Report) {
 	}
 	textDecisions(out, red, '-', p.Remove)
 	textDecisions(out, yellow, '~', p.Rewrite)
-	for _, g := range p.Add[:min(len(p.Add), maxDecisions)] {
+	for _, g := range p.Add[:min(len(p.Add), out.each)] {
 		textLine(out, green, fmt.Sprintf("  + %-18s", "granted"), g.Line())
 	}
-	out.more(len(p.Add), maxDecisions)
+	out.more(len(p.Add), out.each)
 	fmt.Fprintln(out)
 }
 
 func textDecisions(out *page, i ink, sign rune, list []enforcer.Decision) {
-	for _, d := range list[:min(len(list), maxDecisions)] {
+	for _, d := range list[:min(len(list), out.each)] {
 		textLine(out, i, fmt.Sprintf("  %c %-18s line %d", sign, d.Reason, d.Line.N), d.Line)
 		out.wrap(plain.Text(d.Detail))
 	}
-	out.more(len(list), maxDecisions)
+	out.more(len(list), out.each)
 }
 
 // textLine prints a lead and names the key of a line, never the line itself: the comment, then on its own line the fingerprint, which

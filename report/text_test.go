@@ -137,6 +137,34 @@ func TestTextIsBounded(t *testing.T) {
 	}
 }
 
+// A few accounts whose files are full push nobody out of what is shown.
+func TestNobodyIsPushedOut(t *testing.T) {
+	grants := grantsFor(t, "nobody")
+	var r report.Report
+	for i := range 8 {
+		full := regular(strings.Repeat(lineB+" "+strings.Repeat("a ", 30)+"\n", 50))
+		name := fmt.Sprintf("a%d", i)
+		var files []enforcer.Plan
+		for j := range 1 + i*2 {
+			files = append(files, planOf(grants, name, fmt.Sprintf(".ssh/keys.d/%d", j), full))
+		}
+		r.Results = append(r.Results, result(files...))
+	}
+	for i := range 20 {
+		r.Results = append(r.Results, result(planOf(grants, fmt.Sprintf("victim%d", i), first, regular(lineB+"\n"))))
+	}
+	out := text(t, r, false)
+	rows := words(between(t, printHTML(t, r), `<tbody id="rows">`, "</tbody>"))
+	for i := range 20 {
+		if name := fmt.Sprintf("victim%d ", i); !strings.Contains(out, "\n"+name) || !strings.Contains(rows, " "+name) {
+			t.Errorf("%s is not shown", name)
+		}
+	}
+	if want := "a7  ... and 14 more files, which --format json and csv have\n"; !strings.Contains(out, want) {
+		t.Errorf("no %q in\n%s", want, out)
+	}
+}
+
 // A hundred thousand accounts, all of which lose a key.
 func BenchmarkReport(b *testing.B) {
 	r := town(b, 100_000)
