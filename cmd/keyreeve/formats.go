@@ -49,10 +49,13 @@ func newPrintout[T any](p process, list []form[T], format, path string) (printou
 	return printout[T]{}, fmt.Errorf("--format: %q is not one of %s", format, strings.Join(names, ", "))
 }
 
-// checkOutput refuses a folder that is not there, and to put a file in the place of what is none: as root that would take /dev/null away.
+// checkOutput refuses a name that is none, a folder that is not there, and to put a file in the place of what is none: as root that would take /dev/null away.
 func checkOutput(path string) error {
 	if path == "" {
 		return nil
+	}
+	if name := filepath.Base(path); name[0] == '.' || name == "-" { // statefile refuses the first, after a pass that may take minutes
+		return withHint(fmt.Errorf("--output: %q is not the name of a file that is written", name), "without --output the report goes to standard output")
 	}
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("--output: %w", err)
