@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +30,8 @@ func newQuarantineShow(p process, path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Print a file as it was before a change",
-		Long: "Print what was read of the file, byte for byte. It was written by a user: look at it with care.\n" +
+		Long: "Print what was read of the file, byte for byte. A user wrote it: on a terminal, which he could drive by that, what is not\n" +
+			"printable ASCII is escaped.\n" +
 			"If the file had more than was read, that is said on stderr.",
 		Args: one("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,19 +47,31 @@ func newQuarantineShow(p process, path *string) *cobra.Command {
 				fmt.Fprintf(p.Stderr, "keyreeve: the file had %d bytes; the copy has the first %d of them\n", c.Version.Size, len(c.Content))
 			}
 			if !cmd.Flags().Changed("line") {
-				_, err = p.Stdout.Write(c.Content)
+				_, err = p.Stdout.Write(harmless(p.Stdout, c.Content))
 				return err
 			}
 			text, found := c.Line(line)
 			if !found {
 				return fmt.Errorf("the copy has no line %d", line)
 			}
-			_, err = p.Stdout.Write(append(text, '\n'))
+			_, err = p.Stdout.Write(harmless(p.Stdout, append(text, '\n')))
 			return err
 		},
 	}
 	cmd.Flags().IntVar(&line, "line", 0, "print only the `line` of this number")
 	return cmd
+}
+
+// harmless is what somebody else wrote, as it may be printed: with its bytes, but on a terminal.
+func harmless(out io.Writer, text []byte) []byte {
+	if !isTerminal(out) {
+		return text
+	}
+	lines := strings.Split(string(text), "\n")
+	for i, line := range lines {
+		lines[i] = plain.Text(line)
+	}
+	return []byte(strings.Join(lines, "\n"))
 }
 
 func newQuarantineList(p process, path *string) *cobra.Command {
