@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 
 	"go.yaml.in/yaml/v4"
 
@@ -14,9 +15,14 @@ func ParsePolicy(name string, data []byte) (policy.Rules, error) {
 	var sections map[string]yaml.Node
 	c := Default()
 	err := yaml.Load(data, &sections)
-	if _, section := sections["policy"]; err != nil || section {
+	_, section := sections["policy"]
+	_, whole := sections["registry"] // each configuration has it
+	switch {
+	case err != nil || section:
 		err = decode(name, data, &c)
-	} else {
+	case whole:
+		err = fmt.Errorf("%s: it has no section policy", name)
+	default:
 		err = decode(name, data, &c.Policy)
 	}
 	if err != nil {

@@ -29,7 +29,7 @@ func TestParsePolicy(t *testing.T) {
 		"":                                  "p.yaml: the file is empty",
 		"- a":                               "p.yaml:1: what stands here is no group of keys",
 		"key: []":                           "p.yaml:1: unknown key key (did you mean keys?)",
-		small:                               "p.yaml:1: unknown key registry",
+		small:                               "p.yaml: it has no section policy",
 		"policy: {key: []}":                 "p.yaml:1: unknown key policy.key (did you mean keys?)",
 		"policy:":                           "p.yaml:1: policy has no value",
 		"polic: {}\npolicy: {}":             "p.yaml:1: unknown key polic (did you mean policy?)",
