@@ -10,6 +10,7 @@ import (
 
 	"github.com/keyreeve/keyreeve/authkeys"
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
 )
 
@@ -21,9 +22,12 @@ func csvColumns() []string {
 	}
 }
 
+// actionSkip is the action of a row about an account that is left alone.
+const actionSkip = "left-alone"
+
 // CSV prints a row for each line of each file that is kept, also of those that stay; one without a line for what is said of a whole file (with the
 // actions "replace", "undecided" and "remark") or of a whole account ("error", "unkept"); and one for an account of which nothing else
-// is said ("none"), so that every account is there. The rows with the action "remove" whose file changes are as many as Counts.Remove. It is RFC 4180, in ASCII; foreign text is escaped as in a Go string, and what a
+// is said ("none"), or that is left alone ("left-alone"), so that every account is there. The rows with the action "remove" whose file changes are as many as Counts.Remove. It is RFC 4180, in ASCII; foreign text is escaped as in a Go string, and what a
 // spreadsheet would take for a formula has an apostrophe before it (Guarded).
 func CSV(w io.Writer, r Report) error {
 	out := csv.NewWriter(w)
@@ -38,6 +42,10 @@ func CSV(w io.Writer, r Report) error {
 	for _, result := range r.Results {
 		s := sheet{r: r, out: out, result: result, state: r.stateOf(result), locked: locked[result.Account.Name]}
 		s.account()
+	}
+	for _, skip := range r.Skips {
+		s := sheet{r: r, out: out, result: enforcer.Result{Account: homes.Account{Name: skip.User}}}
+		s.row(csvLine{action: actionSkip, detail: skip.Why})
 	}
 	out.Flush()
 	return out.Error()
@@ -147,7 +155,10 @@ func decisions(p enforcer.Plan) (list []decided) {
 func (s *sheet) row(l csvLine) {
 	s.rows++
 	a := s.result.Account
-	keyType, bits, number, since := "", "", "", ""
+	keyType, bits, number, since, uid, locked := "", "", "", "", "", ""
+	if l.action != actionSkip { // which was not looked at
+		uid, locked = strconv.Itoa(a.UID), strconv.FormatBool(s.locked)
+	}
 	if !l.line.Key.IsZero() {
 		keyType, bits = l.line.Key.Type(), strconv.Itoa(l.line.Key.Bits())
 		since = stamp(s.r.Seen[Holding{a.Name, l.line.Key}])
@@ -156,8 +167,8 @@ func (s *sheet) row(l csvLine) {
 		number = strconv.Itoa(l.line.N)
 	}
 	fields := []string{
-		plain.Text(s.r.Host), stamp(s.r.Made), plain.Text(a.Name), strconv.Itoa(a.UID), s.r.Modes[a.Name], plain.Text(a.Home), string(s.state),
-		strconv.FormatBool(s.locked), plain.Text(l.path), l.state, strconv.FormatBool(l.change), number, l.action, l.reason, plain.Text(l.detail),
+		plain.Text(s.r.Host), stamp(s.r.Made), plain.Text(a.Name), uid, s.r.Modes[a.Name], plain.Text(a.Home), string(s.state),
+		locked, plain.Text(l.path), l.state, strconv.FormatBool(l.change), number, l.action, l.reason, plain.Text(l.detail),
 		keyType, bits, l.line.Key.Fingerprint(), plain.Cut(l.line.Options.String(), foreignBound), plain.Cut(l.line.Comment, foreignBound),
 		string(markOf(a.Name, s.r.Host, l.line.Comment)), since,
 	}
