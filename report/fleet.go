@@ -27,6 +27,8 @@ type FleetHost struct {
 	Host           string
 	Made           time.Time
 	Source, Policy string
+	// Supposed is what the report supposes, the same in all of them; Held what a later reading of the registry has lost, which is held on that host.
+	Supposed, Held string
 	Counts         Counts
 	Lockouts       int
 }

@@ -2,10 +2,12 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"time"
 )
 
 // The bounds of what a report may say, beside those of its size.
@@ -53,6 +55,25 @@ func (in *intake) check() error {
 	if year := h.Made.UTC().Year(); year < 1 || year > 9999 { // RFC 3339 has four digits
 		return fmt.Errorf("it was made in the year %d", year)
 	}
+	if first := in.fleet.Hosts[0]; h.Supposed != first.Supposed {
+		return fmt.Errorf("it is %s, and the report of %s is %s", cmp.Or(h.Supposed, asItIs), first.Host, cmp.Or(first.Supposed, asItIs))
+	}
+	return nil
+}
+
+// asItIs is said of a report that supposes nothing.
+const asItIs = "by the rules in force, as of now"
+
+// supposed takes what a report supposes: what would be is no part of what is.
+func (in *intake) supposed(h *FleetHost) error {
+	var w *struct {
+		File string    `json:"policy_file"`
+		At   time.Time `json:"at"`
+	}
+	if err := in.dec.Decode(&w); err != nil || w == nil {
+		return err
+	}
+	h.Supposed = word(WhatIf{File: word(w.File), At: w.At}.supposed())
 	return nil
 }
 

@@ -13,6 +13,9 @@ import (
 // FleetText prints a fleet for people, as Text does: hosts side by side, who loses access, and keys on which the hosts disagree.
 func FleetText(w io.Writer, f *Fleet, color bool) error {
 	out := &page{out: bufio.NewWriter(w), color: color}
+	if len(f.Hosts) > 0 && f.Hosts[0].Supposed != "" {
+		out.fold(yellow, "what if  ", f.Hosts[0].Supposed+": nothing is changed, now or then", "          ")
+	}
 	textFleet(out, f)
 	fmt.Fprintln(out)
 	fmt.Fprintf(out, "%s%10s%9s%9s%9s%9s\n", out.paint(bold, fmt.Sprintf("%-33s", "hosts")), "accounts", "change", "remove", "errors", "lockouts")
@@ -27,6 +30,9 @@ func FleetText(w io.Writer, f *Fleet, color bool) error {
 	fmt.Fprintln(out)
 	textOdd(out, "hosts that differ in their policy", f, func(h FleetHost) string { return h.Policy })
 	textOdd(out, "hosts that differ in their registry", f, func(h FleetHost) string { return h.Source })
+	rows(out, yellow, "hosts by the last good reading: a later one is held, since it lost too much", f.held(), func(h FleetHost) {
+		out.fold(plainInk, "  "+h.Host+":", h.Held, "      ")
+	})
 	rows(out, red, "people who lose access", f.Lockouts(), func(l *FleetLockout) {
 		text := some(f.names(l.Hosts))
 		if l.Granted > 0 {
@@ -51,6 +57,11 @@ func FleetText(w io.Writer, f *Fleet, color bool) error {
 	})
 	textFleet(out, f)
 	return out.out.Flush()
+}
+
+// held lists the hosts on which a reading is.
+func (f *Fleet) held() []FleetHost {
+	return slices.DeleteFunc(slices.Clone(f.Hosts), func(h FleetHost) bool { return h.Held == "" })
 }
 
 // textFleet prints the totals.
@@ -138,6 +149,8 @@ type jsonFleetHost struct {
 	Policy   string     `json:"policy"`
 	Summary  Counts     `json:"summary"`
 	Lockouts int        `json:"lockouts"`
+	WhatIf   string     `json:"what_if,omitempty"` // what its report supposes
+	Held     string     `json:"held,omitempty"`    // what a later reading has lost, which is held
 }
 
 type jsonFleetLockout struct {
@@ -179,7 +192,7 @@ func FleetJSON(w io.Writer, f *Fleet) error {
 		Keys: []jsonFleetKey{}, Open: []jsonFleetFinding{},
 	}
 	for _, h := range f.Hosts {
-		out.Hosts = append(out.Hosts, jsonFleetHost{h.Host, instant(h.Made), h.Source, h.Policy, h.Counts, h.Lockouts})
+		out.Hosts = append(out.Hosts, jsonFleetHost{h.Host, instant(h.Made), h.Source, h.Policy, h.Counts, h.Lockouts, h.Supposed, h.Held})
 	}
 	for _, l := range f.Lockouts() {
 		out.Locked = append(out.Locked, jsonFleetLockout{l.User, l.Granted, l.Unsure, f.names(l.Hosts)})

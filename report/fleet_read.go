@@ -141,10 +141,13 @@ func (in *intake) field(name string) error {
 	case "registry":
 		var registry struct {
 			Source string `json:"source"`
+			Held   string `json:"held"`
 		}
 		err := in.dec.Decode(&registry)
-		h.Source = word(registry.Source)
+		h.Source, h.Held = word(registry.Source), word(registry.Held)
 		return err
+	case "what_if":
+		return in.supposed(h)
 	case "summary":
 		return in.dec.Decode(&h.Counts)
 	case "digest":

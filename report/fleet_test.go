@@ -181,6 +181,38 @@ func TestFleetTellsOfUnkept(t *testing.T) {
 	}
 }
 
+// What would be is no part of what is, and a host that is judged by an older reading is told.
+func TestFleetOfWhatIf(t *testing.T) {
+	plain, then, held := village(t), village(t), village(t)
+	then.WhatIf, held.Held = &report.WhatIf{File: "other.yaml", At: then.Made}, "5 people lose something"
+	then.Host, held.Host = "then", "held"
+	f := fleetOf(t, object(t, plain))
+	if err := f.Add(strings.NewReader(object(t, then))); err == nil || err.Error() != "it is by the rules of other.yaml, at 2026-11-26T00:00:00Z, and the report of login1.example.org is by the rules in force, as of now" {
+		t.Errorf("%v", err)
+	}
+	if err := fleetOf(t, object(t, then)).Add(strings.NewReader(object(t, plain))); err == nil {
+		t.Error("what is was added to what would be")
+	}
+	for want, f := range map[string]*report.Fleet{
+		"by the rules of other.yaml, at 2026-11-26T00:00:00Z": fleetOf(t, object(t, then)),
+		"A later one is held": fleetOf(t, object(t, plain), object(t, held)),
+	} {
+		var text, page, object bytes.Buffer
+		if err := errors.Join(report.FleetText(&text, f, false), report.FleetHTML(&page, f), report.FleetJSON(&object, f)); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(words(page.String()), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+		if want := strings.Replace(want, "A later one is held", "held: 5 people lose something", 1); !strings.Contains(text.String(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, text.String())
+		}
+		if !strings.Contains(object.String(), `"what_if": "by the rules`) && !strings.Contains(object.String(), `"held": "5 people`) {
+			t.Error(object.String())
+		}
+	}
+}
+
 // What a host that somebody has taken writes into its report drives no terminal and no spreadsheet.
 func TestFleetIsInert(t *testing.T) {
 	evil := "=1+\x1b[2J\u202e"

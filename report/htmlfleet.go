@@ -22,6 +22,17 @@ func FleetHTML(w io.Writer, f *Fleet) error {
 		First:  []htmlTable{fleetLockouts(f), fleetOpen(f), fleetHosts(f)},
 		Charts: []htmlChart{fleetKeys(f), reasonsOf(f.Reasons(), "Keys that go on any host, each once.")},
 	}
+	if c.Hosts > 0 && f.Hosts[0].Supposed != "" {
+		p.Title = "What if, on " + number(c.Hosts) + " hosts"
+		p.Alerts = slices.Insert(p.Alerts, 0, htmlAlert{Text: "What if: this is " + f.Hosts[0].Supposed + ". Nothing is changed, now or then."})
+	}
+	if held := f.held(); len(held) > 0 {
+		var names []string
+		for _, h := range held {
+			names = append(names, h.Host)
+		}
+		p.Alerts = append(p.Alerts, htmlAlert{"These hosts are by the last good reading of the registry. A later one is held, since it lost too much:", plainNames(names)})
+	}
 	shut := 0
 	for _, l := range f.Lockouts() {
 		if l.Granted == 0 {
