@@ -3,10 +3,13 @@ package report
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 	"time"
 )
 
@@ -83,4 +86,16 @@ func (f *Fleet) full() error {
 		return fmt.Errorf("more than %d people and findings", maxFleetKeys)
 	}
 	return nil
+}
+
+// isCode reports whether a text can be a stable code.
+func isCode(text string) bool {
+	return text != "" && len(text) <= 64 && !strings.ContainsFunc(text, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+}
+
+// isFingerprint reports whether a text can be that of a key: SHA256 and 43 characters of base64.
+func isFingerprint(text string) bool {
+	digest, found := strings.CutPrefix(text, "SHA256:")
+	sum, err := base64.RawStdEncoding.DecodeString(digest)
+	return found && err == nil && len(sum) == sha256.Size
 }

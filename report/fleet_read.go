@@ -1,8 +1,6 @@
 package report
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,7 +127,10 @@ func (in *intake) field(name string) error {
 		if err := in.dec.Decode(&host); err != nil {
 			return err
 		}
-		if host = word(host); host == "" || in.fleet.host(host) >= 0 {
+		if host = word(host); strings.ContainsAny(host, " ,;:") { // in a list it would be several
+			return fmt.Errorf("it is of the host %q, which is no name of one", host)
+		}
+		if host == "" || in.fleet.host(host) >= 0 {
 			return fmt.Errorf("it is of the host %q, which has no name or another report", host)
 		}
 		h.Host = host
@@ -294,16 +295,4 @@ func word(text string) string {
 		return plain.Text(text)
 	}
 	return text
-}
-
-// isCode reports whether a text can be a stable code.
-func isCode(text string) bool {
-	return text != "" && len(text) <= 64 && !strings.ContainsFunc(text, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
-}
-
-// isFingerprint reports whether a text can be that of a key: SHA256 and 43 characters of base64.
-func isFingerprint(text string) bool {
-	digest, found := strings.CutPrefix(text, "SHA256:")
-	sum, err := base64.RawStdEncoding.DecodeString(digest)
-	return found && err == nil && len(sum) == sha256.Size
 }

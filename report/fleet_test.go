@@ -127,6 +127,7 @@ func TestFleetRefuses(t *testing.T) {
 		"twice":          {strings.Replace(good, `"applied"`, `"host": "other", "applied"`, 1), `it says "host" twice`},
 		"no host":        {strings.Replace(good, `"host"`, `"guest"`, 1), `it has no field "host"`},
 		"no name":        {strings.Replace(good, `"login1.example.org"`, `""`, 1), `it is of the host "", which has no name`},
+		"several names":  {strings.Replace(good, `"login1.example.org"`, `"login1, login2"`, 1), `it is of the host "login1, login2", which is no name of one`},
 		"no accounts":    {`{"version": 1, "host": "x", "summary": {}, "digest": {}}`, `it has no field "accounts"`},
 		"accounts":       {strings.Replace(good, `"accounts": [`, `"accounts": [7, `, 1), "an account: "},
 		"action":         {strings.Replace(good, `"action": "keep"`, `"action": "eat"`, 1), `a line of alice has the action "eat", which is not known here`},
