@@ -207,6 +207,19 @@ func (k *FleetKey) add(fate FleetFate) {
 	k.Fates = append(k.Fates, fate)
 }
 
+// span is when the first and the last of the reports were made.
+func (f *Fleet) span() (first, last time.Time) {
+	for i, h := range f.Hosts {
+		if i == 0 || h.Made.Before(first) {
+			first = h.Made
+		}
+		if h.Made.After(last) {
+			last = h.Made
+		}
+	}
+	return first, last
+}
+
 // host is the place of one by its name.
 func (f *Fleet) host(name string) int {
 	return slices.IndexFunc(f.Hosts, func(h FleetHost) bool { return h.Host == name })

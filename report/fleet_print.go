@@ -17,6 +17,9 @@ func FleetText(w io.Writer, f *Fleet, color bool) error {
 		out.fold(yellow, "what if  ", f.Hosts[0].Supposed+": nothing is changed, now or then", "          ")
 	}
 	textFleet(out, f)
+	if first, last := f.span(); len(f.Hosts) > 0 { // a host that sends an old report is seen by it
+		fmt.Fprintf(out, "made      from %s to %s\n", minute(first), minute(last))
+	}
 	fmt.Fprintln(out)
 	fmt.Fprintf(out, "%s%10s%9s%9s%9s%9s\n", out.paint(bold, fmt.Sprintf("%-33s", "hosts")), "accounts", "change", "remove", "errors", "lockouts")
 	for _, h := range f.Hosts {

@@ -182,9 +182,10 @@ func TestFleetTellsOfUnkept(t *testing.T) {
 	}
 }
 
-// What would be is no part of what is, and a host that is judged by an older reading is told.
+// What would be is no part of what is, and a host that is judged by an older reading is told, as is a report that is old.
 func TestFleetOfWhatIf(t *testing.T) {
 	plain, then, held := village(t), village(t), village(t)
+	held.Made = plain.Made.AddDate(-1, 0, 0)
 	then.WhatIf, held.Held = &report.WhatIf{File: "other.yaml", At: then.Made}, "5 people lose something"
 	then.Host, held.Host = "then", "held"
 	f := fleetOf(t, object(t, plain))
@@ -207,6 +208,9 @@ func TestFleetOfWhatIf(t *testing.T) {
 		}
 		if want := strings.Replace(want, "A later one is held", "held: 5 people lose something", 1); !strings.Contains(text.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, text.String())
+		}
+		if old := "made      from 2025-11-26 00:00 UTC to 2026-11-26 00:00 UTC\n"; len(f.Hosts) > 1 && !strings.Contains(text.String(), old) {
+			t.Errorf("the text does not tell of an old report:\n%s", text.String())
 		}
 		if !strings.Contains(object.String(), `"what_if": "by the rules`) && !strings.Contains(object.String(), `"held": "5 people`) {
 			t.Error(object.String())

@@ -53,15 +53,7 @@ func fleetFacts(f *Fleet) string {
 	if len(f.Hosts) == 0 {
 		return "no report"
 	}
-	first, last := f.Hosts[0].Made, f.Hosts[0].Made
-	for _, h := range f.Hosts {
-		if h.Made.Before(first) {
-			first = h.Made
-		}
-		if h.Made.After(last) {
-			last = h.Made
-		}
-	}
+	first, last := f.span()
 	return "made from " + minute(first) + " to " + minute(last)
 }
 
