@@ -67,11 +67,33 @@ func oddOptions(format string, args ...any) *ParseError {
 	return err
 }
 
-// quoted shows foreign text in an error: escaped to printable ASCII, and cut so that a long line can not flood a log.
+// quoted shows foreign text in an error: escaped to printable ASCII, and cut so that a long line can not flood a log. A long run of base64 is cut
+// where it begins: somebody may have put his private key into the file, and reports are handed on.
 func quoted(s string) string {
 	const most = 40
-	if len(s) > most {
-		return fmt.Sprintf("%+q...", strings.Clone(s[:most]))
+	short := s[:min(len(s), most)]
+	if run := longRun(short); run >= 0 {
+		short = short[:run]
+	}
+	if len(short) < len(s) {
+		return fmt.Sprintf("%+q...", strings.Clone(short))
 	}
 	return fmt.Sprintf("%+q", s)
+}
+
+// longRun gives the place of a run of base64 that is longer than words are, or -1.
+func longRun(s string) int {
+	const longest = 20
+	begin := 0
+	for i, c := range []byte(s) {
+		switch {
+		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c == '+', c == '/':
+			if i-begin == longest {
+				return begin
+			}
+		default:
+			begin = i + 1
+		}
+	}
+	return -1
 }

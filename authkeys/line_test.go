@@ -171,6 +171,16 @@ func TestErrorsAreHarmless(t *testing.T) {
 	}
 }
 
+// A line of somebody's private key, as it stands in a mail or a table, is in no error: reports are handed on.
+func TestErrorsRepeatNoPrivateKey(t *testing.T) {
+	const secret = "QyNTUxOQAAACBKm+XR30NBbCRKUrhxDxTbodziLhUtvyuiHu9uxrKlUQAAAJA62B1JOtgd" // of a pair that was thrown away
+	for _, text := range []string{"| " + secret + " |", secret + " a b", "3 " + secret + " $", "command=" + secret + " " + keyA, `tunnel="` + secret + `" ` + keyA, "restrict," + secret + " " + keyA, "ssh-rsa " + secret} {
+		if err := authkeys.Parse([]byte(text))[0].Err; err == nil || strings.Contains(err.Error(), secret[:9]) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // A line that holds no key, and is neither blank nor a comment, is an error with its number: nobody knows what it was meant for.
 func TestKeys(t *testing.T) {
 	for text, want := range map[string]int{"": 0, "\n# x\n \t\n": 0, keyA: 1, keyA + "\r\ncert-authority " + keyA + " x\nodd-option " + keyA + "\n": 3} {
