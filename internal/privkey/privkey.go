@@ -1,7 +1,8 @@
 // Package privkey knows the file of a private key by its content, and says of it what everybody may know: its form, whether a
 // passphrase protects it, and its public half where the file shows that.
 //
-// [Find] is pure and takes the beginning of any file. It knows what ssh and PuTTY read:
+// [Find] is pure and takes the beginning of any file, of which a key has some 13 KiB (RSA of 16384 bits); what OpenSSL passes over before a key has no
+// bound. It knows what ssh and PuTTY read:
 //
 //   - OpenSSH's own form (PROTOCOL.key of OpenSSH);
 //   - PEM of OpenSSL's: PKCS #1, SEC 1, and its form of DSA, encrypted or not by the headers of RFC 1421;
@@ -19,10 +20,6 @@ import (
 
 	"github.com/keyreeve/keyreeve/authkeys"
 )
-
-// HeadSize is how much of a file Find needs at most, in bytes: a key has some 13 KiB (RSA of 16384 bits), and what OpenSSL passes over before a key
-// has no bound.
-const HeadSize = 64 << 10
 
 // State is how a private key is protected; a stable code.
 type State string

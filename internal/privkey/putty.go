@@ -67,8 +67,11 @@ func (p *puttyFile) value(name string) []byte {
 func (p *puttyFile) lines(name string) []byte {
 	count, err := strconv.Atoi(string(p.value(name)))
 	from := p.rest
-	for range min(count, HeadSize) {
-		p.bad = p.bad || len(p.rest) == 0
+	for range count {
+		if len(p.rest) == 0 {
+			p.bad = true
+			break
+		}
 		p.line()
 	}
 	p.bad = p.bad || err != nil
