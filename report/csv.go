@@ -22,9 +22,10 @@ func csvColumns() []string {
 }
 
 // CSV prints a row for each line of each file that is kept, also of those that stay; one without a line for what is said of a whole file (with the
-// actions "replace", "undecided" and "remark", and "private-key" for another file in the home) or of a whole account ("error", "unkept"); and one for an account of which nothing else
+// actions "replace", "undecided" and "remark") or of a whole account ("error", "unkept"); and one for an account of which nothing else
 // is said ("none"), so that every account is there. The rows with the action "remove" whose file changes are as many as Counts.Remove. It is RFC 4180, in ASCII; foreign text is escaped as in a Go string, and what a
 // spreadsheet would take for a formula has an apostrophe before it (Guarded).
+// A private key in a home has a row with the action "private-key".
 func CSV(w io.Writer, r Report) error {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true // RFC 4180, section 2

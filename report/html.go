@@ -71,7 +71,7 @@ func pageOf(r Report) htmlPage {
 	rows := htmlRows(r, d)
 	p := htmlPage{
 		Brand: "keyreeve · plan, nothing was changed", Title: "What would change", Where: "File", Facts: factsOf(r, d.Counts.Modes), Sums: sumsOf(r, d.Counts),
-		Alerts: alertsOf(r), Cards: cardsOf(r, d, rows), First: slices.Concat(supposedOf(r), []htmlTable{lockoutsOf(r, d), openOf(r, d)}, filled(clusterOf(d), privateOf(d))),
+		Alerts: alertsOf(r), Cards: cardsOf(r, d, rows), First: slices.Concat(supposedOf(r), []htmlTable{lockoutsOf(r, d), openOf(r, d)}, filled(clusterOf(d))),
 		Charts: chartsOf(r, d), Sides: sidesOf(r, d),
 	}
 	if r.Applied {
@@ -83,6 +83,7 @@ func pageOf(r Report) htmlPage {
 	if r.Host != "" {
 		p.Title += " on " + plain.Text(r.Host)
 	}
+	p.First = append(p.First, filled(privateOf(d))...)
 	return p.with(rows)
 }
 

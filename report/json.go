@@ -25,7 +25,6 @@ type jsonReport struct {
 	WhatIf   *jsonWhatIf  `json:"what_if,omitempty"`
 	Summary  Counts       `json:"summary"`
 	Digest   jsonDigest   `json:"digest"`
-	Searched []string     `json:"private_keys_searched"` // directories below each home
 	Accounts []jsonUser   `json:"accounts"`
 	Denied   []jsonDenied `json:"registered_but_refused"`
 	Soon     []jsonPerson `json:"refused_soon"`
@@ -36,6 +35,7 @@ type jsonReport struct {
 
 	Exceptions []jsonException `json:"exceptions"`
 	Brake      jsonBrake       `json:"brake"`
+	Searched   []string        `json:"private_keys_searched"` // directories below each home
 }
 
 type jsonRegistry struct {

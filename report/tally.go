@@ -56,6 +56,7 @@ func (r Report) Digest() Digest {
 // account adds one account.
 func (t *tally) account(result enforcer.Result) {
 	user := result.Account.Name
+	t.d.Private = append(t.d.Private, t.r.privates(result)...)
 	if result.Err != nil {
 		for line := range strings.SplitSeq(result.Err.Error(), "\n") {
 			t.d.Open = append(t.d.Open, Finding{User: user, Detail: line, Pressing: true})
@@ -67,7 +68,6 @@ func (t *tally) account(result enforcer.Result) {
 		t.findings(p)
 		t.plan(p, told)
 	}
-	t.d.Private = append(t.d.Private, t.r.privates(result)...)
 	before, after, unseen := t.access(result)
 	t.homes[t.r.state(result, after)]++
 	if (before > 0 || unseen) && after == 0 {
