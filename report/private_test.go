@@ -79,13 +79,9 @@ func TestDigestOfPrivateKeys(t *testing.T) {
 	}
 }
 
-// All forms have them all, as the schema says.
+// All forms have them all; JSON as TestSchema says.
 func TestFormsOfPrivateKeys(t *testing.T) {
 	r := hamlet(t)
-	s := readSchema(t)
-	for _, wrong := range s.check(s.root, document(t, r), "hamlet") {
-		t.Error(wrong)
-	}
 	var table, page bytes.Buffer
 	if err := report.CSV(&table, r); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ func TestSchema(t *testing.T) {
 	s := readSchema(t)
 	applied := village(t)
 	applied.Applied = true
-	for name, r := range map[string]report.Report{"example": example(t), "village": village(t), "applied": applied, "empty": {}} {
+	for name, r := range map[string]report.Report{"example": example(t), "village": village(t), "applied": applied, "hamlet": hamlet(t), "empty": {}} {
 		for _, wrong := range s.check(s.root, document(t, r), name) {
 			t.Error(wrong)
 		}
