@@ -93,6 +93,7 @@ func life(b built) {
 
 	for path, text := range map[string]string{
 		"/etc/ssh/sshd_config.d/10-keyreeve.conf": "AuthorizedKeysCommand " + command + " -- %u\n",
+		"/etc/ssh/sshd_config":                    "RevokedKeys " + answers + "/revoked.krl\n",
 		"/etc/pam.d/sshd":                         "session requisite pam_exec.so quiet " + command + " --pam # the gate\n",
 	} {
 		s.put(path, text)
@@ -103,14 +104,18 @@ func life(b built) {
 		s.put(path, "# "+text)
 	}
 	s.put(answers+"/keys.cdb", "")
+	s.put(answers+"/.spare-keys.cdb", "")
 	s.put("/var/lib/keyreeve/quarantine/alice/1", "")
 	s.must("-r", "keyreeve")
 	s.stat(configured)
 	s.stat(answers + "/keys.cdb")
+	s.put("/etc/ssh/sshd_config", "RevokedKeys "+answers+"/revoked.krl\n") // since then
+	s.put(answers+"/revoked.krl", "")
 	s.must("-P", "keyreeve")
-	s.stat(trail)
-	s.stat("/var/lib/keyreeve/quarantine/alice/1")
-	for _, gone := range []string{command, "/usr/bin/keyreeve", "/etc/keyreeve", answers} {
+	for _, stays := range []string{trail, "/var/lib/keyreeve/quarantine/alice/1", answers + "/revoked.krl"} {
+		s.stat(stays)
+	}
+	for _, gone := range []string{command, "/usr/bin/keyreeve", "/etc/keyreeve", answers + "/keys.cdb", answers + "/.spare-keys.cdb"} {
 		if _, err := os.Stat(filepath.Join(s.root, gone)); err == nil {
 			t.Errorf("purged, and there is still %s", gone)
 		}
