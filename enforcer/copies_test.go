@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/keyreeve/keyreeve/enforcer"
 	"github.com/keyreeve/keyreeve/internal/audit"
 	"github.com/keyreeve/keyreeve/internal/homes"
@@ -219,5 +221,36 @@ func TestApplyTellsOfWhatCameLate(t *testing.T) {
 				t.Errorf("copies %v", centre.copies("alice"))
 			}
 		})
+	}
+}
+
+// The newest copies of a user are his last ones, without their content; one that cannot be read leaves the others.
+func TestNewestCopies(t *testing.T) {
+	c, tr := newCentre(t), &trail{}
+	a, b := c.account("alice", mixed), c.account("bob", mixed)
+	hand := c.enforcer(tr)
+	hand.Now = time.Now
+	for _, account := range []homes.Account{a, a, a, b} {
+		if err := c.change(hand, account, "y"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := hand.Quarantine.List("alice")
+	if err != nil || len(all) != 3 {
+		t.Fatal(all, err)
+	}
+	got, err := hand.Quarantine.Newest("alice", 2)
+	if diff := cmp.Diff(all[1:], got); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
+	}
+	damaged := c.copies("alice")[2]
+	if err := errors.Join(os.Chmod(damaged, 0o600), os.WriteFile(damaged, []byte("{"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := hand.Quarantine.Newest("alice", 9); err == nil || len(got) != 2 {
+		t.Errorf("with a damaged one: %v %v", got, err)
+	}
+	if got, err := hand.Quarantine.Newest("carol", 9); len(got) > 0 || err != nil {
+		t.Errorf("of nobody: %v %v", got, err)
 	}
 }
