@@ -93,6 +93,7 @@ func life(b built) {
 
 	for path, text := range map[string]string{
 		"/etc/ssh/sshd_config.d/10-keyreeve.conf": "AuthorizedKeysCommand " + command + " -- %u\n",
+		"/etc/ssh/sshd_config":                    "RevokedKeys " + answers + "/revoked.krl\n",
 		"/etc/pam.d/sshd":                         "session requisite pam_exec.so quiet " + command + " --pam # the gate\n",
 	} {
 		s.put(path, text)
@@ -103,14 +104,18 @@ func life(b built) {
 		s.put(path, "# "+text)
 	}
 	s.put(answers+"/keys.cdb", "")
+	s.put(answers+"/.spare-keys.cdb", "")
 	s.put("/var/lib/keyreeve/quarantine/alice/1", "")
 	s.must("-r", "keyreeve")
 	s.stat(configured)
 	s.stat(answers + "/keys.cdb")
+	s.put("/etc/ssh/sshd_config", "RevokedKeys "+answers+"/revoked.krl\n") // since then
+	s.put(answers+"/revoked.krl", "")
 	s.must("-P", "keyreeve")
-	s.stat(trail)
-	s.stat("/var/lib/keyreeve/quarantine/alice/1")
-	for _, gone := range []string{command, "/usr/bin/keyreeve", "/etc/keyreeve", answers} {
+	for _, stays := range []string{trail, "/var/lib/keyreeve/quarantine/alice/1", answers + "/revoked.krl"} {
+		s.stat(stays)
+	}
+	for _, gone := range []string{command, "/usr/bin/keyreeve", "/etc/keyreeve", answers + "/keys.cdb", answers + "/.spare-keys.cdb"} {
 		if _, err := os.Stat(filepath.Join(s.root, gone)); err == nil {
 			t.Errorf("purged, and there is still %s", gone)
 		}
@@ -138,5 +143,31 @@ func neverAway(t *testing.T, root, trace string) {
 	away := regexp.MustCompile(`.*(?:rename\w*|unlink\w*|rmdir)\((?:AT_FDCWD, )?"` + path + `/usr/(?:libexec|libexec/keyreeve|libexec/keyreeve/keyreeve-keys)/?".*= 0`)
 	if found := away.FindAllString(trace, -1); len(found) > 0 {
 		t.Errorf("the program was away:\n%s", strings.Join(found, "\n"))
+	}
+}
+
+// rpm calls the same scripts with numbers, and has no purge: the program is not taken from an sshd that asks it, and nothing else is touched.
+func TestScriptsByRPM(t *testing.T) {
+	testenv.Need(t, "root", "packages")
+	for _, c := range []struct {
+		script, arg string
+		asks, fails bool
+	}{
+		{"prerm", "0", true, true}, // removal
+		{"prerm", "0", false, false},
+		{"prerm", "1", true, false}, // upgrade
+		{"postrm", "0", false, false},
+		{"postrm", "1", true, false},
+	} {
+		s := system{t, t.TempDir()}
+		s.put(answers+"/keys.cdb", "")
+		if c.asks {
+			s.put("/etc/ssh/sshd_config", "Match User *\n\tAuthorizedKeysCommand "+command+" -- %u\n")
+		}
+		out, err := run("", []string{"DPKG_ROOT=" + s.root}, "./"+c.script, c.arg)
+		if (err != nil) != c.fails || c.fails != strings.Contains(out, s.root+"/etc/ssh/sshd_config") {
+			t.Errorf("%+v: %v\n%s", c, err, out)
+		}
+		s.stat(answers + "/keys.cdb")
 	}
 }
