@@ -1,7 +1,9 @@
 package systemd_test
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -30,7 +32,8 @@ func TestDailyReport(t *testing.T) {
 	if out, err := s.Command("systemctl", "start", "keyreeve-plan.service").CombinedOutput(); err == nil {
 		t.Errorf("a home that is read-only for the report is no error: %s", out)
 	}
-	s.Put("/etc/systemd/system/keyreeve-plan.service.d/homes.conf", 0o644, "[Service]\nReadWritePaths=/data\n")
+	s.Put("/etc/systemd/system/keyreeve-plan.service.d/homes.conf", 0o644, "[Service]\nReadWritePaths=/data\nStateDirectoryMode=0711\n"+
+		"ExecStartPost=+/usr/bin/install -m 0640 -g staff /var/lib/keyreeve-reports/plan.html /var/lib/keyreeve-reports/staff.html\n")
 	s.Run("systemctl", "daemon-reload")
 	s.Run("systemctl", "start", "keyreeve-plan.service") // what is to be changed is no error
 	path := s.Path("/var/lib/keyreeve-reports/plan.html")
@@ -43,10 +46,14 @@ func TestDailyReport(t *testing.T) {
 			t.Errorf("the report has %q: %v, want %v", want, !there, there)
 		}
 	}
-	for _, of := range []string{"/var/lib/keyreeve-reports", "/var/lib/keyreeve-reports/plan.html"} {
-		if got := s.Run("stat", "--format", "%U:%G %a", of); got != "root:root 700\n" && got != "root:root 600\n" {
-			t.Errorf("%s is %s", of, got)
+	for file, want := range map[string]string{".": "root:root 711\n", "plan.html": "root:root 600\n", "staff.html": "root:staff 640\n"} {
+		if got := s.Run("stat", "--format", "%U:%G %a", "/var/lib/keyreeve-reports/"+file); got != want {
+			t.Errorf("%s is %swant %s", file, got, want)
 		}
+	}
+	out, err := s.Command("systemd-run", "--pipe", "--wait", "-p", "LoadCredential=ldap-password:"+passwordPath, "keyreeve", "plan").CombinedOutput()
+	if exit, exited := errors.AsType[*exec.ExitError](err); !exited || exit.ExitCode() != 2 || !strings.Contains(string(out), alice.name) {
+		t.Errorf("plan by hand, with the credential: %v: %s", err, out)
 	}
 	if text, err := os.ReadFile(s.Path(alice.file())); err != nil || string(text) != planted {
 		t.Errorf("the report changed a file: %q, %v", text, err)

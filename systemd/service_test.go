@@ -85,6 +85,9 @@ func (s *site) journal(u user) {
 		}
 		return fmt.Errorf("the journal has no entry with %v", want)
 	})
+	if found := s.Run("journalctl", "-u", "keyreeve", "EVENT_ACTION=remove-line", "USER_NAME="+u.name, "-o", "json"); !strings.Contains(found, u.file()) {
+		s.t.Errorf("by these fields the journal finds %s", found)
+	}
 }
 
 // has reports whether an entry has all these fields.
@@ -150,6 +153,9 @@ func TestRestart(t *testing.T) {
 		t.Errorf("the daemon was started again %s times although it lives", n)
 	}
 	s.ends("STOP", "watchdog", bad)
+	if said := s.Run("journalctl", "--no-pager", "--unit", service); !strings.Contains(said, "SIGABRT: abort") || !strings.Contains(said, "enforcer.(*loop).step") {
+		t.Error("the journal does not say where the loop stood")
+	}
 }
 
 // ends sends the daemon a signal of which systemd makes a result.

@@ -27,8 +27,8 @@ mount -t tmpfs -o mode=755 tmpfs home
 for unit in systemd-modules-load.service dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount; do
 	ln -sf /dev/null etc/systemd/system/$unit
 done
-# Without the bus no login waits for a session of systemd's.
-for unit in dbus.service dbus.socket; do
+# No login waits for a session of systemd's.
+for unit in systemd-logind.service dbus-org.freedesktop.login1.service; do
 	ln -sf /dev/null etc/systemd/system/$unit
 done
 # Services, sockets and timers that this machine's administrator has enabled.
