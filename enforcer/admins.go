@@ -61,6 +61,9 @@ func (a Admin) shut(grants *policy.Grants) error {
 			return nil
 		}
 	}
+	if a.answered() && slices.ContainsFunc(grants.For(a.Name), func(g policy.Grant) bool { return shell(g.Line(), grants) }) {
+		return nil
+	}
 	switch {
 	case a.Result.Err != nil:
 		return a.Result.Err
@@ -74,6 +77,13 @@ func (a Admin) shut(grants *policy.Grants) error {
 		return errors.New("no key in his files is granted")
 	}
 	return errors.New("there is no key in his files")
+}
+
+// answered reports whether sshd reads no file of his (AuthorizedKeysFile none), so that none is changed: what logs him in is what
+// he is granted.
+func (a Admin) answered() bool {
+	r := a.Result
+	return a.Kept && r.Err == nil && !r.NoHome && len(r.Plans) == 0 && len(r.Unkept) == 0
 }
 
 // forced reports whether no line can have a key that opens.
@@ -99,11 +109,11 @@ func (p Plan) opens(kept bool, grants *policy.Grants) bool {
 	case p.Whole.Reason != "": // it is no file that can be read whole, or one that sshd may refuse
 		return false
 	}
-	for _, line := range authkeys.Parse(text) {
-		o := line.Options
-		if line.Kind == authkeys.Entry && !o.CertAuthority() && !o.Has("command") && !o.Has("expiry-time") && grants.Taken(o) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(authkeys.Parse(text), func(line authkeys.Line) bool { return shell(line, grants) })
+}
+
+// shell reports whether a line lets its key in for a shell that stays.
+func shell(line authkeys.Line, grants *policy.Grants) bool {
+	o := line.Options
+	return line.Kind == authkeys.Entry && !o.CertAuthority() && !o.Has("command") && !o.Has("expiry-time") && grants.Taken(o)
 }
