@@ -16,6 +16,9 @@ import (
 const (
 	metricsPause  = time.Second
 	metricsPeriod = 15 * time.Second
+	// earlyPause is metricsPause in the first earlyFor of a daemon, whose starter wants to know what became of it.
+	earlyPause = 100 * time.Millisecond
+	earlyFor   = 10 * time.Second
 )
 
 // publish keeps what "keyreeve status" reads, and the file of metrics where one is configured, until it is told to end; then it writes the
@@ -71,9 +74,12 @@ func (s *service) keepFiles(ctx context.Context, files []file) {
 
 // wait returns when the files are due.
 func (m *metrics) wait(ctx context.Context) {
-	period := time.After(metricsPeriod)
+	period, pause := time.After(metricsPeriod), metricsPause
+	if time.Since(m.started) < earlyFor {
+		pause = earlyPause
+	}
 	select {
-	case <-time.After(metricsPause):
+	case <-time.After(pause):
 	case <-ctx.Done():
 		return
 	}
