@@ -66,6 +66,7 @@ func (s *stage) install(bin string) {
 	s.Run("systemd-sysusers", "keyreeve.conf")
 	s.Run("systemd-tmpfiles", "--create", "keyreeve.conf")
 	s.Run("systemctl", "daemon-reload")
+	s.Run("mount", "--make-rshared", "/") // as systemd leaves it on a machine; in what looks like a container it does not
 }
 
 // settle makes accounts with homes and keys, root's too, and an sshd that runs.

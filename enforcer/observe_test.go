@@ -202,6 +202,10 @@ func TestRunnerTellsWhenLinesWent(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			d.want(alice, clean, "after an event")
 		}
+		d.write(alice, "# mine\n  "+lineA+" me\n") // no line goes
+		d.hints <- "alice"
+		time.Sleep(time.Minute)
+		d.want(alice, clean, "after an event of another kind")
 		d.write(alice, mixed)
 		time.Sleep(10 * time.Minute)
 		d.want(alice, clean, "after a sweep")

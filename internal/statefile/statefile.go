@@ -7,7 +7,7 @@
 // [Read] believes a file only when nobody but root and the daemon's own user could have written it, and when its writer has
 // finished; [ReadSecret] wants more of a password or a key. [Create] and [Replace] return when the bytes and the name are on the disk. [Publish] writes what others may read; [Spare] what is to be written also while
 // a user keeps the disk full.
-// [Entries] and [Remove] are for who holds a folder to a budget. [Lock] keeps a second daemon away.
+// [ListenUnix] makes a socket. [Entries] and [Remove] are for who holds a folder to a budget. [Lock] keeps a second daemon away.
 //
 // Every error names the path and what is wrong with it. Where the kernel gave the error it is wrapped, so that
 // errors.Is with fs.ErrNotExist, fs.ErrExist and fs.ErrPermission answers as usual.
