@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
 	"github.com/keyreeve/keyreeve/internal/statefile"
 )
@@ -107,8 +108,9 @@ func inquire(path string) daemonStatus {
 	if err != nil {
 		return newStatusOf(nil, []problem{{healthUnknown, oneLine(err)}})
 	}
-	ticks, err := startTicks(v.PID)
-	return newStatusOf(&v, v.judge(witness{now: time.Now(), age: age, gone: errors.Is(err, fs.ErrNotExist) || err == nil && ticks != v.Ticks, config: c}))
+	state, ticks, err := homes.Lifetime(v.PID)
+	gone := errors.Is(err, fs.ErrNotExist) || err == nil && (ticks != v.Ticks || state == "Z")
+	return newStatusOf(&v, v.judge(witness{now: time.Now(), age: age, gone: gone, config: c}))
 }
 
 func newStatusOf(v *vitals, problems []problem) daemonStatus {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"github.com/keyreeve/keyreeve/internal/config"
+	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/internal/plain"
 )
 
@@ -110,7 +109,7 @@ func (s *service) vitals() ([]byte, error) {
 	v := s.metrics.vitals(time.Now())
 	var err error
 	v.Config.Path, v.PID, v.Version = s.path, os.Getpid(), ownVersion()
-	if v.Ticks, err = startTicks(v.PID); err != nil {
+	if _, v.Ticks, err = homes.Lifetime(v.PID); err != nil {
 		return nil, err
 	}
 	if v.Written, err = hostAge(); err != nil {
@@ -177,17 +176,4 @@ func hostAge() (float64, error) {
 	}
 	first, _, _ := strings.Cut(string(text), " ")
 	return strconv.ParseFloat(first, 64)
-}
-
-// startTicks is when a process began: field 22 of /proc/PID/stat (proc_pid_stat(5)), of which the second may hold anything, in brackets.
-func startTicks(pid int) (uint64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields after the name, want 20 at least", pid, len(fields))
-	}
-	return strconv.ParseUint(string(fields[19]), 10, 64)
 }

@@ -33,7 +33,7 @@ const tempPrefix = ".keyreeve-new-"
 func newMaker() (maker, error) {
 	m := maker{pid: os.Getpid()}
 	var err error
-	if _, m.start, err = lifetime(m.pid); err != nil {
+	if _, m.start, err = Lifetime(m.pid); err != nil {
 		return m, err
 	}
 	var node unix.Utsname
@@ -82,14 +82,14 @@ func (m maker) dead() bool {
 	if errors.Is(unix.Kill(m.pid, 0), unix.ESRCH) {
 		return true
 	}
-	state, start, err := lifetime(m.pid)
+	state, start, err := Lifetime(m.pid)
 	return err == nil && (state == "Z" || start != m.start)
 }
 
-// lifetime is the state of a process and when it began, in ticks since the start
+// Lifetime is the state of a process and when it began, in ticks since the start
 // of the host: fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), of which the
 // second may hold anything, in brackets.
-func lifetime(pid int) (state string, start uint64, err error) {
+func Lifetime(pid int) (state string, start uint64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", 0, err

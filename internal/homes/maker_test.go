@@ -50,13 +50,13 @@ func TestDead(t *testing.T) {
 	h.must(unix.Waitid(unix.P_PID, child.Process.Pid, &info, unix.WEXITED|unix.WNOWAIT, nil))
 	zombie := self
 	zombie.pid = child.Process.Pid
-	_, zombie.start, err = lifetime(zombie.pid)
+	_, zombie.start, err = Lifetime(zombie.pid)
 	h.must(err)
 	other := self
 	other.start++
 	first := self
 	first.pid = 1
-	_, first.start, err = lifetime(1)
+	_, first.start, err = Lifetime(1)
 	h.must(err)
 	for title, c := range map[string]struct {
 		maker maker
