@@ -48,6 +48,9 @@ var acts = []act{
 	{heading: "Ten minutes to a real centre", has: "systemctl reload ssh", after: func(s *stage) {
 		s.says("^20001\n$", "ssh", "-i", "/root/keys/1", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes", user(1)+"@localhost", "id", "-u")
 	}},
+	{heading: "The service", has: "journalctl", before: named(intruded), after: func(s *stage) {
+		s.says("remove-line", "journalctl", "-u", "keyreeve", "EVENT_ACTION=remove-line", "USER_NAME="+user(intruded), "-o", "json")
+	}},
 	// In strong mode no file is kept, and the brake is about files.
 	{heading: "Is it well?", before: func(s *stage) map[string]string {
 		s.Run("rm", "/etc/ssh/sshd_config.d/10-keyreeve.conf")
