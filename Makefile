@@ -7,10 +7,10 @@ GOLANGCI      := v2.15.0
 PACKAGES      := ./...
 # Parts that must be there: as root every test runs or fails, for others a missing part is a skip with its reason.
 ifeq ($(shell id -u),0)
-export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd,logrotate,strace,mount,ext4,xfs,btrfs,overlay,journald,systemd,fuse,kdc,dirsrv,tinycdb,puttygen,chromium,promtool
+export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd,logrotate,strace,mount,ext4,xfs,btrfs,overlay,journald,systemd,fuse,kdc,dirsrv,tinycdb,puttygen,chromium,promtool,packages,lintian,rpm,mandoc,bash-completion,zsh,fish
 endif
 
-.PHONY: help build demo test deps check lint race fuzz bench soak notice gate page bench-sshd package clean
+.PHONY: help build demo test deps check lint race fuzz bench soak notice gate page bench-sshd package docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -32,6 +32,7 @@ check: lint ## run every check that is no test
 	$(GO) vet $(PACKAGES)
 	$(GO) mod tidy -diff
 	$(GO) fix -diff $(PACKAGES)
+	@GO="$(GO)" .ci/vuln
 
 lint: bin/golangci-lint-$(GOLANGCI)
 	$< fmt --diff
@@ -67,6 +68,9 @@ bench-sshd: deps ## what sshd waits for at a login with a hundred thousand users
 
 package: build ## make the deb and the rpm in dist; the same commit gives the same bytes
 	GO="$(GO)" packaging/build
+
+docs: ## make docs/config.md anew from configs/keyreeve.yaml
+	$(GO) run ./internal/generate config.md >docs/config.md.new && mv docs/config.md.new docs/config.md
 
 clean: ## remove what was built
 	rm -rf bin dist

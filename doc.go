@@ -13,6 +13,7 @@
 //   - internal/homes: the only door to the users' homes
 //   - internal/host: what sshd and getent of this host say
 //   - internal/watch, internal/audit, internal/statefile, internal/config: events, trail, own files, configuration
+//   - internal/manual, internal/generate, packaging: the manual and the packages
 //   - cmd/keyreeve: the program
 //
 // docs/DESIGN.md says why the walls stand where they stand; layering_test.go holds them.

@@ -39,6 +39,8 @@ var allowed = map[string][]string{
 	"internal/testenv":   {"golang.org/x/crypto/ssh"},
 	"internal/doctor":    {"authkeys", "internal/answer", "internal/config", "internal/homes", "internal/host", "internal/krl", "internal/statefile"},
 	"internal/demo":      {},
+	"internal/manual":    {"internal/config"},
+	"internal/generate":  {"internal/manual"},
 	"cmd/keyreeve-keys":  {"authkeys", "policy", "internal/answer", "internal/statefile"},
 	"cmd/keyreeve": {
 		"authkeys", "policy", "registry", "ldapsource", "enforcer", "report", "internal/config", "internal/watch", "internal/audit",

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// pulseEvery is the time between two signs of life, and the age of what "systemctl status" shows.
-	pulseEvery = 10 * time.Second
+	// pulseEvery is the time between two signs of life, statusEvery the age of what "systemctl status" shows.
+	pulseEvery  = 10 * time.Second
+	statusEvery = time.Second
 	// pulseShare of the time that systemd gives lies between two of them, so that one may be late.
 	pulseShare = 3
 	// startExtension is asked for with each sign until the first reading of the registry, which lasts as long as that is away.
@@ -30,18 +31,26 @@ func (s *service) pulse(ctx context.Context) {
 	} else if limit > 0 {
 		every = min(every, limit/pulseShare)
 	}
-	for s.runner.Alive(ctx) == nil {
+	for last, told := "", (time.Time{}); s.runner.Alive(ctx) == nil; {
 		s.metrics.beats()
-		state := daemon.SdNotifyWatchdog + "\nSTATUS=" + s.status()
-		if !s.ready.Load() {
-			state += fmt.Sprintf("\nEXTEND_TIMEOUT_USEC=%d", (every + startExtension).Microseconds())
+		if line := s.status(); line != last || time.Since(told) >= every {
+			last, told = line, time.Now()
+			s.notify(s.sign(line, every))
 		}
-		s.notify(state)
 		select {
-		case <-time.After(every):
+		case <-time.After(min(statusEvery, every)):
 		case <-ctx.Done():
 		}
 	}
+}
+
+// sign is a sign of life, of which the next comes within a time.
+func (s *service) sign(status string, next time.Duration) string {
+	state := daemon.SdNotifyWatchdog + "\nSTATUS=" + status
+	if !s.ready.Load() {
+		state += fmt.Sprintf("\nEXTEND_TIMEOUT_USEC=%d", (next + startExtension).Microseconds())
+	}
+	return state
 }
 
 // notify tells systemd; without systemd it does nothing.

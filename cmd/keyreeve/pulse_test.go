@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
+	"net"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/keyreeve/keyreeve/enforcer"
 )
@@ -22,5 +27,26 @@ func TestStatusLine(t *testing.T) {
 		if got := statusLine("enforce", c.refused, c.o); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
+	}
+}
+
+// A loop that stands still lets nothing be said that systemd would take for a sign of life.
+func TestPulseIsTheLoops(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	s := &service{log: zap.NewNop(), metrics: newMetrics(), runner: enforcer.NewRunner()} // which does not run
+	s.modes.Store(&modes{})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	s.pulse(ctx)
+	s.notify("the end")
+	said := make([]byte, 100)
+	if n, err := socket.Read(said); err != nil || string(said[:n]) != "the end" {
+		t.Errorf("systemd hears %q, %v", said[:n], err)
 	}
 }

@@ -39,7 +39,7 @@ func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
 		} else {
 			s.log.Info("configuration read again", zap.String("mode", s.config.Mode), zap.String("sha256", s.config.SHA256))
 		}
-		s.notify(daemon.SdNotifyReady)
+		s.notify(daemon.SdNotifyReady + "\nSTATUS=" + s.status())
 	}
 }
 

@@ -27,12 +27,18 @@ mount -t tmpfs -o mode=755 tmpfs home
 for unit in systemd-modules-load.service dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount; do
 	ln -sf /dev/null etc/systemd/system/$unit
 done
+# No login waits for a session of systemd's.
+for unit in systemd-logind.service dbus-org.freedesktop.login1.service; do
+	ln -sf /dev/null etc/systemd/system/$unit
+done
 # Services, sockets and timers that this machine's administrator has enabled.
 rm -rf etc/systemd/system/*.wants
 # Debian's hook by which a machine that runs no services of its own keeps packages from starting theirs.
 rm -f usr/sbin/policy-rc.d
 pivot_root . mnt
 umount --lazy /mnt
+# As systemd makes it of any root but a container's: what is mounted here, credentials too, is seen in the namespaces of services.
+mount --make-rshared /
 # The kernel's clock, log and modules are the outer system's. "container" keeps systemd from the kernel's settings (systemd's CONTAINER_INTERFACE).
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=keyreeve-test \
 	setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio,-sys_boot,-syslog,-wake_alarm \

@@ -20,15 +20,18 @@ import (
 	"testing"
 )
 
+// BashCompletion is where the package bash-completion has what scripts of completions build upon.
+const BashCompletion = "/usr/share/bash-completion/bash_completion"
+
 // requireVariable names the parts whose absence is a failure.
 const requireVariable = "KEYREEVE_TEST_REQUIRE"
 
 // Need ends the test unless every part is there: "root" (this process may become any user), "sshd" (OpenSSH's server,
 // client and ssh-keygen), "slapd" (OpenLDAP's server and slapadd), "dirsrv" (389 Directory Server), "mount" (this process may mount file systems),
 // "ext4", "xfs" and "btrfs" (it may make and mount one in a file), "overlay" (the kernel has it),
-// "logrotate", "tinycdb", "puttygen", "strace", "journald" (systemd-journald, and that it may run apart from the system's own), "systemd" (that one may boot in namespaces), "fuse" (/dev/fuse, and that a user
-// may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd), "chromium" (and its chromedriver),
-// "promtool" (Prometheus' own check of metrics, rules and their tests).
+// "logrotate", "lintian", "rpm", "mandoc", "zsh", "fish", "tinycdb", "puttygen", "strace", "bash-completion", "journald" (systemd-journald, and that it may run apart from the system's own), "systemd" (that one may boot in namespaces), "fuse" (/dev/fuse, and that a user
+// may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd), "chromium" (and its chromedriver), "packages" (what Debian packages are made and
+// installed with), "promtool" (Prometheus' own check of metrics, rules and their tests).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
@@ -61,8 +64,15 @@ func lack(tb testing.TB, part string) string {
 		return cmp.Or(lackPrograms("ns-slapd"), lackTemplate())
 	case "mount":
 		return lackMount()
-	case "logrotate", "strace", "puttygen", "promtool":
+	case "logrotate", "strace", "puttygen", "lintian", "rpm", "mandoc", "zsh", "fish", "promtool":
 		return lackPrograms(part)
+	case "packages":
+		return lackPrograms("git", "make", "dpkg", "dpkg-deb", "man")
+	case "bash-completion":
+		if _, err := os.Stat(BashCompletion); err != nil {
+			return err.Error()
+		}
+		return lackPrograms("bash")
 	case "ext4", "xfs", "btrfs":
 		return cmp.Or(lackPrograms("mkfs."+part, "mount"), lackMount(), lackLoop(), lackFileSystem(part))
 	case "overlay":

@@ -123,11 +123,12 @@ func (s *Systemd) Put(path string, mode fs.FileMode, text string) {
 	}
 }
 
-// Command is a program of the system, run by its root; it has none of this process's environment.
+// Command is a program of the system, run by its root, for some minutes at most; it has none of this process's environment.
 func (s *Systemd) Command(program string, arguments ...string) *exec.Cmd {
 	inside := []string{
 		"--target", strconv.Itoa(s.pid), "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--root", "--wd",
-		"/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "SYSTEMD_COLORS=0", program,
+		"/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "SYSTEMD_COLORS=0",
+		"timeout", strconv.Itoa(int(systemdPatience.Seconds())), program,
 	}
 	return exec.Command("nsenter", append(inside, arguments...)...) //nolint:gosec,noctx // a test runs the programs it names, to their end
 }
