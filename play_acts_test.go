@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// lost are the users who have lost their keys by now.
+// The users by what becomes of them.
 const (
 	departed  = 12 // u01 to u12, by the reading that is held and then accepted; the brake stops it at ten
 	discarded = 16 // u13 to u16, past the brake

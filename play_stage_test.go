@@ -24,9 +24,6 @@ type stage struct {
 	keys []string // by user; the first is that of nobody
 }
 
-// Helper and the like are the test's.
-func (s *stage) Await(what func() error) { s.Systemd.Await(what) }
-
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	bin := t.TempDir()

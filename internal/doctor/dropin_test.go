@@ -31,7 +31,7 @@ func policies(t *testing.T) map[string]config.Config {
 		}
 		list[name] = c
 	}
-	for _, pattern := range []string{"../../configs/*.yaml", "../../configs/*/*.yaml"} {
+	for _, pattern := range []string{"../../configs/keyreeve.yaml", "../../configs/*/*.yaml"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
