@@ -74,7 +74,7 @@ type statuses struct {
 
 func (s *service) newStatuses() *statuses {
 	return &statuses{
-		service: s, dir: statusDir(s.config.RuntimeDir), answered: s.config.Answer.Dir != "", quarantine: quarantineOf(s.config),
+		service: s, dir: statusDir(s.config.RuntimeDir), answered: s.config.Answer.Dir != "", quarantine: quarantineOf(s.config), configs: s.config.Homes.SSHD.Configs,
 		fresh: make(chan struct{}, 1), last: make(map[int]written),
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/internal/config"
 )
 
 // A status that is too large is none, and takes the place of none: an old one would say what is no longer so. One that says nothing new is written anew
@@ -46,5 +48,23 @@ func TestStatusIsBounded(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("what it said before is there: %v", err)
+	}
+}
+
+// Whether an sshd lets a user's own group write to his key files is asked of that of each configuration.
+func TestStatusTellsOfOwnGroups(t *testing.T) {
+	for script, want := range map[string]bool{
+		"exit 0": true,
+		"echo 'command-line line 0: Bad configuration option: DebianBanner' >&2; exit 255": false,
+	} {
+		program := filepath.Join(t.TempDir(), "sshd")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+			t.Fatal(err)
+		}
+		s := &service{log: zap.NewNop()}
+		s.config.Homes.SSHD = config.SSHD{Program: program, Configs: []string{"/etc/ssh/sshd_config"}}
+		if got := trustsOwnGroups(t.Context(), newSSHD(s.config.Homes.SSHD), s.newStatuses().configs); got != want {
+			t.Errorf("%s: %v", script, got)
+		}
 	}
 }
