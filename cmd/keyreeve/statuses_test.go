@@ -58,7 +58,7 @@ func TestStatusTellsOfOwnGroups(t *testing.T) {
 		"echo 'command-line line 0: Bad configuration option: DebianBanner' >&2; exit 255": false,
 	} {
 		program := filepath.Join(t.TempDir(), "sshd")
-		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		s := &service{log: zap.NewNop()}
