@@ -68,3 +68,39 @@ func TestStatusTellsOfOwnGroups(t *testing.T) {
 		}
 	}
 }
+
+// A copy is read once: not as long as no other has come, and it is there.
+func TestStatusReadsACopyOnce(t *testing.T) {
+	s := newSite(t)
+	_, keys := vectors(t)
+	ada := s.newMember(1, keys["A"])
+	ada.write(t, "authorized_keys", keys["A"]+"\n"+keys["B"]+"\n")
+	s.put("registry.ldif", entries(ada))
+	s.configure("enforce", s.ldifRegistry())
+	s.keyreeve(statusOK, "apply")
+	c, err := loadConfig(s.path("keyreeve.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := &statuses{quarantine: quarantineOf(c), taken: make(map[string]taken)}
+	says := func(want int) {
+		t.Helper()
+		if lines, err := list.takenFrom(ada.name); err != nil || len(lines) != want {
+			t.Errorf("%d lines, %v: not %d", len(lines), err, want)
+		}
+	}
+	says(1)
+	names, err := list.quarantine.Recent(ada.name, statusCopies)
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	path := filepath.Join(list.quarantine.Dir, ada.name, names[0])
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(1)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	says(0)
+}
