@@ -278,3 +278,20 @@ func TestWay(t *testing.T) {
 		t.Errorf("%+v", k)
 	}
 }
+
+// Whatever a user writes above the line by which he logs in, and however much of it, it is found: lines that are shown are bounded, lines that are judged are not.
+func TestLineBehindManyOthers(t *testing.T) {
+	for name, above := range map[string]string{
+		"malformed":         "x\n",
+		"of another key":    second + "\n",
+		"of the key, ended": `expiry-time="20200101" ` + first + "\n",
+		"for an authority":  "cert-authority " + first + "\n",
+	} {
+		f := ada(t)
+		f.Servers[0].Files[0].Data = []byte(strings.Repeat(above, 2*maxLines) + first + "\n")
+		a := Judge(f)
+		if s := a.Servers[0]; !s.Keys[0].LogsIn || s.Keys[0].Way.Line != 2*maxLines+1 || !a.LogsIn || !a.Known || len(s.Lines) != maxLines {
+			t.Errorf("%s: %v, known %v, %d lines, the key %+v", name, a.LogsIn, a.Known, len(s.Lines), s.Keys[0])
+		}
+	}
+}
