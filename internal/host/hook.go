@@ -30,26 +30,34 @@ type Hook struct {
 
 // Check is an error where the program is not to be run: it, or what is above it, is not root's alone, or it cannot be run at all.
 func (h Hook) Check() error {
+	_, err := h.program()
+	return err
+}
+
+// program is the path of the program, without links.
+func (h Hook) program() (string, error) {
 	path, err := statefile.Program(h.Words[0])
 	if err != nil {
-		return err
+		return "", err
 	}
 	if info, err := os.Stat(path); err != nil {
-		return err
+		return "", err
 	} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
-		return fmt.Errorf("%s: is no program", path)
+		return "", fmt.Errorf("%s: is no program", path)
 	}
-	return nil
+	return path, nil
 }
 
 // Run has the program read a text, and returns when it has ended. It is checked each time. The error says how it ended, or with what it complained.
 func (h Hook) Run(ctx context.Context, text []byte) error {
-	if err := h.Check(); err != nil {
+	path, err := h.program()
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, h.Words[0], h.Words[1:]...) //nolint:gosec // root's own program, without a shell
+	cmd := exec.CommandContext(ctx, path) //nolint:gosec // root's own program, without a shell
+	cmd.Args = h.Words                    // some programs do by their name what they do, as sendmail(8) of several
 	cmd.Dir, cmd.Env = "/", []string{"LC_ALL=C", "PATH=" + searchPath}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if os.Geteuid() == 0 {
@@ -61,8 +69,7 @@ func (h Hook) Run(ctx context.Context, text []byte) error {
 	cmd.Stdin = bytes.NewReader(text)
 	var said bounded
 	cmd.Stderr = &said
-	err := cmd.Start()
-	if err == nil {
+	if err = cmd.Start(); err == nil {
 		awaitEnd(cmd.Process.Pid)
 		_ = g.end(h, cmd.Process.Pid, true) // what it has left behind; as a rule nothing
 		err = cmd.Wait()

@@ -59,6 +59,25 @@ func TestHook(t *testing.T) {
 	}
 }
 
+// Behind a link runs what was checked, whatever the link leads to by then.
+func TestHookBehindALink(t *testing.T) {
+	h, out := hook(t, `echo "$0" >name`)
+	link := filepath.Join(out, "link") // where somebody else can turn it
+	program := h.Words[0]
+	if err := os.Symlink(program, link); err != nil {
+		t.Fatal(err)
+	}
+	h.Words = []string{link, "one"}
+	if err := h.Run(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	program, err := filepath.EvalSymlinks(program)
+	name, _ := os.ReadFile(filepath.Join(out, "name"))
+	if err != nil || string(name) != program+"\n" {
+		t.Errorf("%q ran, not %q: %v", name, program, err)
+	}
+}
+
 // What fails, floods, hangs, does not read or leaves somebody behind ends in time, and says why where it did not do its work.
 func TestHookFails(t *testing.T) {
 	large := []byte(strings.Repeat("x", 1<<20))
