@@ -192,6 +192,9 @@ func TestStacksBehindLinks(t *testing.T) {
 		if out, err := run("", []string{"DPKG_ROOT=" + s.root}, "timeout", "20", "./prerm", "remove"); err != nil {
 			t.Fatalf("%s: %v\n%s", at, err, out)
 		}
+		if _, err := run("", []string{"DPKG_ROOT=" + s.root, "PATH=/nowhere"}, "./prerm", "remove"); err == nil {
+			t.Fatalf("%s: where nothing could be looked at the package goes", at)
+		}
 		s.put(at, "session requisite pam_exec.so quiet "+command+" --pam\n")
 		if link != "" {
 			must(t, "", nil, "ln", "-s", s.root+at, s.root+link)
