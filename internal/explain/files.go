@@ -144,13 +144,13 @@ func (v *visit) above(l homes.Level) bool {
 	return l.UID == 0 && l.Path != v.home() && strings.HasPrefix(v.home(), strings.TrimSuffix(l.Path, "/")+"/")
 }
 
-// word is a path as one word of a shell.
-func word(path string) string {
+// word is a text as one word of a shell.
+func word(text string) string {
 	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+@"
-	if strings.Trim(path, plain) == "" {
-		return path
+	if strings.Trim(text, plain) == "" {
+		return text
 	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // command is what AuthorizedKeysCommand answered.
