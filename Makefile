@@ -7,7 +7,7 @@ GOLANGCI      := v2.15.0
 PACKAGES      := ./...
 # Parts that must be there: as root every test runs or fails, for others a missing part is a skip with its reason.
 ifeq ($(shell id -u),0)
-export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd,logrotate,strace,mount,ext4,xfs,btrfs,overlay,journald,systemd,fuse,kdc,dirsrv,tinycdb,puttygen,chromium,packages,lintian,rpm,mandoc,bash-completion,zsh,fish,promtool
+export KEYREEVE_TEST_REQUIRE ?= root,sshd,slapd,logrotate,strace,mount,ext4,xfs,btrfs,overlay,journald,systemd,fuse,kdc,dirsrv,tinycdb,puttygen,chromium,packages,lintian,rpm,mandoc,bash-completion,zsh,fish,promtool,pids
 endif
 
 .PHONY: help build demo test deps check lint race fuzz bench soak notice gate page bench-sshd package docs clean

@@ -1,6 +1,7 @@
 package packaging
 
 import (
+	"cmp"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -169,5 +170,37 @@ func TestScriptsByRPM(t *testing.T) {
 			t.Errorf("%+v: %v\n%s", c, err, out)
 		}
 		s.stat(answers + "/keys.cdb")
+	}
+}
+
+// authselect keeps the stacks of PAM elsewhere, behind links, and distributions ship their own below /usr: whatever sshd gets to is looked at, and a FIFO
+// is waited for in none of them.
+func TestStacksBehindLinks(t *testing.T) {
+	testenv.Need(t, "root", "packages")
+	for at, link := range map[string]string{
+		"/etc/authselect/password-auth": "/etc/pam.d/password-auth",
+		"/opt/centre/sshd.conf":         "/etc/ssh/sshd_config.d/centre.conf",
+		"/usr/lib/pam.d/sshd":           "",
+		"/usr/etc/ssh/sshd_config":      "",
+		"/etc/pam.conf":                 "",
+	} {
+		s := system{t, t.TempDir()}
+		s.put("/etc/pam.d/other", "# nothing\n")
+		s.put("/etc/ssh/sshd_config.d/other.conf", "# nothing\n")
+		must(t, "", nil, "mkfifo", s.root+"/fifo")
+		must(t, "", nil, "ln", "-s", s.root+"/fifo", s.root+"/etc/pam.d/fifo")
+		if out, err := run("", []string{"DPKG_ROOT=" + s.root}, "timeout", "20", "./prerm", "remove"); err != nil {
+			t.Fatalf("%s: %v\n%s", at, err, out)
+		}
+		if _, err := run("", []string{"DPKG_ROOT=" + s.root, "PATH=/nowhere"}, "./prerm", "remove"); err == nil {
+			t.Fatalf("%s: where nothing could be looked at the package goes", at)
+		}
+		s.put(at, "session requisite pam_exec.so quiet "+command+" --pam\n")
+		if link != "" {
+			must(t, "", nil, "ln", "-s", s.root+at, s.root+link)
+		}
+		if out, err := run("", []string{"DPKG_ROOT=" + s.root}, "timeout", "20", "./prerm", "remove"); err == nil || !strings.Contains(out, s.root+cmp.Or(link, at)) {
+			t.Errorf("with %s the package goes, or does not say why not: %v\n%s", at, err, out)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyreeve/keyreeve/internal/explain"
 	"github.com/keyreeve/keyreeve/internal/testenv"
@@ -183,5 +185,22 @@ func TestExplainAgreesWithLogins(t *testing.T) {
 				t.Errorf("the login: %v; explain: logs in %v, known %v, stopped by %q, want %q\n%s", login, a.LogsIn, a.Known, code, want, text)
 			}
 		})
+	}
+}
+
+// A shell on a dead file server is not waited for.
+func TestShellOnADeadServer(t *testing.T) {
+	testenv.Need(t, "root", "mount", "fuse")
+	dir := t.TempDir()
+	defer testenv.Hang(t, testenv.NewAccount(t), dir).Let()
+	for shell, want := range map[string]string{"": "", "/bin/sh": "", "/etc/passwd": "the shell is no program", "/nowhere/sh": "the shell is not there: stat /nowhere/sh: no such file or directory"} {
+		if fault, err := shellFault(t.Context(), shell); err != nil || fault != want {
+			t.Errorf("%s: %q, %v", shell, fault, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if fault, err := shellFault(ctx, filepath.Join(dir, "sh")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%q, %v", fault, err)
 	}
 }

@@ -132,14 +132,38 @@ func (c *collector) findAccount(ctx context.Context) {
 	if account.Shut, err = host.LookUpShadow(ctx, c.question.name, c.facts.Now); err != nil {
 		unknown("whether the account is locked", err)
 	}
-	shell := found.Shell
+	if account.ShellFault, err = shellFault(ctx, found.Shell); err != nil {
+		unknown("whether the shell is one", err)
+	}
+}
+
+// shellPatience is how long a file server may take to say what the shell is.
+const shellPatience = 5 * time.Second
+
+// shellFault says why a shell is none (allowed_user in OpenSSH's auth.c). Where the entry of a user leads, a dead file server may be.
+func shellFault(ctx context.Context, shell string) (string, error) {
 	if shell == "" {
 		shell = "/bin/sh"
 	}
-	if info, err := os.Stat(shell); err != nil {
-		account.ShellFault = "the shell is not there: " + err.Error()
-	} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
-		account.ShellFault = "the shell is no program"
+	ctx, cancel := context.WithTimeout(ctx, shellPatience)
+	defer cancel()
+	fault := make(chan string, 1)
+	go func() {
+		info, err := os.Stat(shell)
+		switch {
+		case err != nil:
+			fault <- "the shell is not there: " + err.Error()
+		case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
+			fault <- "the shell is no program"
+		default:
+			fault <- ""
+		}
+	}()
+	select {
+	case is := <-fault:
+		return is, nil
+	case <-ctx.Done():
+		return "", fmt.Errorf("%s: no answer: %w", shell, ctx.Err())
 	}
 }
 

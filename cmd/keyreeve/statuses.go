@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -196,11 +197,22 @@ func (s *statuses) refresh(now time.Time) error {
 			s.remove(uid)
 		}
 	}
-	var wrong []error
-	for uid, list := range users {
-		wrong = append(wrong, s.write(uid, list, now))
+	return s.writeAll(users, now)
+}
+
+// writeAll writes those that are due. Of those that fail the first is told, and how many there are: the order of a map would be news each time.
+func (s *statuses) writeAll(users map[int][]ownStatus, now time.Time) (err error) {
+	failed := 0
+	for _, uid := range slices.Sorted(maps.Keys(users)) {
+		if wrong := s.write(uid, users[uid], now); wrong != nil {
+			err = cmp.Or(err, wrong)
+			failed++
+		}
 	}
-	return errors.Join(wrong...)
+	if failed > 1 {
+		err = fmt.Errorf("%w; and %d more", err, failed-1)
+	}
+	return err
 }
 
 // write writes one file, if need be.
@@ -215,7 +227,7 @@ func (s *statuses) write(uid int, list []ownStatus, now time.Time) error {
 	full, err := json.Marshal(list)
 	if err == nil && len(full) > mostStatus {
 		s.remove(uid) // it says what is no longer so
-		err = fmt.Errorf("the status of uid %d would have %d bytes, which are more than it may have", uid, len(full))
+		err = fmt.Errorf("the status of uid %d would have more than %d bytes", uid, mostStatus)
 	}
 	if err == nil {
 		err = statefile.PublishTo(s.dir, statusName(uid), append(plain.JSON(full), '\n'), uint32(uid)) //nolint:gosec // an account that passed Check

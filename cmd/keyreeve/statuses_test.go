@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/keyreeve/keyreeve/internal/config"
 )
@@ -103,4 +105,20 @@ func TestStatusReadsACopyOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	says(0)
+}
+
+// Several users of whom too much is known are one line in the log, and no other line when they are told of in another order, or when one's size changes.
+func TestStatusTroubleIsToldOnce(t *testing.T) {
+	core, logged := observer.New(zap.WarnLevel)
+	s := &statuses{service: &service{log: zap.New(core)}, dir: t.TempDir(), last: make(map[int]written)}
+	for i := range 20 {
+		users := make(map[int][]ownStatus)
+		for uid := range 50 {
+			users[65000+uid] = []ownStatus{{Version: 1, UID: uid, Notes: []string{strings.Repeat("x", mostStatus+i)}}}
+		}
+		s.tell(s.writeAll(users, time.Now()))
+	}
+	if list := logged.All(); len(list) != 1 || len(fmt.Sprint(list[0].ContextMap())) > 500 {
+		t.Errorf("%d lines: %.2000v", len(list), list)
+	}
 }

@@ -278,3 +278,55 @@ func TestWay(t *testing.T) {
 		t.Errorf("%+v", k)
 	}
 }
+
+// Whatever a user writes above the line by which he logs in, and however much of it, it is found: lines that are shown are bounded, lines that are judged are not.
+func TestLineBehindManyOthers(t *testing.T) {
+	for name, above := range map[string]string{
+		"malformed":         "x\n",
+		"of another key":    second + "\n",
+		"of the key, ended": `expiry-time="20200101" ` + first + "\n",
+		"for an authority":  "cert-authority " + first + "\n",
+	} {
+		f := ada(t)
+		f.Servers[0].Files[0].Data = []byte(strings.Repeat(above, 2*maxLines) + first + "\n")
+		a := Judge(f)
+		if s := a.Servers[0]; !s.Keys[0].LogsIn || s.Keys[0].Way.Line != 2*maxLines+1 || !a.LogsIn || !a.Known || len(s.Lines) != maxLines {
+			t.Errorf("%s: %v, known %v, %d lines, the key %+v", name, a.LogsIn, a.Known, len(s.Lines), s.Keys[0])
+		}
+	}
+}
+
+// What is said to do makes nobody the owner of what was another's, and gives root no path to act upon that the user can turn or has chosen; what he
+// is to do himself is one word of a shell, whatever his names are.
+func TestAdviceIsSafe(t *testing.T) {
+	barrier := func(path string, uid int) func(*homes.Sight) {
+		return func(s *homes.Sight) {
+			*s = homes.Sight{State: homes.Unreadable, Detail: "permission denied", Barrier: homes.Level{Path: path, UID: uid, Mode: 0o700}}
+		}
+	}
+	level := func(path string, uid int, mode uint32) func(*homes.Sight) {
+		return func(s *homes.Sight) { s.Levels = []homes.Level{{Path: path, UID: uid, GID: 7, Mode: mode}} }
+	}
+	for name, c := range map[string]struct {
+		sight func(*homes.Sight)
+		want  string
+	}{
+		"a link to root's file":                   {barrier("/etc/shadow", 0), "let it be a plain file of his, in a directory of his"},
+		"a link to another's home":                {barrier("/home/ada/.ssh", 2002), "let it be a plain file of his, in a directory of his"},
+		"what is below a link, another's":         {level("/home/bob/.ssh", 2002, 0o755), "let it be a plain file of his, in a directory of his"},
+		"a link into /tmp":                        {level("/tmp", 0, 0o1777), "let it be a plain file of his, in a directory of his"},
+		"her own, below a name that is a command": {barrier("/home/ada/a;reboot;'", 2001), `as ada: chmod u+rX '/home/ada/a;reboot;'\'''`},
+		"her own, for others to write":            {level("/home/ada/$(id)", 2001, 0o777), "as ada: chmod go-w '/home/ada/$(id)'"},
+		"her home":                                {level("/home/ada", 2001, 0o777), "chmod go-w /home/ada"},
+		"her home is root's":                      {barrier("/home/ada", 0), "if it is his home, and no other's: chown ada /home/ada"},
+		"above her home":                          {level("/home", 0, 0o777), "chmod go-w /home"},
+		"above her home, shut":                    {barrier("/home", 0), "chmod a+x /home"},
+	} {
+		f := ada(t)
+		c.sight(&f.Servers[0].Files[0].Sight)
+		a := Judge(f)
+		if at := slices.IndexFunc(a.Servers[0].Steps, func(s Step) bool { return s.State == Skips }); at < 0 || a.Servers[0].Steps[at].Do != c.want {
+			t.Errorf("%s: %+v, want %q", name, a.Servers[0].Steps, c.want)
+		}
+	}
+}

@@ -45,16 +45,15 @@ func (v *visit) file(f File) {
 		why, do := f.Detail, ""
 		if b := f.Barrier; b.Path != "" {
 			why = fmt.Sprintf("%s belongs to uid %d and has mode %04o", b.Path, b.UID, b.Mode)
-			do = "chmod u+rX " + b.Path
-			if b.UID != v.uid() {
-				do = "chown " + v.User + " " + b.Path
+			if do = v.mend(b, "u+rX"); do == own && v.above(b) {
+				do = "chmod a+x " + word(b.Path)
 			}
 		}
 		skip("file-unreadable", "sshd cannot read it with the user's rights: "+why, do)
 		return
 	}
 	if level, why := v.unsafe(f.Levels); why != "" {
-		s.step = v.step(Step{Code: "strict-modes", State: Skips, Where: level.Path, What: fmt.Sprintf("%s, so that sshd takes no key from %s (StrictModes)", why, at), Do: v.mend(level)})
+		s.step = v.step(Step{Code: "strict-modes", State: Skips, Where: level.Path, What: fmt.Sprintf("%s, so that sshd takes no key from %s (StrictModes)", why, at), Do: v.mend(level, goW)})
 		return
 	}
 	keys := 0
@@ -112,11 +111,46 @@ func (v *visit) lenient(gid int) bool {
 	return v.TrustsOwnGroups && v.Account != nil && v.Account.Own[gid]
 }
 
-func (v *visit) mend(l homes.Level) string {
-	if l.UID != 0 && l.UID != v.uid() {
-		return "chown " + v.User + " " + l.Path
+const (
+	// own is said to do where nothing is to be done about what is on the way: a link of the user's may lead there.
+	own = "let it be a plain file of his, in a directory of his"
+	goW = "go-w"
+)
+
+// mend is what is to be done about a file or directory. By a link of his the user says which that is, and what is below his home he can exchange at any
+// time. So root is told to do something about the home, and about what is root's above it; what is the user's own is his to change, by his rights.
+func (v *visit) mend(l homes.Level, mode string) string {
+	home := v.home()
+	switch {
+	case l.Path == home && l.UID != v.uid():
+		return "if it is his home, and no other's: chown " + v.User + " " + word(home)
+	case l.Path == home, v.above(l) && mode == goW:
+		return "chmod " + mode + " " + word(l.Path)
+	case l.UID == v.uid():
+		return "as " + v.User + ": chmod " + mode + " " + word(l.Path)
 	}
-	return "chmod go-w " + l.Path
+	return own
+}
+
+func (v *visit) home() string {
+	if v.Account != nil {
+		return v.Account.Home
+	}
+	return v.Registry.Home
+}
+
+// above reports whether something is root's and above the home.
+func (v *visit) above(l homes.Level) bool {
+	return l.UID == 0 && l.Path != v.home() && strings.HasPrefix(v.home(), strings.TrimSuffix(l.Path, "/")+"/")
+}
+
+// word is a text as one word of a shell.
+func word(text string) string {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+@"
+	if strings.Trim(text, plain) == "" {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // command is what AuthorizedKeysCommand answered.

@@ -91,7 +91,7 @@ func (v *visit) judge() {
 	v.command()
 	v.session()
 	for _, s := range v.sources {
-		v.answer.Lines = append(v.answer.Lines, v.linesOf(s)...)
+		v.answer.Lines = append(v.answer.Lines, v.linesOf(s, v.Wanted, maxLines)...)
 	}
 	v.keys()
 	v.first()

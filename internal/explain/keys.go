@@ -16,14 +16,17 @@ const granted = string(policy.ReasonGranted)
 
 func sorted[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
 
-// maxLines bounds the lines that are told of one source.
+// maxLines bounds the lines that are told of one source. Those by which a key may log in are judged all: what stands above one is its user's to write.
 const maxLines = 256
 
-// linesOf judges the lines of a source that have a key, or that are malformed.
-func (v *visit) linesOf(s source) []Line {
+// linesOf judges the lines of a source that have a key, or that are malformed, of one key alone unless the fingerprint is empty, and no more than so many.
+func (v *visit) linesOf(s source, fingerprint string, most int) []Line {
 	var list []Line
 	for _, line := range s.lines {
-		if line.Kind != authkeys.Entry && line.Kind != authkeys.Malformed || v.Wanted != "" && line.Key.Fingerprint() != v.Wanted || len(list) == maxLines {
+		if len(list) == most {
+			break
+		}
+		if line.Kind != authkeys.Entry && line.Kind != authkeys.Malformed || fingerprint != "" && line.Key.Fingerprint() != fingerprint {
 			continue
 		}
 		verdict := v.Judge(line)
@@ -146,16 +149,14 @@ func (v *visit) key(k authkeys.Key) KeyAnswer {
 // way is the first line by which sshd takes a key, one that depends on nothing before one that does, or what is in the way of those that have it.
 func (v *visit) way(fingerprint string) (way *Line, reasons []Step) {
 	for _, s := range v.sources {
-		lines := v.linesOf(s)
 		if s.opaque {
 			if s.asked == "" || s.asked == fingerprint {
 				reasons = add(reasons, *s.step)
 			}
 			continue
 		}
-		for _, l := range lines {
+		for _, l := range v.linesOf(s, fingerprint, len(s.lines)) {
 			switch {
-			case l.Fingerprint != fingerprint:
 			case l.Taken && (way == nil || way.only != "" && l.only == ""):
 				way = &l
 			case l.Taken:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -29,39 +30,49 @@ type Hook struct {
 
 // Check is an error where the program is not to be run: it, or what is above it, is not root's alone, or it cannot be run at all.
 func (h Hook) Check() error {
+	_, err := h.program()
+	return err
+}
+
+// program is the path of the program, without links.
+func (h Hook) program() (string, error) {
 	path, err := statefile.Program(h.Words[0])
 	if err != nil {
-		return err
+		return "", err
 	}
 	if info, err := os.Stat(path); err != nil {
-		return err
+		return "", err
 	} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
-		return fmt.Errorf("%s: is no program", path)
+		return "", fmt.Errorf("%s: is no program", path)
 	}
-	return nil
+	return path, nil
 }
 
 // Run has the program read a text, and returns when it has ended. It is checked each time. The error says how it ended, or with what it complained.
 func (h Hook) Run(ctx context.Context, text []byte) error {
-	if err := h.Check(); err != nil {
+	path, err := h.program()
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, h.Words[0], h.Words[1:]...) //nolint:gosec // root's own program, without a shell
+	cmd := exec.CommandContext(ctx, path) //nolint:gosec // root's own program, without a shell
+	cmd.Args = h.Words                    // some programs do by their name what they do, as sendmail(8) of several
 	cmd.Dir, cmd.Env = "/", []string{"LC_ALL=C", "PATH=" + searchPath}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(h.UID), Gid: uint32(h.GID)} //nolint:gosec // ids of an account
 	}
 	cmd.WaitDelay = time.Second // a child of the program may hold the pipes open
-	cmd.Cancel = func() error { return h.end(cmd.Process.Pid) }
+	var g pack
+	cmd.Cancel = func() error { return g.end(h, cmd.Process.Pid, false) }
 	cmd.Stdin = bytes.NewReader(text)
 	var said bounded
 	cmd.Stderr = &said
-	err := cmd.Run()
-	if cmd.Process != nil {
-		_ = h.end(cmd.Process.Pid) // what it has left behind; as a rule nothing
+	if err = cmd.Start(); err == nil {
+		awaitEnd(cmd.Process.Pid)
+		_ = g.end(h, cmd.Process.Pid, true) // what it has left behind; as a rule nothing
+		err = cmd.Wait()
 	}
 	switch {
 	case errors.Is(err, exec.ErrWaitDelay):
@@ -75,6 +86,34 @@ func (h Hook) Run(ctx context.Context, text []byte) error {
 		return fmt.Errorf("%s: %w%s", h.Words[0], err, prefixed(": ", plain.Cut(oneLine(said.text.String()), maxSaid)))
 	}
 	return nil
+}
+
+// pack is the process group of a hook. It is ended for the last time while the hook is a zombie: as soon as that is buried, pid and group may be somebody else's,
+// of root's too, since root's real uid is among those that say who may be ended (kill(2)).
+type pack struct {
+	mu   sync.Mutex
+	over bool
+}
+
+func (g *pack) end(h Hook, pid int, last bool) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over {
+		return os.ErrProcessDone
+	}
+	g.over = last
+	return h.end(pid)
+}
+
+// awaitEnd waits until a child has ended, and leaves it to be waited for (waitid(2), WNOWAIT).
+func awaitEnd(pid int) {
+	const pPID = 1 // P_PID, which the syscall package does not name
+	for {
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, pPID, uintptr(pid), 0, syscall.WEXITED|syscall.WNOWAIT, 0, 0)
+		if errno != syscall.EINTR {
+			return
+		}
+	}
 }
 
 // end ends a process group with the rights of its user: root without CAP_KILL, as in the unit, may end no process of another's (kill(2)).

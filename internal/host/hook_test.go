@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -54,6 +56,25 @@ func TestHook(t *testing.T) {
 	got := strings.Replace(string(facts), "OLDPWD=/\n", "", 1)
 	if diff := cmp.Diff(want, got); string(text) != "something" || diff != "" {
 		t.Errorf("%q %s", text, diff)
+	}
+}
+
+// Behind a link runs what was checked, whatever the link leads to by then.
+func TestHookBehindALink(t *testing.T) {
+	h, out := hook(t, `echo "$0" >name`)
+	link := filepath.Join(out, "link") // where somebody else can turn it
+	program := h.Words[0]
+	if err := os.Symlink(program, link); err != nil {
+		t.Fatal(err)
+	}
+	h.Words = []string{link, "one"}
+	if err := h.Run(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	program, err := filepath.EvalSymlinks(program)
+	name, _ := os.ReadFile(filepath.Join(out, "name"))
+	if err != nil || string(name) != program+"\n" {
+		t.Errorf("%q ran, not %q: %v", name, program, err)
 	}
 }
 
@@ -155,4 +176,59 @@ func link(h *Hook, dir string) error {
 	text, err := os.ReadFile(h.Words[0])
 	target := filepath.Join(dir, "hook")
 	return errors.Join(err, os.WriteFile(target, text, 0o755), os.Remove(h.Words[0]), os.Symlink(target, h.Words[0]))
+}
+
+// A hook may be gone, and its pid somebody else's, while a child of its, in a session of its own, holds the pipe: whoever has the pid by then is left alone.
+func TestHookEndsNobodyElse(t *testing.T) {
+	testenv.Need(t, "root", "pids")
+	for range 20 {
+		h, out := hook(t, `setsid sh -c ': >begun; exec sleep 0.9' & while [ ! -e begun ]; do :; done; echo $$ >pid`)
+		ran := make(chan error, 1)
+		go func() { ran <- h.Run(t.Context(), nil) }()
+		other := follow(t, filepath.Join(out, "pid"), ran)
+		if other == nil {
+			continue // its pid was another process' meanwhile
+		}
+		if err := errors.Join(<-ran, other.Process.Signal(syscall.SIGTERM)); err != nil {
+			t.Error(err)
+		}
+		var exit *exec.ExitError
+		if err := other.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+			t.Errorf("a process of root's that got the hook's pid: %v", err)
+		}
+		return
+	}
+	t.Fatal("no process got the pid of a hook")
+}
+
+// follow waits until a hook is gone that notes its pid, and starts a process of root's, in a group of its own, with the same pid; nil where Run
+// returns before that.
+func follow(t *testing.T, note string, ran chan error) *exec.Cmd {
+	t.Helper()
+	for {
+		select {
+		case err := <-ran:
+			ran <- err
+			return nil
+		default:
+		}
+		text, _ := os.ReadFile(note)
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil || syscall.Kill(pid, 0) == nil { // a zombie has it still
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		if err := os.WriteFile(testenv.LastPID, []byte(strconv.Itoa(pid-1)), 0); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("sleep", "60")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if cmd.Process.Pid == pid {
+			return cmd
+		}
+		_, _ = cmd.Process.Kill(), cmd.Wait()
+	}
 }

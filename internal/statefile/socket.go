@@ -11,7 +11,8 @@ import (
 )
 
 // ListenUnix listens on a unix socket at path, in a directory of the daemon's, in place of one that an earlier process left there; anything else
-// of that name is an error and stays. Whoever can pass the directories above it may connect. The socket goes with Close.
+// of that name is an error and stays. Whoever reaches the directory may connect, unless others may pass it and not list it, as one with files for single
+// users (EnsurePassage): then it is root's and the group's alone. The socket goes with Close.
 func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	// lstat(dir) lstat unlink socket bind listen chmod
 	dir, err := os.Lstat(filepath.Dir(path))
@@ -36,7 +37,11 @@ func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o666); err != nil { //nolint:gosec // the directories above it say who may
+	mode := fs.FileMode(0o666)
+	if dir.Mode().Perm()&0o005 == 0o001 {
+		mode = 0o660
+	}
+	if err := os.Chmod(path, mode); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	return listener, nil

@@ -66,3 +66,22 @@ func TestListenUnix(t *testing.T) {
 		_ = listener.Close()
 	}
 }
+
+// Who may pass a directory but not list it, such as that of the daemon in /run, reaches no socket there; who may do neither is kept out by the directory.
+func TestListenUnixInAPassage(t *testing.T) {
+	dir := t.TempDir()
+	for perm, want := range map[fs.FileMode]fs.FileMode{0o755: 0o666, 0o711: 0o660, 0o751: 0o660, 0o750: 0o666, 0o700: 0o666} {
+		path := filepath.Join(dir, "socket")
+		if err := os.Chmod(dir, perm); err != nil {
+			t.Fatal(err)
+		}
+		listener, err := statefile.ListenUnix(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("in a directory of mode %v the socket is %v, %v", perm, info.Mode(), err)
+		}
+		_ = listener.Close()
+	}
+}

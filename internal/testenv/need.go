@@ -31,7 +31,7 @@ const requireVariable = "KEYREEVE_TEST_REQUIRE"
 // "ext4", "xfs" and "btrfs" (it may make and mount one in a file), "overlay" (the kernel has it),
 // "logrotate", "lintian", "rpm", "mandoc", "zsh", "fish", "tinycdb", "puttygen", "strace", "bash-completion", "journald" (systemd-journald, and that it may run apart from the system's own), "systemd" (that one may boot in namespaces), "fuse" (/dev/fuse, and that a user
 // may mount it in a namespace of his own), "kdc" (MIT's Kerberos server, and the GSSAPI of Cyrus SASL for slapd), "chromium" (and its chromedriver), "packages" (what Debian packages are made and
-// installed with), "promtool" (Prometheus' own check of metrics, rules and their tests).
+// installed with), "promtool" (Prometheus' own check of metrics, rules and their tests), "pids" (this process may say which pid is given next).
 func Need(tb testing.TB, parts ...string) {
 	tb.Helper()
 	required := strings.Split(os.Getenv(requireVariable), ",")
@@ -83,6 +83,8 @@ func lack(tb testing.TB, part string) string {
 		return lackSystemd()
 	case "chromium":
 		return lackPrograms("chromium", "chromedriver")
+	case "pids":
+		return lackLastPID()
 	case "tinycdb":
 		return lackPrograms("cdb")
 	case "kdc":
@@ -92,6 +94,18 @@ func lack(tb testing.TB, part string) string {
 	default:
 		return fmt.Sprintf("%q is not a part that testenv knows", part)
 	}
+}
+
+// LastPID has the pid that the kernel gave last; who writes into it has the next one given after that (proc_sys_kernel(5), CONFIG_CHECKPOINT_RESTORE).
+const LastPID = "/proc/sys/kernel/ns_last_pid"
+
+func lackLastPID() string {
+	file, err := os.OpenFile(LastPID, os.O_WRONLY, 0)
+	if err != nil {
+		return err.Error()
+	}
+	_ = file.Close()
+	return ""
 }
 
 // lackPrograms names the first program that is not there.
