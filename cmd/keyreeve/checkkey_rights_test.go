@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -48,8 +49,9 @@ func TestCheckKeyWithoutRights(t *testing.T) {
 	if err != nil || r.document().Source != "default" || r.document().note() == "" || d.State != holderUnknown || d.Why == "" {
 		t.Errorf("%+v, %+v, %v", r.document(), d, err)
 	}
-	if _, _, err := open(0o600, true); err == nil {
-		t.Error("a configuration that was named, and may not be read, is no error")
+	_, _, err = open(0o600, true)
+	if h, ok := errors.AsType[hinted](err); !ok || !strings.Contains(h.hint, "as root") {
+		t.Errorf("a configuration that was named, and may not be read: %v, %+v", err, h)
 	}
 	r, d, err = open(0o644, true)
 	if err != nil || r.document().Source != s.path("keyreeve.yaml") || r.document().Blocklist != "unreadable" || r.document().note() == "" || d.State != holderUnknown || d.Why == "" {
