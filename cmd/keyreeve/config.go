@@ -98,11 +98,9 @@ func loadConfig(path string) (config.Config, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return config.Config{}, withHint(fmt.Errorf("read the configuration: %w", err),
 			"name another file with --config, or begin with the commented example configs/keyreeve.yaml")
-	case errors.Is(err, fs.ErrPermission):
-		return config.Config{}, withHint(fmt.Errorf("read the configuration: %w", err), "run keyreeve as root, or as a user who may read that file")
 	case err != nil:
-		return config.Config{}, withHint(fmt.Errorf("read the configuration: %w", err),
-			"it must be a regular file that only root, or the user who runs keyreeve (uid %d), may write", os.Geteuid())
+		return config.Config{}, unread(fmt.Errorf("read the configuration: %w", err),
+			fmt.Sprintf("it must be a regular file that only root, or the user who runs keyreeve (uid %d), may write", os.Geteuid()))
 	}
 	return config.Parse(path, data)
 }
