@@ -177,10 +177,13 @@ func (q *Quarantine) Find(id string) (Copy, error) {
 		}
 	}
 	paths, err := q.paths("", "-"+id)
-	if id == "" || len(paths) != 1 {
-		return Copy{}, errors.Join(fmt.Errorf("quarantine holds no copy %q", id), err)
+	switch {
+	case id != "" && len(paths) == 1:
+		return readCopy(paths[0])
+	case err != nil: // where not all could be read it may be there
+		return Copy{}, fmt.Errorf("find the copy %q: %w", id, err)
 	}
-	return readCopy(paths[0])
+	return Copy{}, fmt.Errorf("quarantine holds no copy %q", id)
 }
 
 // paths lists the copies of a user, of all where there is none, whose names have an ending; with an error those in folders that could

@@ -164,7 +164,7 @@ func (d Digest) ClusterUsers() (users, losers int) {
 	return len(all), len(lose)
 }
 
-// Shut counts the lockouts of people without any registered key.
+// Shut counts the lockouts of people of whom no other key is granted.
 func (d Digest) Shut() int {
 	n := slices.IndexFunc(d.Lockouts, func(l Lockout) bool { return l.Granted > 0 })
 	if n < 0 {

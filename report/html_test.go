@@ -53,7 +53,7 @@ func TestHTML(t *testing.T) {
 	top := words(between(t, page, "<main>", `id="keys"`))
 	for _, want := range []string{
 		"This would trip the brake. These people and others would lose a registered key at once: alice b\\u202eob",
-		fmt.Sprintf("%d people lose access %d of them have no registered key at all", len(d.Lockouts), d.Shut()),
+		fmt.Sprintf("%d people lose access %d of them have no other granted key", len(d.Lockouts), d.Shut()),
 		"unregistered keys log in today in the files of",
 		fmt.Sprintf("%d things are not resolved", len(d.Open)+d.Counts.Unkept),
 		fmt.Sprintf("accounts are in line of %d; they are counted, not listed", d.Counts.Accounts),

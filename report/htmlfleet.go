@@ -40,7 +40,7 @@ func FleetHTML(w io.Writer, f *Fleet) error {
 		}
 	}
 	p.Cards = []htmlCard{
-		{gradeOf(c.Lockouts, "bad"), number(c.Lockouts), "people lose access on some host", number(shut) + " of them have no registered key at all", "#lockouts"},
+		{gradeOf(c.Lockouts, "bad"), number(c.Lockouts), "people lose access on some host", number(shut) + " of them have no other granted key", "#lockouts"},
 		{gradeOf(c.Go, "bad"), number(c.Go), "keys go", "of " + number(c.Keys) + ", a key of one user counted once", "#findings"},
 		{gradeOf(c.Split, "warn"), number(c.Split), "keys go on one host and stay on another", "the hosts do not agree about them", "#findings"},
 		{gradeOf(c.Open, "warn"), number(c.Open), "things are not resolved", "never counted as clean; somebody may get in by them", "#open"},
@@ -118,7 +118,7 @@ func fleetRows(f *Fleet) (rows []htmlRow) {
 func fleetLockouts(f *Fleet) htmlTable {
 	t := htmlTable{
 		ID: "lockouts", Title: "Who loses access", None: "Nobody: everyone who has a key that logs in keeps one, on each host.",
-		Lead: "On these hosts no key of theirs is left in their files.", Heads: []string{"User", "Hosts", "Registered, not in a file", "Remarks"},
+		Lead: "On these hosts no key of theirs is left in their files.", Heads: []string{"User", "Hosts", "Granted, in no file", "Remarks"},
 	}
 	for _, l := range f.Lockouts() {
 		remark := ""

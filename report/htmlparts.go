@@ -68,9 +68,9 @@ func cardsOf(r Report, d Digest, rows []htmlRow) []htmlCard {
 	if hidden > 0 {
 		where += "; what else is in " + number(hidden) + " files nobody has seen"
 	}
-	shut := number(d.Shut()) + " of them have no registered key at all"
+	shut := number(d.Shut()) + " of them have no other granted key"
 	if d.Shut() == len(d.Lockouts) {
-		shut = "none of them has a registered key"
+		shut = "none of them has another granted key"
 	}
 	if len(d.Lockouts) == 0 {
 		shut = "everyone who has a key keeps one"
@@ -165,8 +165,8 @@ func soonOf(r Report) htmlTable {
 func lockoutsOf(r Report, d Digest) htmlTable {
 	t := htmlTable{
 		ID: "lockouts", Title: "Who loses access", None: "Nobody: everyone who has a key that logs in keeps one.",
-		Lead:  "No key of theirs is left in their files. Help these people first: one registered key each is enough. Those who have one that is in no file get in where sshd asks keyreeve-keys. It comes to this in mode enforce alone.",
-		Heads: []string{"User", "Mode", "Keys that go, and why", "Registered, not in a file", "Remarks"},
+		Lead:  "No key of theirs is left in their files. Help these people first: one registered key that the policy accepts is enough for each. Those who have one that is in no file get in where sshd asks keyreeve-keys. It comes to this in mode enforce alone.",
+		Heads: []string{"User", "Mode", "Keys that go, and why", "Granted, in no file", "Remarks"},
 	}
 	if r.Applied {
 		t.Title, t.None = "Who has lost access", "Nobody: everyone who had a key that logs in has kept one."

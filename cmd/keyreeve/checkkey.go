@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -184,7 +185,7 @@ func holders(c *config.Config, key authkeys.Key, user string) holderDocument {
 	good := gate.Good(sourceID(c.Registry))
 	switch {
 	case good == nil && err != nil:
-		d.Why = err.Error()
+		d.Why = strings.ReplaceAll(err.Error(), "\n", "; ")
 		return d
 	case good == nil:
 		d.Why = "no reading of the registry has been kept yet"

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -48,11 +52,38 @@ func TestCheckKeyWithoutRights(t *testing.T) {
 	if err != nil || r.document().Source != "default" || r.document().note() == "" || d.State != holderUnknown || d.Why == "" {
 		t.Errorf("%+v, %+v, %v", r.document(), d, err)
 	}
-	if _, _, err := open(0o600, true); err == nil {
-		t.Error("a configuration that was named, and may not be read, is no error")
+	_, _, err = open(0o600, true)
+	if h, ok := errors.AsType[hinted](err); !ok || !strings.Contains(h.hint, "as root") {
+		t.Errorf("a configuration that was named, and may not be read: %v, %+v", err, h)
 	}
 	r, d, err = open(0o644, true)
 	if err != nil || r.document().Source != s.path("keyreeve.yaml") || r.document().Blocklist != "unreadable" || r.document().note() == "" || d.State != holderUnknown || d.Why == "" {
 		t.Errorf("%+v, %+v, %v", r.document(), d, err)
+	}
+}
+
+// Who lacks the right to read what keyreeve keeps is told to come as root: not to move a file away, and not that nothing is held, read or kept.
+func TestCommandsWithoutRights(t *testing.T) {
+	testenv.Need(t, "root")
+	s := newSite(t)
+	_, keys := vectors(t)
+	s.put("registry.ldif", entries(guest(t, keys["A"])))
+	s.configure("enforce", s.ldifRegistry())
+	s.keyreeve(statusOK, "apply")
+	program := s.program()
+	if err := errors.Join(os.Chmod(s.path("keyreeve.yaml"), 0o644), os.Chmod(s.path("registry.ldif"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]string{{"brake", "status"}, {"registry", "status"}, {"registry", "show"}, {"quarantine", "list"}, {"quarantine", "show", "NOTHING"}, {"audit", "verify"}} {
+		cmd := exec.CommandContext(t.Context(), program, append(words, "--config", s.path("keyreeve.yaml"))...)
+		cmd.SysProcAttr, cmd.Dir = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}, "/"
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != statusError {
+			t.Errorf("%v: %v", words, err)
+		}
+		if text := stderr.String(); stdout.Len() > 0 || !strings.Contains(text, "permission denied\n") || !strings.HasSuffix(text, "\nkeyreeve: hint: run keyreeve as root\n") || strings.Contains(text, "kept yet") || strings.Contains(text, "holds no copy") {
+			t.Errorf("%v says %q and\n%s", words, &stdout, text)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -43,8 +45,12 @@ func (p process) say(text string) {
 	fmt.Fprintf(p.Stderr, "keyreeve: %s\n", strings.ReplaceAll(plain.Text(text), `\\`, `\`))
 }
 
-// warn tells of what does not stop the program.
-func (p process) warn(err error) { p.say(err.Error()) }
+// warn prints an error, each of those that were joined on a line of its own.
+func (p process) warn(err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		p.say(line)
+	}
+}
 
 // errPending makes plan end with statusPending; it is not an error that is printed.
 var errPending = errors.New("changes are pending")
@@ -60,6 +66,17 @@ func (h hinted) Unwrap() error { return h.error }
 // withHint adds advice to an error.
 func withHint(err error, format string, args ...any) error {
 	return hinted{err, fmt.Sprintf(format, args...)}
+}
+
+// adviceRoot is the advice for whoever lacks a right.
+const adviceRoot = "run keyreeve as root"
+
+// unread adds advice to the error of a file that could not be read. Whoever only lacks the right to needs no other file, and must move none away.
+func unread(err error, hint string) error {
+	if errors.Is(err, fs.ErrPermission) {
+		hint = adviceRoot
+	}
+	return hinted{err, hint}
 }
 
 // run is the program; it returns the exit status.
@@ -84,11 +101,11 @@ func run(ctx context.Context, p process) int {
 			return status
 		}
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		p.say(line)
-	}
+	p.warn(err)
 	if h, ok := errors.AsType[hinted](err); ok {
 		p.say("hint: " + h.hint)
+	} else if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		p.say("hint: " + adviceRoot)
 	}
 	return status
 }

@@ -99,8 +99,8 @@ func loadConfig(path string) (config.Config, error) {
 		return config.Config{}, withHint(fmt.Errorf("read the configuration: %w", err),
 			"name another file with --config, or begin with the commented example configs/keyreeve.yaml")
 	case err != nil:
-		return config.Config{}, withHint(fmt.Errorf("read the configuration: %w", err),
-			"it must be a regular file that only root, or the user who runs keyreeve (uid %d), may write", os.Geteuid())
+		return config.Config{}, unread(fmt.Errorf("read the configuration: %w", err),
+			fmt.Sprintf("it must be a regular file that only root, or the user who runs keyreeve (uid %d), may write", os.Geteuid()))
 	}
 	return config.Parse(path, data)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -145,10 +146,12 @@ func examine(ctx context.Context, p process, path string, names []string) (docto
 	}
 	question.Accounts = append(question.Accounts, s.pick(names)...)
 	facts := doctor.Collect(ctx, question)
-	facts.NoReading = good == nil
+	facts.NoReading = good == nil && g.trouble == nil
 	askClock(ctx, g.config.Registry, &facts)
 	if g.trouble != nil {
-		facts.Unread = append(facts.Unread, g.trouble)
+		for line := range strings.SplitSeq(g.trouble.Error(), "\n") {
+			facts.Unread = append(facts.Unread, errors.New(line))
+		}
 	}
 	for _, name := range g.config.Admins {
 		if _, ok := s.find(name); !ok {

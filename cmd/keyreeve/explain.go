@@ -78,7 +78,7 @@ func openWorld(ctx context.Context, p process, path string) (one *pass, read tim
 	snapshot, err := one.read(ctx, p)
 	if err != nil {
 		if good == nil {
-			return nil, read, withAdvice(errors.Join(err, errors.New("no reading of the configured registry has been kept yet")))
+			return nil, read, withAdvice(errors.Join(err, g.noGood()))
 		}
 		snapshot, one.unread = good.Snapshot, err
 	}

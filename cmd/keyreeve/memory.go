@@ -28,11 +28,11 @@ func brakePath(c config.Config) string  { return filepath.Join(registryDir(c), "
 func openMemory(c config.Config, hand *enforcer.Enforcer) (m enforcer.Memory, err error) {
 	m.Hand = hand
 	if m.Ledger, err = enforcer.OpenLedger(ledgerPath(c)); err != nil {
-		return m, withHint(err, "bring the file back, or move it away: then the last good reading is all that is known of the past; keys that went before it are as unknown "+
+		return m, unread(err, "bring the file back, or move it away: then the last good reading is all that is known of the past; keys that went before it are as unknown "+
 			"as any other, and users who left before it are left alone")
 	}
 	if m.Brakes, err = enforcer.OpenBrakes(brakePath(c)); err != nil {
-		return m, withHint(err, "bring the file back, or move it away to begin with a brake that is not on")
+		return m, unread(err, "bring the file back, or move it away to begin with a brake that is not on")
 	}
 	return m, nil
 }

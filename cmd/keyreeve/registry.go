@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -125,17 +126,28 @@ func describeVerdict(v enforcer.Verdict) *readingDocument {
 	return d
 }
 
+// noGood says why there is no last good reading: it cannot be read, or none was kept.
+func (g gated) noGood() error {
+	if g.trouble != nil {
+		return g.trouble
+	}
+	return errors.New("no reading of the configured registry has been kept yet")
+}
+
 func registryStatus(p process, g gated, format string) error {
 	reach := g.gate.Reach()
 	d := statusDocument{Reachable: reach.OK, Since: reach.Since, Error: reach.Error}
 	wrong := g.trouble
 	if good := g.gate.Good(g.settings.SourceID); good != nil {
 		d.Good, d.Stale = describeReading(*good), g.settings.Stale(good.Read, time.Now())
-	} else if wrong == nil {
-		wrong = errors.New("no reading of the configured registry has been kept yet")
+	} else {
+		wrong = g.noGood()
 	}
 	held, err := g.gate.Waiting(g.settings.Hold)
 	wrong = errors.Join(wrong, err)
+	if errors.Is(wrong, fs.ErrPermission) { // what may not be read is not "held: no"
+		return unread(wrong, "")
+	}
 	if held != nil {
 		d.Held = describeVerdict(*held)
 	}

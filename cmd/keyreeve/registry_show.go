@@ -26,7 +26,7 @@ func newRegistryShow(p process, path *string) *cobra.Command {
 			}
 			good := g.gate.Good(g.settings.SourceID)
 			if good == nil {
-				return errors.Join(errors.New("no reading of the configured registry has been kept yet"), g.trouble)
+				return unread(g.noGood(), "the daemon keeps one, and so does \"keyreeve apply\"")
 			}
 			users, err := pick(good.Snapshot, names)
 			if err != nil {

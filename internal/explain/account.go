@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -102,7 +103,11 @@ func (v *visit) byGroup(pattern string) whether {
 func (v *visit) server() {
 	if v.Err != nil {
 		v.unsure = true
-		v.step(Step{Code: "sshd-silent", State: Unknown, Where: v.Config, What: "sshd does not say what it does, and its defaults are judged by: " + v.Err.Error(), Do: "sshd -t -f " + v.Config})
+		step := Step{Code: "sshd-silent", State: Unknown, Where: v.Config, What: "sshd does not say what it does, and its defaults are judged by: " + v.Err.Error()}
+		if path.IsAbs(v.Config) { // where no sshd is asked, or a user asks of himself, there is no such file to check
+			step.Do = "sshd -t -f " + v.Config
+		}
+		v.step(step)
 		return
 	}
 	if v.Settings.Text("PubkeyAuthentication") == "no" {

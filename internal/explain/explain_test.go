@@ -254,6 +254,14 @@ func TestJudgeWhatIsNotKnown(t *testing.T) {
 			t.Errorf("%s: it is known\n%s", name, text(t, a))
 		}
 	}
+	for config, want := range map[string]string{"/etc/ssh/sshd_config": "sshd -t -f /etc/ssh/sshd_config", "as far as its users see": "", "": ""} {
+		f := ada(t)
+		f.Servers[0].Config, f.Servers[0].Err = config, errors.New("silent")
+		steps := Judge(f).Servers[0].Steps
+		if i := slices.IndexFunc(steps, func(s Step) bool { return s.Code == "sshd-silent" }); i < 0 || steps[i].Do != want {
+			t.Errorf("%q is silent: %+v", config, steps)
+		}
+	}
 	// One file that cannot be looked at does not matter where another one lets her in, nor where nothing would.
 	f := ada(t)
 	f.Servers[0].Files[1] = File{Name: ".ssh/authorized_keys2", Err: homes.ErrSilent}
