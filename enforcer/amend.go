@@ -73,7 +73,7 @@ func (g *Gate) Amend(a Amendment) error {
 		return nil
 	}
 	if name := a.sameAs(g.good.Snapshot); name != "" {
-		return fmt.Errorf("%w: %s, who is new, has the uid and the home of %s, who may have been renamed", ErrWhole, a.Name, name)
+		return fmt.Errorf("%w: %s, who is new, has the uid of %s, who may have been renamed", ErrWhole, a.Name, name)
 	}
 	derived, err := a.apply(g.good.Snapshot)
 	if err != nil {

@@ -118,6 +118,41 @@ func (l *Ledger) follow(snapshot *registry.Snapshot, users iter.Seq[registry.Use
 	slices.SortFunc(a.Moved, func(a, b Move) int { return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To)) })
 }
 
+// name is one that somebody had.
+type name struct {
+	name  string
+	since time.Time
+	day   int
+}
+
+// ledgerRenamed is how many of them are remembered of one person.
+const ledgerRenamed = 8
+
+// callNo notes the names that a user has no more. NSS may know an account by them for as long as it keeps answers (sssd: 90 minutes), and
+// another program beside keyreeve-keys with it.
+func (l *Ledger) callNo(m *enrolled, names []string, now time.Time) {
+	for _, one := range names {
+		m.names = append(m.names, name{one, now, l.days})
+	}
+	slices.SortStableFunc(m.names, func(a, b name) int { return b.since.Compare(a.since) })
+	m.names = m.names[:min(len(m.names), ledgerRenamed)]
+}
+
+// Renamed lists the names of those who have others by now, the last ones last, but for names that are somebody's again.
+func (l *Ledger) Renamed() (list []Gone) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.members {
+		for _, n := range m.names {
+			if l.members[n.name] == nil {
+				list = append(list, Gone{m.account(n.name), n.since, true})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b Gone) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.UID, b.UID)) })
+	return list
+}
+
 // onePerson reports whether names were never there at once.
 func (l *Ledger) onePerson(names []string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool { return l.members[name].seat != l.members[names[0]].seat })
@@ -137,9 +172,11 @@ func (l *Ledger) unite(names []string, user registry.User, now time.Time) *enrol
 			one.keys = append(one.keys, k)
 		}
 		list, one.mended = slices.Concat(list, m.faded), slices.Concat(one.mended, m.mended)
+		one.names = slices.Concat(one.names, m.names)
 	}
 	slices.SortFunc(one.mended, time.Time.Compare)
 	one.mended = one.mended[max(0, len(one.mended)-ledgerMended):]
+	l.callNo(one, names, now)
 	l.remember(user.Name, one, list)
 	return one
 }

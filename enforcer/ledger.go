@@ -48,6 +48,7 @@ type enrolled struct {
 	keys     []known   // not written to: a copy takes their place
 	faded    []faded   // the last first; not written to
 	mended   []time.Time
+	names    []name // that he had before, the last first; not written to
 }
 
 // known is a key with its options.
@@ -274,10 +275,16 @@ func counting(user registry.User, now time.Time) []known {
 
 func ended(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 
-// Gone is a user who is in the registry no more.
+// Gone is a user who is in the registry no more, at least by that name.
 type Gone struct {
 	homes.Account
 	Since time.Time
+	// Renamed: he is known by another name.
+	Renamed bool
+}
+
+func (m *enrolled) account(name string) homes.Account {
+	return homes.Account{Name: name, UID: m.uid, GID: m.gid, Home: homes.Tidy(m.home)}
 }
 
 // Departed lists the users who left, the last first.
@@ -286,7 +293,7 @@ func (l *Ledger) Departed() (list []Gone) {
 	defer l.mu.Unlock()
 	for name, m := range l.members {
 		if !m.left.IsZero() {
-			list = append(list, Gone{homes.Account{Name: name, UID: m.uid, GID: m.gid, Home: homes.Tidy(m.home)}, m.left})
+			list = append(list, Gone{m.account(name), m.left, false})
 		}
 	}
 	slices.SortFunc(list, func(a, b Gone) int { return cmp.Or(b.Since.Compare(a.Since), cmp.Compare(a.Name, b.Name)) })

@@ -30,13 +30,20 @@ type (
 		User    string        `json:"user"`
 		UID     int           `json:"uid"`
 		GID     int           `json:"gid"`
-		Seat    int           `json:"seat,omitempty"` // since version 2, as Faded and Mended
+		Seat    int           `json:"seat,omitempty"` // since version 2, as Faded, Mended and Names
 		Home    string        `json:"home"`
 		Left    *time.Time    `json:"left,omitempty"`
 		LeftDay int           `json:"left_day,omitempty"`
 		Keys    []ledgerKey   `json:"keys,omitempty"`
 		Faded   []ledgerFades `json:"faded,omitempty"`
 		Mended  []time.Time   `json:"mended,omitempty"`
+		Names   []ledgerName  `json:"names,omitempty"`
+	}
+	// ledgerName is a name that the user had before.
+	ledgerName struct {
+		Name  string    `json:"name"`
+		Since time.Time `json:"since"` // the first reading without it
+		Day   int       `json:"day,omitempty"`
 	}
 	// ledgerFades are former keys of which one reading was the first without them, by their sums one after the other.
 	ledgerFades struct {
@@ -140,6 +147,9 @@ func (l *Ledger) text() ([]byte, error) {
 
 func (m *enrolled) entry(name string) ledgerUser {
 	u := ledgerUser{User: name, UID: m.uid, GID: m.gid, Home: m.home, Left: stamp(m.left), LeftDay: m.leftDay, Seat: m.seat, Keys: make([]ledgerKey, len(m.keys)), Mended: m.mended}
+	for _, n := range m.names {
+		u.Names = append(u.Names, ledgerName{n.name, n.since, n.day})
+	}
 	for i, f := range m.faded {
 		if i == 0 || !f.since.Equal(m.faded[i-1].since) || f.day != m.faded[i-1].day {
 			u.Faded = append(u.Faded, ledgerFades{Since: f.since, Day: f.day})
@@ -214,6 +224,9 @@ func (u ledgerUser) enrolled() (*enrolled, error) {
 			}
 			m.faded = append(m.faded, faded{authkeys.Sum(sum), f.Since, f.Day})
 		}
+	}
+	for _, n := range u.Names {
+		m.names = append(m.names, name{n.Name, n.Since.UTC(), n.Day})
 	}
 	if len(u.Keys) > 0 {
 		m.keys = make([]known, len(u.Keys))

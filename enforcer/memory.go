@@ -37,11 +37,14 @@ func (m Memory) World(snapshot *registry.Snapshot, grants *policy.Grants, scope 
 	state := m.Brakes.State()
 	stays := m.stays(state, rules)
 	former := m.Ledger.Former(held(stays, away))
-	w := NewWorld(snapshot, grants, scope, m.Ledger.Departed()...)
+	w := NewWorld(snapshot, grants, scope, m.gone()...)
 	w.Grants = grants.Without(w.departed).WithFormer(former)
 	w.braked, w.rules, w.stays, w.away, w.held = state, rules, stays, away, countHeld(nil, former)
 	return w
 }
+
+// gone are those who left, and the names of those who have others.
+func (m Memory) gone() []Gone { return append(m.Ledger.Departed(), m.Ledger.Renamed()...) }
 
 // Amend is the World that would be made at the moment now of a snapshot that was derived from that of w, by the same rules and exceptions,
 // at the cost of those users alone who differ or of whom time makes something else, and of others who are named because what is settled of
@@ -65,7 +68,7 @@ func (m Memory) Amend(w *World, snapshot *registry.Snapshot, away bool, now time
 		names = distinct(names, differing(w.stays, with.stays))
 	}
 	if slices.ContainsFunc(read, func(name string) bool { return !sameAccount(w.Snapshot, snapshot, name) }) {
-		with.household = keep(snapshot, w.scope, m.Ledger.Departed())
+		with.household = keep(snapshot, w.scope, m.gone())
 		for name := range w.departed {
 			if _, still := with.departed[name]; !still {
 				names = append(names, name)

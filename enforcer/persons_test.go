@@ -2,11 +2,16 @@ package enforcer_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/keyreeve/keyreeve/enforcer"
+	"github.com/keyreeve/keyreeve/internal/answer"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
@@ -233,4 +238,73 @@ func personsOf(losses []enforcer.Loss) map[string]bool {
 		persons[loss.Person] = true
 	}
 	return persons
+}
+
+// By a name that somebody had nobody is let in by another program, for as long as nobody else has it: NSS may know the account by it still.
+func TestAnswersByAFormerName(t *testing.T) {
+	a, b, c := record(t, lineA), record(t, lineB), record(t, lineD)
+	p := newPast(t, 10)
+	ledger, err := enforcer.OpenLedger(filepath.Join(t.TempDir(), "ledger"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.memory.Ledger = ledger
+	rest := someone(9, c)
+	says := func(when string, w *enforcer.World, want map[string]string) {
+		t.Helper()
+		got := make(map[string]string)
+		for u := range w.Answers() {
+			text := fmt.Sprint(u.UID, len(u.Keys))
+			if slices.Contains(u.Refused, answer.Everything) {
+				text += " none"
+			}
+			got[u.Name] = text
+		}
+		want["user9"] = "2009 1"
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", when, d)
+		}
+	}
+	p.read(t, []registry.User{someone(1, a, b), rest})
+	was := p.read(t, []registry.User{someone(1, b), rest})
+	says("before", was, map[string]string{"user1": "2001 1"})
+	w := p.read(t, []registry.User{called(someone(1, b), "next"), rest})
+	says("renamed", w, map[string]string{"next": "2001 1", "user1": "2001 0 none"})
+	if err := ledger.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if p.memory.Ledger, err = enforcer.OpenLedger(filepath.Join(t.TempDir(), "none")); err != nil {
+		t.Fatal(err)
+	}
+	p.read(t, []registry.User{someone(1, a, b), rest})
+	amended, _, _ := p.memory.Amend(was, w.Snapshot, false, p.now)
+	says("amended", amended, map[string]string{"next": "2001 1", "user1": "2001 0 none"})
+	p.memory.Ledger = ledger
+	for round := range 20 {
+		w = p.read(t, []registry.User{called(someone(1, b), fmt.Sprint("next", round)), rest})
+	}
+	if n := len(slices.Collect(w.Answers())); n != 2+8 {
+		t.Errorf("%d are answered for who had twenty names", n)
+	}
+	w = p.read(t, []registry.User{called(someone(1, b), "last"), called(someone(2, a), "next19"), rest})
+	if n := len(slices.Collect(w.Answers())); n != 3+7 {
+		t.Errorf("%d are answered for when another took one of his names", n)
+	}
+	for u := range w.Answers() {
+		if u.Name == "next19" && (u.UID != 2002 || len(u.Keys) != 1 || len(u.Refused) > 0) {
+			t.Errorf("who has the name by now: %+v", u)
+		}
+	}
+	for range 40 { // readings of as many days, and then a year later
+		p.now = p.now.Add(25 * time.Hour)
+		p.read(t, []registry.User{called(someone(1, b), "last"), rest})
+	}
+	p.now = p.now.Add(400 * 24 * time.Hour)
+	if n := len(p.memory.Ledger.Renamed()); n != 7 {
+		t.Errorf("%d names after a month", n)
+	}
+	p.read(t, []registry.User{called(someone(1, b), "last"), rest})
+	if n := len(p.memory.Ledger.Renamed()); n != 0 {
+		t.Errorf("%d names after years", n)
+	}
 }

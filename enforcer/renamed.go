@@ -4,18 +4,18 @@ import (
 	"cmp"
 	"iter"
 
-	"github.com/keyreeve/keyreeve/internal/homes"
 	"github.com/keyreeve/keyreeve/registry"
 )
 
-// sameAs names a user of a snapshot that does not have the amended one, who has his uid and his home: where an entry is renamed, and
-// changes are polled, its new name is told and its old one is not. Both would be left alone until the next whole reading.
+// sameAs names a user of a snapshot that does not have the amended one, who has his uid: where an entry is renamed, and
+// changes are polled, its new name is told and its old one is not. Both would be left alone until the next whole reading, if they have one home; else
+// they would be two people, and who can write his name and his home as many as he likes.
 func (a Amendment) sameAs(s *registry.Snapshot) string {
-	if _, known := s.User(a.Name); known || !a.Found || a.User.UID < 0 || a.User.Home == "" {
+	if _, known := s.User(a.Name); known || !a.Found || a.User.UID < 0 {
 		return ""
 	}
 	for user := range s.Users() {
-		if user.UID == a.User.UID && homes.Tidy(user.Home) == homes.Tidy(a.User.Home) {
+		if user.UID == a.User.UID {
 			return user.Name
 		}
 	}

@@ -23,6 +23,7 @@ func TestRunnerCountsWhoRenamesHimselfOnce(t *testing.T) {
 		held bool
 	}{
 		"one, four times":       {func(d *told, round int) { rename(d, 0, round) }, false},
+		"one, with other homes": {func(d *told, round int) { rename(d, 0, round); d.list[0].Home += fmt.Sprint("-", round) }, false},
 		"four, once each":       {func(d *told, round int) { rename(d, round, round) }, true},
 		"four who leave":        {func(d *told, _ int) { d.list = d.list[1:] }, true},
 		"four who have one uid": {func(d *told, _ int) { d.list = d.list[1:] }, true},
@@ -46,9 +47,15 @@ func TestRunnerCountsWhoRenamesHimselfOnce(t *testing.T) {
 				for round := range 4 {
 					c.play(d, round)
 					d.only(d.list...)
-					d.changes <- "" // as the stream tells of a renamed entry
+					if name == "one, with other homes" { // as a directory that is polled tells of a renamed entry
+						d.directory.change(func(dir *directory) { dir.live = dir.snapshot })
+						d.tell(d.list[0].Name)
+					} else {
+						d.changes <- "" // as the stream does
+					}
 					time.Sleep(6 * time.Second)
 				}
+				d.changes <- ""
 				synctest.Wait()
 				if o := d.seen.Load(); o.Held != c.held {
 					d.t.Errorf("held: %v, %d users are lost", o.Held, o.LostUsers)
@@ -59,15 +66,16 @@ func TestRunnerCountsWhoRenamesHimselfOnce(t *testing.T) {
 	}
 }
 
-// Where changes are polled, a renamed entry is told by its new name alone: both would have one uid and one home, and be left alone.
+// Where changes are polled, a renamed entry is told by its new name alone. Both would have one uid and one home, and be left alone; or, with another
+// home, be two people, and who renames himself again and again as many as the hold or the brake has patience with.
 func TestRunnerReadsAllOfWhoIsRenamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(a *homes.Account)
 		whole  int
 	}{
 		"renamed":       {func(*homes.Account) {}, 2},
-		"another home":  {func(a *homes.Account) { a.Home += "-new" }, 1},
-		"another's uid": {func(a *homes.Account) { a.UID++ }, 1},
+		"another home":  {func(a *homes.Account) { a.Home += "-new" }, 2},
+		"another's uid": {func(a *homes.Account) { a.UID = 5000 }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -80,7 +88,7 @@ func TestRunnerReadsAllOfWhoIsRenamed(t *testing.T) {
 				d.directory.change(func(dir *directory) { dir.live = dir.snapshot })
 				d.tell("next")
 				d.reads(c.whole, 1, "after the notice")
-				if c.whole == 2 {
+				if next.Home == d.list[0].Home && c.whole == 2 {
 					d.write(d.list[0], mixed)
 					d.hints <- "next"
 					d.want(d.list[0], clean, "by his new name")

@@ -67,7 +67,8 @@ func NewWorld(snapshot *registry.Snapshot, grants *policy.Grants, scope Scope, d
 	return &World{Snapshot: snapshot, Grants: grants, household: keep(snapshot, scope, departed), scope: scope}
 }
 
-func keep(snapshot *registry.Snapshot, scope Scope, departed []Gone) *household {
+func keep(snapshot *registry.Snapshot, scope Scope, gone []Gone) *household {
+	departed := slices.DeleteFunc(slices.Clone(gone), func(one Gone) bool { return one.Renamed })
 	w := &household{
 		accounts: make(map[string]homes.Account, snapshot.Len()+len(departed)), departed: make(map[string]time.Time), claims: make(map[string][]homes.Account),
 	}
@@ -105,7 +106,7 @@ func keep(snapshot *registry.Snapshot, scope Scope, departed []Gone) *household 
 		w.order = append(w.order, w.accounts[name])
 	}
 	w.findTwins(local)
-	w.setAside(snapshot, departed, local)
+	w.setAside(snapshot, gone, local)
 	slices.SortFunc(w.skips, func(a, b Skip) int { return strings.Compare(a.User, b.User) })
 	return w
 }

@@ -20,9 +20,9 @@ const (
 
 // goneKey is a key that nobody has registered, and that was taken out of a user's file.
 type goneKey struct {
-	sum  authkeys.Sum
-	user string
-	at   time.Time
+	sum authkeys.Sum
+	uid int // a user may have a say in his name
+	at  time.Time
 }
 
 // strangers are the last of them. It is safe for concurrent use.
@@ -44,22 +44,22 @@ func (s *strangers) note(p enforcer.Plan, now time.Time) (news bool) {
 		if news = news || at < 0; at >= 0 {
 			s.list = slices.Delete(s.list, at, at+1)
 		}
-		s.list = append(s.list, goneKey{sum, p.Account.Name, now})
+		s.list = append(s.list, goneKey{sum, p.Account.UID, now})
 	}
-	s.bound(p.Account.Name)
+	s.bound(p.Account.UID)
 	return news
 }
 
 // bound drops the oldest: of this user, and of all.
-func (s *strangers) bound(user string) {
+func (s *strangers) bound(uid int) {
 	his := 0
 	for _, one := range s.list {
-		if one.user == user {
+		if one.uid == uid {
 			his++
 		}
 	}
 	s.list = slices.DeleteFunc(s.list, func(one goneKey) bool {
-		if one.user != user || his <= strangersEach {
+		if one.uid != uid || his <= strangersEach {
 			return false
 		}
 		his--
