@@ -94,15 +94,16 @@ func TestDashboardIsPrometheus(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	rules := "groups:\n- name: dashboard\n  rules:\n"
+	var rules strings.Builder
+	rules.WriteString("groups:\n- name: dashboard\n  rules:\n")
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
-			rules += fmt.Sprintf("  - {record: asked, expr: %q, labels: {panel: %q, n: \"%d\"}}\n",
-				strings.NewReplacer("$__rate_interval", "5m", "$instance", ".*").Replace(target.Expr), panel.Title, len(rules))
+			fmt.Fprintf(&rules, "  - {record: asked, expr: %q, labels: {panel: %q, n: \"%d\"}}\n",
+				strings.NewReplacer("$__rate_interval", "5m", "$instance", ".*").Replace(target.Expr), panel.Title, rules.Len())
 		}
 	}
 	path := filepath.Join(t.TempDir(), "rules.yaml")
-	if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(rules.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	promtool(t, "", "check", "rules", path)
