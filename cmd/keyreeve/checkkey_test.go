@@ -257,6 +257,11 @@ func TestCheckKeyDoesNotRepeatArguments(t *testing.T) {
 			t.Errorf("%s: %d, %s%s", name, status, out, errs)
 		}
 	}
+	for name, args := range map[string][]string{"its KEY": {"root", "--", whole}, "a line of it": {"root", secret}, "a flag of explain's": {"root", whole}} {
+		if status, out, errs := keyreeve("", append([]string{"explain"}, args...)...); status != statusError || strings.Contains(out+errs, secret[:16]) || strings.Contains(out+errs, "b3Bl") {
+			t.Errorf("explain, %s: %d, %s%s", name, status, out, errs)
+		}
+	}
 }
 
 // The key of the host itself is in nobody's account, though nothing in its line says what it is.

@@ -43,6 +43,9 @@ func newExplain(p process, path *string) *cobra.Command {
 	cmd.Flags().StringVar(&login, "login", "", "the `fingerprint` of a login's key")
 	cmd.Flags().StringVar(&from, "from", "", "the `address` of the client")
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.SetFlagErrorFunc(func(*cobra.Command, error) error { // as check-key: the text of a private key begins like a flag
+		return errors.New("there is a flag that explain does not have, or one without its value")
+	})
 	return cmd
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -75,7 +76,11 @@ func (q *userQuestion) about(text string) error {
 	}
 	line, err := readKeyLine(text)
 	if err != nil {
-		return withHint(fmt.Errorf("%q is neither a key nor a fingerprint, nor a file with a key: %w", text, err), "\"keyreeve check-key\" says what is wrong with a key")
+		// Without the text: somebody may have pasted a private key.
+		if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return withHint(fmt.Errorf("KEY is neither a key nor a fingerprint, nor a file with a key: %w", err), "\"keyreeve check-key\" says what is wrong with a key")
 	}
 	q.key, q.wanted = line.Key, line.Key.Fingerprint()
 	return nil
