@@ -13,6 +13,8 @@
 //   - internal/homes: the only door to the users' homes
 //   - internal/host: what sshd and getent of this host say
 //   - internal/watch, internal/audit, internal/statefile, internal/config: events, trail, own files, configuration
+//   - internal/doctor, internal/explain: what on a host defeats enforcement, and why a key logs in or does not
+//   - internal/notify, internal/privkey: what users are told, and private keys in homes
 //   - internal/manual, internal/generate, packaging: the manual and the packages
 //   - cmd/keyreeve: the program
 //

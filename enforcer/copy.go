@@ -208,14 +208,26 @@ func (q *Quarantine) paths(user, ending string) (list []string, err error) {
 	return list, err
 }
 
-// Newest returns the last copies of a user, at most n, without their content: the oldest of them first.
-func (q *Quarantine) Newest(user string, n int) (list []Copy, err error) {
+// Recent are the names of the last n copies of a user, the oldest first. A copy is never changed: the same names hold the same.
+func (q *Quarantine) Recent(user string, n int) (names []string, err error) {
 	files, err := statefile.Entries(filepath.Join(q.Dir, user))
 	if err != nil {
 		return nil, err
 	}
 	for _, file := range files[max(0, len(files)-n):] {
-		c, wrong := readCopy(filepath.Join(q.Dir, user, file.Name))
+		names = append(names, file.Name)
+	}
+	return names, nil
+}
+
+// Newest returns the last copies of a user, at most n, without their content: the oldest of them first.
+func (q *Quarantine) Newest(user string, n int) (list []Copy, err error) {
+	names, err := q.Recent(user, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		c, wrong := readCopy(filepath.Join(q.Dir, user, name))
 		if errors.Is(wrong, fs.ErrNotExist) {
 			continue // it had to go meanwhile
 		}

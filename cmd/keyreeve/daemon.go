@@ -130,15 +130,7 @@ func serve(ctx context.Context, p process, path string) (err error) {
 	s.watchRegistry(ctx, settings.Source)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := watchFile(inner, exceptionsPath(s.config), s.runner.Except); err != nil {
-		s.log.Warn("the exceptions are not watched: a change waits for the refresh", zap.Error(err))
-	}
-	if err := watchFile(inner, brakePath(s.config), s.runner.Brake); err != nil {
-		s.log.Warn("the brake's file is not watched: a release waits for the refresh", zap.Error(err))
-	}
-	if err := watchFile(inner, enforcer.AcceptedPath(registryDir(s.config)), s.runner.Accepted); err != nil {
-		s.log.Warn("acceptances are not watched for: one waits for the refresh", zap.Error(err))
-	}
+	s.watchOwn(inner)
 	go s.pulse(inner)
 	go s.watchMounts(inner)
 	go s.reloads(inner, hangups)

@@ -103,7 +103,7 @@ func hindrances(d desk, dir string) []hindrance {
 // What explain says of a key is what a real sshd does with it, and of each fault it names the cause.
 func TestExplainAgreesWithLogins(t *testing.T) {
 	testenv.Need(t, "root", "sshd")
-	d, s, dir := newDesk(t), newSite(t), drawers(t)
+	d, s, dir := newDesk(t), newSite(t), testenv.RootDir(t)
 	anybodys := filepath.Join(dir, "anybodys")
 	if err := errors.Join(os.WriteFile(anybodys, []byte("#!/bin/sh\n"), 0o600), os.Chmod(anybodys, 0o777)); err != nil {
 		t.Fatal(err)

@@ -29,20 +29,6 @@ func (s site) edit(from, to string) {
 	s.put("keyreeve.yaml", strings.ReplaceAll(string(text), from, to))
 }
 
-// drawers makes a folder of root's outside of the homes. StrictModes takes no file below /tmp.
-func drawers(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/var/lib", "keyreeve-test-") //nolint:usetesting // see above
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // gone waits until a file holds a key no more.
 func gone(t *testing.T, path, key string) {
 	t.Helper()
@@ -62,11 +48,11 @@ func TestLoginsByTheFilesOfSSHD(t *testing.T) {
 	t.Run("in .ssh", func(t *testing.T) { testFiles(t, ".ssh/of-%U", ".ssh/100%%-%u", ".ssh/later") })
 	t.Run("in the home", func(t *testing.T) { testFiles(t, "keys", "%h/a/b/%u", "a/later") })
 	t.Run("outside", func(t *testing.T) {
-		dir := drawers(t)
+		dir := testenv.RootDir(t)
 		testFiles(t, dir+"/%u/list", dir+"/%U/keys/list", dir+"/later/%u/list")
 	})
 	t.Run("of root's", func(t *testing.T) {
-		dir := drawers(t)
+		dir := testenv.RootDir(t)
 		testFiles(t, dir+"/%u", dir+"/100%%-%U", dir+"/later/%u")
 	})
 }

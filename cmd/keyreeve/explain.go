@@ -20,7 +20,7 @@ import (
 func newExplain(p process, path *string) *cobra.Command {
 	var login, format, from string
 	cmd := &cobra.Command{
-		Use:   "explain [USER [KEY]]\n  keyreeve explain --login FINGERPRINT",
+		Use:   "explain [USER [KEY] | --login FINGERPRINT]",
 		Short: "Say why a user's keys log in or do not, or who registered the key of a login",
 		Long: "Say everything that sshd would look at when USER logs in, in its order, with the first thing that stops him: the account, each key\n" +
 			"file with owners and modes as StrictModes judges them, each line, what AuthorizedKeysCommand answers (it is run as sshd runs it), what\n" +

@@ -12,7 +12,7 @@ import (
 // log in meanwhile, also those whose names the kernel has not in memory, and their revoked keys go. What is open goes at once; what is held when he lets go.
 func TestLoginsBesideOneFileThatIsHeld(t *testing.T) {
 	testenv.Need(t, "root", "fuse", "sshd")
-	dir := drawers(t)
+	dir := testenv.RootDir(t)
 	server := testenv.StartSSHD(t, "AuthorizedKeysFile "+dir+"/%u\n")
 	goodFile, good := testenv.NewKey(t)
 	oldFile, old := testenv.NewKey(t)

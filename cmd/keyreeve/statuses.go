@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -66,16 +68,17 @@ type statuses struct {
 	quarantine *enforcer.Quarantine
 	configs    []string // of sshd
 
-	fresh chan struct{}   // there is a new world
-	last  map[int]written // by uid
+	fresh chan struct{}    // there is a new world
+	last  map[int]written  // by uid
+	taken map[string]taken // by user
 	said  string
 	trust bool // of ownStatus.TrustsOwnGroups
 }
 
 func (s *service) newStatuses() *statuses {
 	return &statuses{
-		service: s, dir: statusDir(s.config.RuntimeDir), answered: s.config.Answer.Dir != "", quarantine: quarantineOf(s.config),
-		fresh: make(chan struct{}, 1), last: make(map[int]written),
+		service: s, dir: statusDir(s.config.RuntimeDir), answered: s.config.Answer.Dir != "", quarantine: quarantineOf(s.config), configs: s.config.Homes.SSHD.Configs,
+		fresh: make(chan struct{}, 1), last: make(map[int]written), taken: make(map[string]taken),
 	}
 }
 
@@ -179,13 +182,15 @@ func (s *statuses) refresh(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	users := make(map[int][]ownStatus)
+	users, here := make(map[int][]ownStatus), make(map[string]bool)
 	for _, account := range world.Accounts() {
 		if !active(account.UID) || users[account.UID] == nil && len(users) == mostStatuses {
 			continue
 		}
 		users[account.UID] = append(users[account.UID], s.of(world, account))
+		here[account.Name] = true
 	}
+	maps.DeleteFunc(s.taken, func(user string, _ taken) bool { return !here[user] })
 	for uid := range s.last {
 		if users[uid] == nil {
 			s.remove(uid)
@@ -239,14 +244,35 @@ func (s *statuses) of(world *enforcer.World, account homes.Account) ownStatus {
 			d.Notes = append(d.Notes, "not all files that sshd reads are known")
 		}
 	}
-	copies, err := s.quarantine.Newest(account.Name, statusCopies)
+	lines, err := s.takenFrom(account.Name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.Notes = append(d.Notes, "not all that was taken out of files is known")
 	}
-	for _, r := range removed(copies, "") {
-		d.Removed = append(d.Removed, explain.RemovedAnswer(r))
-	}
+	d.Removed = append(d.Removed, lines...)
 	return d
+}
+
+// taken is what was taken out of a user's files by his last copies in quarantine.
+type taken struct {
+	copies []string
+	lines  []explain.RemovedAnswer
+}
+
+// takenFrom reads a user's copies, which may be large, where there is one that it has not read yet.
+func (s *statuses) takenFrom(user string) ([]explain.RemovedAnswer, error) {
+	names, err := s.quarantine.Recent(user, statusCopies)
+	if had := s.taken[user]; err != nil || slices.Equal(had.copies, names) {
+		return had.lines, err
+	}
+	copies, err := s.quarantine.Newest(user, statusCopies)
+	now := taken{copies: names}
+	for _, r := range removed(copies, "") {
+		now.lines = append(now.lines, explain.RemovedAnswer(r))
+	}
+	if err == nil {
+		s.taken[user] = now
+	}
+	return now.lines, err
 }
 
 // start is keep in the background; the function that it returns ends that, and waits for it.

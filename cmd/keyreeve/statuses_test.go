@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/keyreeve/keyreeve/internal/config"
 )
 
 // A status that is too large is none, and takes the place of none: an old one would say what is no longer so. One that says nothing new is written anew
@@ -47,4 +49,58 @@ func TestStatusIsBounded(t *testing.T) {
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("what it said before is there: %v", err)
 	}
+}
+
+// Whether an sshd lets a user's own group write to his key files is asked of that of each configuration.
+func TestStatusTellsOfOwnGroups(t *testing.T) {
+	for script, want := range map[string]bool{
+		"exit 0": true,
+		"echo 'command-line line 0: Bad configuration option: DebianBanner' >&2; exit 255": false,
+	} {
+		program := filepath.Join(t.TempDir(), "sshd")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s := &service{log: zap.NewNop()}
+		s.config.Homes.SSHD = config.SSHD{Program: program, Configs: []string{"/etc/ssh/sshd_config"}}
+		if got := trustsOwnGroups(t.Context(), newSSHD(s.config.Homes.SSHD), s.newStatuses().configs); got != want {
+			t.Errorf("%s: %v", script, got)
+		}
+	}
+}
+
+// A copy is read once: not as long as no other has come, and it is there.
+func TestStatusReadsACopyOnce(t *testing.T) {
+	s := newSite(t)
+	_, keys := vectors(t)
+	ada := s.newMember(1, keys["A"])
+	ada.write(t, "authorized_keys", keys["A"]+"\n"+keys["B"]+"\n")
+	s.put("registry.ldif", entries(ada))
+	s.configure("enforce", s.ldifRegistry())
+	s.keyreeve(statusOK, "apply")
+	c, err := loadConfig(s.path("keyreeve.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := &statuses{quarantine: quarantineOf(c), taken: make(map[string]taken)}
+	says := func(want int) {
+		t.Helper()
+		if lines, err := list.takenFrom(ada.name); err != nil || len(lines) != want {
+			t.Errorf("%d lines, %v: not %d", len(lines), err, want)
+		}
+	}
+	says(1)
+	names, err := list.quarantine.Recent(ada.name, statusCopies)
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	path := filepath.Join(list.quarantine.Dir, ada.name, names[0])
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(1)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	says(0)
 }

@@ -116,6 +116,19 @@ func (s *service) noticing(server string, by ldapsource.Way, err error) {
 	}
 }
 
+// watchOwn has the loop read again what other commands write for it.
+func (s *service) watchOwn(ctx context.Context) {
+	if err := watchFile(ctx, exceptionsPath(s.config), s.runner.Except); err != nil {
+		s.log.Warn("the exceptions are not watched: a change waits for the refresh", zap.Error(err))
+	}
+	if err := watchFile(ctx, brakePath(s.config), s.runner.Brake); err != nil {
+		s.log.Warn("the brake's file is not watched: a release waits for the refresh", zap.Error(err))
+	}
+	if err := watchFile(ctx, enforcer.AcceptedPath(registryDir(s.config)), s.runner.Accepted); err != nil {
+		s.log.Warn("acceptances are not watched for: one waits for the refresh", zap.Error(err))
+	}
+}
+
 // watchFile calls fn after every change of a file, until ctx ends.
 func watchFile(ctx context.Context, path string, fn func()) error {
 	changes, err := watch.File(ctx, path)

@@ -32,7 +32,7 @@ type Config struct {
 	Homes    Homes        `yaml:"homes"`
 	Policy   policy.Rules `yaml:"policy"`
 	Brake    Brake        `yaml:"brake"`
-	// StateDir holds the quarantine, RuntimeDir the daemon's lock and what users are told of themselves.
+	// StateDir holds the quarantine, RuntimeDir the daemon's lock, and what it tells of itself and users of themselves.
 	StateDir string `yaml:"state_dir"`
 	// QuarantineFull is Stop or Remove: what becomes of a change when there is no room for its copy. QuarantineMaxAge is how long
 	// a copy is kept, QuarantineMaxSize how many bytes all of them may have.

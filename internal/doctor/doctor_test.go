@@ -39,7 +39,7 @@ type place struct {
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	testenv.Need(t, "root", "sshd")
-	p := &place{T: t, dir: rootsDir(t), key: testenv.NewHostKey(t)}
+	p := &place{T: t, dir: testenv.RootDir(t), key: testenv.NewHostKey(t)}
 	p.put("etc/pam.d/sshd", "")
 	p.put("proc/self/mountinfo", "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
 	p.accounts = []doctor.Account{
@@ -48,24 +48,6 @@ func newPlace(t *testing.T) *place {
 		{Account: homes.Account{Name: "bob", UID: 2002, GID: 2002, Home: p.path("home/bob")}, Kept: true},
 	}
 	return p
-}
-
-// rootsDir is a directory of a test's that root alone can write, as each above it: not below /tmp.
-func rootsDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/var/lib", "keyreeve-doctor-") //nolint:usetesting // see above
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 func (p *place) path(name string) string { return filepath.Join(p.dir, name) }

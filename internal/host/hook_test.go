@@ -88,8 +88,10 @@ func gone(t *testing.T, out string) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		list, err := exec.Command("pgrep", "-r", "R,S,D,T", "-u", fmt.Sprint(hookID)).Output()
-		if err != nil && len(list) == 0 {
-			return
+		if exit, ended := errors.AsType[*exec.ExitError](err); ended && exit.ExitCode() == 1 {
+			return // it found none
+		} else if err != nil {
+			t.Fatal(err)
 		}
 		if time.Now().After(end) {
 			t.Fatalf("%s: processes are left: %q", out, list)

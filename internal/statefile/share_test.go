@@ -14,16 +14,11 @@ import (
 
 // One user reads his file; he does not write it, nor another one's, nor does he see whose are there.
 func TestPublishTo(t *testing.T) {
-	testenv.Need(t, "root")
-	above, err := os.MkdirTemp("", "keyreeve-share-") //nolint:usetesting // others must get in
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(above) })
+	above := testenv.RootDir(t)
 	dir := filepath.Join(above, "users")
 	mask := syscall.Umask(0o077) // as the unit has it
 	defer syscall.Umask(mask)
-	err = errors.Join(os.Chmod(above, 0o755), os.Mkdir(dir, 0o700), EnsurePassage(dir))
+	err := errors.Join(os.Mkdir(dir, 0o700), EnsurePassage(dir))
 	for range 2 { // it takes the place of one that is there
 		err = errors.Join(err, PublishTo(dir, "mine", []byte("text\n"), 65001), PublishTo(dir, "other", []byte("other\n"), 65002))
 	}

@@ -25,7 +25,7 @@ import (
 const systemd = "/lib/systemd/systemd"
 
 // systemdPatience bounds each wait for something in a booted system. Beside twenty busy processes on one core a boot of a second takes twenty.
-const systemdPatience = 25 * time.Second
+const systemdPatience = 2 * time.Minute
 
 //go:embed boot.sh
 var bootScript string
