@@ -28,6 +28,7 @@ type persons struct {
 
 // draw gives a registry of some of four names, by five uids.
 func (p *persons) draw(t *testing.T, rt *rapid.T, lines []string) (users []registry.User) {
+	t.Helper()
 	p.having = make(map[int]int)
 	for n := range 4 {
 		number := rapid.IntRange(0, 5).Draw(rt, "uid")
