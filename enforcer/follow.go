@@ -122,17 +122,20 @@ func (l *Ledger) follow(snapshot *registry.Snapshot, users iter.Seq[registry.Use
 type name struct {
 	name  string
 	since time.Time
-	day   int
 }
 
-// ledgerRenamed is how many of them are remembered of one person.
-const ledgerRenamed = 8
+// ledgerRenamed is how many of them are remembered of one person, and renamedAge how long: they may be the names of accounts that the registry does not
+// have, who are refused meanwhile.
+const (
+	ledgerRenamed = 8
+	renamedAge    = 7 * 24 * time.Hour
+)
 
 // callNo notes the names that a user has no more. NSS may know an account by them for as long as it keeps answers (sssd: 90 minutes), and
 // another program beside keyreeve-keys with it.
-func (l *Ledger) callNo(m *enrolled, names []string, now time.Time) {
+func (m *enrolled) callNo(names []string, now time.Time) {
 	for _, one := range names {
-		m.names = append(m.names, name{one, now, l.days})
+		m.names = append(m.names, name{one, now})
 	}
 	slices.SortStableFunc(m.names, func(a, b name) int { return b.since.Compare(a.since) })
 	m.names = m.names[:min(len(m.names), ledgerRenamed)]
@@ -176,7 +179,7 @@ func (l *Ledger) unite(names []string, user registry.User, now time.Time) *enrol
 	}
 	slices.SortFunc(one.mended, time.Time.Compare)
 	one.mended = one.mended[max(0, len(one.mended)-ledgerMended):]
-	l.callNo(one, names, now)
+	one.callNo(names, now)
 	l.remember(user.Name, one, list)
 	return one
 }

@@ -69,7 +69,7 @@ func (l *Ledger) regain(m *enrolled, now []known, at time.Time) {
 	if n := len(m.mended); n > 0 && at.Sub(m.mended[n-1]).Abs() > mendedAge {
 		m.mended, l.changed = nil, true
 	}
-	if forgotten := func(n name) bool { return l.old(n.since, n.day, at) }; slices.ContainsFunc(m.names, forgotten) {
+	if forgotten := func(n name) bool { return at.Sub(n.since).Abs() > renamedAge }; slices.ContainsFunc(m.names, forgotten) {
 		m.names, l.changed = slices.DeleteFunc(slices.Clone(m.names), forgotten), true
 	}
 	if len(m.faded) == 0 {

@@ -43,7 +43,6 @@ type (
 	ledgerName struct {
 		Name  string    `json:"name"`
 		Since time.Time `json:"since"` // the first reading without it
-		Day   int       `json:"day,omitempty"`
 	}
 	// ledgerFades are former keys of which one reading was the first without them, by their sums one after the other.
 	ledgerFades struct {
@@ -148,7 +147,7 @@ func (l *Ledger) text() ([]byte, error) {
 func (m *enrolled) entry(name string) ledgerUser {
 	u := ledgerUser{User: name, UID: m.uid, GID: m.gid, Home: m.home, Left: stamp(m.left), LeftDay: m.leftDay, Seat: m.seat, Keys: make([]ledgerKey, len(m.keys)), Mended: m.mended}
 	for _, n := range m.names {
-		u.Names = append(u.Names, ledgerName{n.name, n.since, n.day})
+		u.Names = append(u.Names, ledgerName{n.name, n.since})
 	}
 	for i, f := range m.faded {
 		if i == 0 || !f.since.Equal(m.faded[i-1].since) || f.day != m.faded[i-1].day {
@@ -226,7 +225,7 @@ func (u ledgerUser) enrolled() (*enrolled, error) {
 		}
 	}
 	for _, n := range u.Names {
-		m.names = append(m.names, name{n.Name, n.Since.UTC(), n.Day})
+		m.names = append(m.names, name{n.Name, n.Since.UTC()})
 	}
 	if len(u.Keys) > 0 {
 		m.keys = make([]known, len(u.Keys))

@@ -85,6 +85,30 @@ func TestEncryptedDirectory(t *testing.T) {
 	}
 }
 
+// So does a directory that is not encrypted, and to which a link leads through one that is: it is there whenever its user likes.
+func TestLinkThroughAnEncryptedDirectory(t *testing.T) {
+	t.Parallel()
+	for title, hidden := range map[string]bool{"shown": false, "hidden": true} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			h := onDisk(t, "ext4", 64<<20, "-O", "encrypt")
+			v := &vault{path: h.Home}
+			h.mkdir(h.path("vault"), 0o700, testUID)
+			h.mkdir(h.path("plain"), 0o700, testUID)
+			h.write(h.path("plain", name), bad, 0o600, testUID)
+			h.link("vault/way", h.path(".ssh"), testUID)
+			h.must(h.user(func() error {
+				err := errors.Join(v.encrypt(h.path("vault")), os.Symlink("../plain", h.path("vault", "way")))
+				if hidden {
+					err = errors.Join(err, v.hide())
+				}
+				return err
+			}))
+			h.enforce(h.expect(BadDir))
+		})
+	}
+}
+
 // In a home that is encrypted as a whole its key is taken away while the file is open: everybody goes on reading that one, and
 // no other can be made there.
 func TestEncryptedHomeWithoutItsKey(t *testing.T) {

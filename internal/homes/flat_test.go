@@ -237,6 +237,27 @@ func TestFlatDirectoryWithAFileOfHis(t *testing.T) {
 	}
 }
 
+// By another name its owner could write to it unseen, and it keeps its inode while he has it open: all that is to go goes, and that it could come back is
+// told. That it changes all the time, so that it is tried again at once, is not.
+func TestFlatDirectoryWithAFileOfTwoNames(t *testing.T) {
+	k := newFlat(t, "")
+	k.write(k.file, bad, 0o600, testUID)
+	k.must(k.user(func() error { return os.Link(k.file, k.path("other")) }))
+	file := k.opened(testUID, os.O_RDWR)
+	if err := k.door.Replace(k.Account, k.file, k.read().Version, []byte(good)); err == nil || errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), "it has another name") {
+		t.Errorf("Replace: %v", err)
+	}
+	if got := k.content(k.file); strings.Contains(got, bad) || !strings.HasSuffix(got, good) {
+		t.Errorf("the file holds %q", got)
+	}
+	k.must(file.Close())
+	k.must(k.door.Replace(k.Account, k.file, k.read().Version, []byte(good)))
+	k.plain(good)
+	if got := k.content(k.path("other")); strings.Contains(got, bad) {
+		t.Errorf("by its other name it holds %q", got)
+	}
+}
+
 // Without room for anything new what goes goes, and what is granted stays.
 func TestFlatDirectoryWithoutRoom(t *testing.T) {
 	k := newFlat(t, "tmpfs")

@@ -13,6 +13,9 @@ import (
 // read, a look-up by sshd for the right to search only.
 var errBlind = errors.New("through a directory that its user cannot read, so that nobody can watch it")
 
+// errHidden says that a link leads through an encrypted directory: see hides.
+var errHidden = errors.New("through a directory in which " + hiding)
+
 // maxPassed bounds the directories that are noted on the way to one file: each
 // costs a watch, of which the host has a limited number for all of its users.
 const maxPassed = 64
@@ -31,6 +34,8 @@ type Dir struct {
 type trail struct {
 	home node
 	dirs []Dir
+	// hides, unless nil, reports that what stands in a directory is not to be believed: its user can hide it.
+	hides func(dir handle) bool
 	// strict is for a way outside the home: it leads through directories that root alone can change, and ends in the first one
 	// that is owner's. rest is what is left of it there.
 	strict bool
@@ -50,6 +55,9 @@ func (t *trail) pass(dir handle, name string) error {
 	}
 	if t == nil || name == ".." || !dir.is(unix.S_IFDIR) || dir.rootsAlone() {
 		return nil
+	}
+	if t.hides != nil && t.hides(dir) {
+		return errHidden
 	}
 	if err := readable(dir); err != nil && !dir.same(t.home) {
 		if errors.Is(err, unix.EACCES) {

@@ -190,7 +190,7 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 	target, err := link.target(uid)
 	found := none()
 	if err == nil {
-		way := trail{home: p.above[0].node, dirs: p.passed}
+		way := trail{home: p.above[0].node, dirs: p.passed, hides: p.hides}
 		found, err = d.walk(p.top(), target, uid, &way)
 		p.passed, p.via = way.dirs, true
 	}
@@ -200,7 +200,7 @@ func (d *Door) follow(p *place, link handle, uid uint32) error {
 		p.dangling = true
 		return nil
 	case oneOf(err, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG),
-		errors.Is(err, errLink), errors.Is(err, errForeign), errors.Is(err, errBlind), errors.Is(err, errMaze):
+		errors.Is(err, errLink), errors.Is(err, errForeign), errors.Is(err, errBlind), errors.Is(err, errHidden), errors.Is(err, errMaze):
 		p.bad = "a link that cannot be followed: " + err.Error()
 		return nil
 	default:

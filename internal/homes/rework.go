@@ -13,7 +13,8 @@ import (
 // byte that stays has its place, and every mixture is a file whose lines are of either content, cut short at most: see blank.
 // What is in the file then is not j.after, but its lines, beside comments of number signs.
 //
-// Where its owner lets nobody write to it, by a lease of his own, the file is closed (mode 0), and the error tells.
+// Where its owner lets nobody write to it, by a lease of his own or by running it as a program, the file is closed (mode 0), and the error tells. So
+// it does of a file that has another name.
 func (j *job) rework() error {
 	if j.at.fd < 0 || !j.at.is(unix.S_IFREG) || j.at.uid != 0 && j.at.uid != uint32(j.account.UID) { //nolint:gosec // checked by Account.Check
 		return errHeld // sshd takes no key from a stranger's
@@ -35,7 +36,13 @@ func (j *job) rework() error {
 	if err != nil {
 		return err
 	}
-	return j.verify(fd)
+	if err = j.verify(fd); errors.Is(err, ErrChanged) {
+		var st unix.Stat_t
+		if wrong := unix.Fstat(fd, &st); wrong == nil && st.Nlink > 1 {
+			err = fmt.Errorf("%w, and it has another name, by which it can be written unseen", errHeld)
+		}
+	}
+	return err
 }
 
 // errRest says that all that was to go has gone, and that there is no room for what was to come.
