@@ -63,7 +63,7 @@ func (h Hook) Run(ctx context.Context, text []byte) error {
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(h.UID), Gid: uint32(h.GID)} //nolint:gosec // ids of an account
 	}
-	cmd.WaitDelay = time.Second // a child of the program may hold the pipes open
+	cmd.WaitDelay = waitDelay
 	var g pack
 	cmd.Cancel = func() error { return g.end(h, cmd.Process.Pid, false) }
 	cmd.Stdin = bytes.NewReader(text)
